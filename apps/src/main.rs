@@ -1,0 +1,2 @@
+//! The `umlaut` command.
+fn main() {}
