@@ -2,9 +2,11 @@
 //!
 //! Pure: no IO, no clock, no locks.
 
+pub mod fields;
 pub mod model;
 pub mod packet;
 pub mod types;
 
+pub use fields::FieldSet;
 pub use model::*;
 pub use types::*;

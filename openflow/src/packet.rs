@@ -62,6 +62,16 @@ impl Tag {
         }
     }
 
+    /// The same VLAN with priority 0: what a match on the VID alone sees.
+    #[must_use]
+    pub const fn without_pcp(self) -> Tag {
+        match self {
+            Tag::Priority { .. } => Tag::Priority { pcp: 0 },
+            Tag::Vlan { vid, .. } => Tag::Vlan { vid, pcp: 0 },
+            Tag::None | Tag::Reserved => self,
+        }
+    }
+
     /// Whether the frame carries a tag, priority tags included.
     pub const fn is_present(self) -> bool {
         !matches!(self, Tag::None)

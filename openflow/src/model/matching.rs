@@ -152,7 +152,7 @@ pub enum MatchField {
 ///
 /// ```
 /// use umlaut_openflow::{MacAddr, Match, PortNo};
-/// let m = Match::new().in_port(PortNo(1)).eth_src(MacAddr::from_u64(2)).eth_type(0x0800);
+/// let m = Match::new().in_port(PortNo(1)).eth_src(MacAddr::from_u64(2)).eth_type(0x0800u16);
 /// assert_eq!(m.fields().len(), 3);
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
