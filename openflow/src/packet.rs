@@ -141,3 +141,370 @@ pub struct Headers {
     /// Neighbour discovery target.
     pub nd_target: Field<Ipv6Addr>,
 }
+
+const TPID_8021Q: u16 = 0x8100;
+const OTHER_TPIDS: [u16; 4] = [0x88a8, 0x9100, 0x9200, 0x9300];
+/// What OpenFlow 1.0 calls the EtherType of a frame without one.
+const NO_ETHER_TYPE: u16 = 0x05ff;
+/// EtherTypes start here; below it the field is a length (IEEE 802.3 §3.2.6).
+const MIN_ETHER_TYPE: u16 = 0x0600;
+/// IPv6 extension headers walked before the transport header is given up as unknown.
+const EXTENSIONS: usize = 16;
+
+/// Bytes `at..at + N`.
+fn bytes<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
+    data.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+fn half(data: &[u8], at: usize) -> Option<u16> {
+    bytes(data, at).map(u16::from_be_bytes)
+}
+
+fn field<T>(value: Option<T>) -> Field<T> {
+    value.map_or(Field::Unknown, Field::Is)
+}
+
+impl Headers {
+    /// Reads a frame from its destination MAC on. Any bytes give a value: what a frame cut short
+    /// does not show is [`Field::Unknown`].
+    pub fn parse(frame: &[u8]) -> Headers {
+        let mut h = Headers {
+            eth_dst: MacAddr(bytes(frame, 0).unwrap_or_default()),
+            eth_src: MacAddr(bytes(frame, 6).unwrap_or_default()),
+            eth_type: Field::Unknown,
+            ..Headers::default()
+        };
+        let Some(mut eth_type) = half(frame, 12) else { return h.unknown_above_type() };
+        let mut at = 14;
+        let mut tagged = false;
+        loop {
+            if eth_type == TPID_8021Q || OTHER_TPIDS.contains(&eth_type) {
+                h.stacked |= tagged || eth_type != TPID_8021Q;
+                let (Some(tci), Some(next)) = (half(frame, at), half(frame, at + 2)) else {
+                    // A tag cut short: whose VLAN it is cannot be known.
+                    h.stacked = true;
+                    return h.unknown_above_type();
+                };
+                if !tagged {
+                    h.tag = tag(tci);
+                }
+                tagged = true;
+                eth_type = next;
+                at += 4;
+                if at > 14 + 4 * 8 {
+                    return h.unknown_above_type();
+                }
+            } else {
+                break;
+            }
+        }
+        if eth_type < MIN_ETHER_TYPE {
+            eth_type = match frame.get(at..at + 8) {
+                // SNAP with an EtherType of organisation 0.
+                Some([0xaa, 0xaa, 0x03, 0, 0, 0, high, low]) => {
+                    at += 8;
+                    u16::from_be_bytes([*high, *low])
+                }
+                _ => NO_ETHER_TYPE,
+            };
+        }
+        h.eth_type = Field::Is(eth_type);
+        let rest = frame.get(at..).unwrap_or_default();
+        match eth_type {
+            0x0800 => h.ipv4(rest),
+            0x86dd => h.ipv6(rest),
+            0x0806 => h.arp(rest),
+            _ => {}
+        }
+        h
+    }
+
+    /// Everything that depends on an EtherType that cannot be read.
+    fn unknown_above_type(mut self) -> Headers {
+        self.eth_type = Field::Unknown;
+        self.ipv4_src = Field::Unknown;
+        self.ipv4_dst = Field::Unknown;
+        self.ipv6_src = Field::Unknown;
+        self.ipv6_dst = Field::Unknown;
+        self.arp_op = Field::Unknown;
+        self.arp_spa = Field::Unknown;
+        self.arp_tpa = Field::Unknown;
+        self.arp_sha = Field::Unknown;
+        self.arp_tha = Field::Unknown;
+        self.ip_dscp = Field::Unknown;
+        self.ip_ecn = Field::Unknown;
+        self.ip_proto = Field::Unknown;
+        self.unknown_transport();
+        self
+    }
+
+    fn unknown_transport(&mut self) {
+        self.tp_src = Field::Unknown;
+        self.tp_dst = Field::Unknown;
+        self.icmp_type = Field::Unknown;
+        self.icmp_code = Field::Unknown;
+        self.nd_target = Field::Unknown;
+    }
+
+    /// RFC 791 §3.1.
+    fn ipv4(&mut self, p: &[u8]) {
+        let tos = bytes::<1>(p, 1).map(|[tos]| tos);
+        self.ip_dscp = field(tos.map(|tos| tos >> 2));
+        self.ip_ecn = field(tos.map(|tos| tos & 3));
+        self.ip_proto = field(p.get(9).copied());
+        self.ipv4_src = field(bytes::<4>(p, 12).map(Ipv4Addr::from));
+        self.ipv4_dst = field(bytes::<4>(p, 16).map(Ipv4Addr::from));
+        let fragment = half(p, 6);
+        self.fragment = match fragment {
+            Some(bits) if bits & 0x1fff != 0 => Fragment::Later,
+            Some(bits) if bits & 0x2000 != 0 => Fragment::First,
+            _ => Fragment::No,
+        };
+        let header =
+            p.first().filter(|first| *first >> 4 == 4).map(|first| usize::from(first & 15) * 4);
+        match (header, self.ip_proto) {
+            (Some(length), Field::Is(proto))
+                if length >= 20 && fragment.is_some() && self.fragment != Fragment::Later =>
+            {
+                self.transport(proto, false, p.get(length..).unwrap_or_default());
+            }
+            (_, Field::Is(proto)) => self.transport_hidden(proto),
+            _ => self.unknown_transport(),
+        }
+    }
+
+    /// RFC 8200 §3 and §4.
+    fn ipv6(&mut self, p: &[u8]) {
+        let class = bytes::<2>(p, 0).map(|[a, b]| a << 4 | b >> 4);
+        self.ip_dscp = field(class.map(|class| class >> 2));
+        self.ip_ecn = field(class.map(|class| class & 3));
+        self.ipv6_src = field(bytes::<16>(p, 8).map(Ipv6Addr::from));
+        self.ipv6_dst = field(bytes::<16>(p, 24).map(Ipv6Addr::from));
+        let mut next = p.get(6).copied();
+        let mut at = 40;
+        for _ in 0..EXTENSIONS {
+            let Some(proto) = next else { break };
+            match proto {
+                // Hop-by-hop, routing, destination options: length in 8-byte units behind the first.
+                0 | 43 | 60 => {
+                    next = p.get(at).copied();
+                    let Some(length) = p.get(at + 1) else {
+                        next = None;
+                        break;
+                    };
+                    at += 8 + usize::from(*length) * 8;
+                }
+                // Authentication (RFC 4302): length in 4-byte units less two.
+                51 => {
+                    next = p.get(at).copied();
+                    let Some(length) = p.get(at + 1) else {
+                        next = None;
+                        break;
+                    };
+                    at += 8 + usize::from(*length) * 4;
+                }
+                // Fragment.
+                44 => {
+                    next = p.get(at).copied();
+                    let Some(bits) = half(p, at + 2) else {
+                        next = None;
+                        break;
+                    };
+                    if bits & 0xfff8 != 0 {
+                        self.fragment = Fragment::Later;
+                        break;
+                    }
+                    self.fragment = Fragment::First;
+                    at += 8;
+                }
+                _ => break,
+            }
+        }
+        self.ip_proto = field(next);
+        match next {
+            None | Some(0 | 43 | 44 | 51 | 60) => {
+                self.ip_proto = Field::Unknown;
+                self.unknown_transport();
+            }
+            Some(proto) if self.fragment == Fragment::Later => self.transport_hidden(proto),
+            Some(proto) => self.transport(proto, true, p.get(at..).unwrap_or_default()),
+        }
+    }
+
+    fn transport(&mut self, proto: u8, v6: bool, t: &[u8]) {
+        match proto {
+            6 | 17 | 132 => {
+                self.tp_src = field(half(t, 0));
+                self.tp_dst = field(half(t, 2));
+            }
+            1 if !v6 => {
+                self.icmp_type = field(t.first().copied());
+                self.icmp_code = field(t.get(1).copied());
+            }
+            58 if v6 => {
+                self.icmp_type = field(t.first().copied());
+                self.icmp_code = field(t.get(1).copied());
+                // Neighbour solicitation and advertisement (RFC 4861 §4.3, §4.4).
+                match self.icmp_type {
+                    Field::Is(135 | 136) => {
+                        self.nd_target = field(bytes::<16>(t, 8).map(Ipv6Addr::from));
+                    }
+                    Field::Unknown => self.nd_target = Field::Unknown,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The protocol is known but its header is not here.
+    fn transport_hidden(&mut self, proto: u8) {
+        match proto {
+            6 | 17 | 132 => {
+                self.tp_src = Field::Unknown;
+                self.tp_dst = Field::Unknown;
+            }
+            1 | 58 => {
+                self.icmp_type = Field::Unknown;
+                self.icmp_code = Field::Unknown;
+                self.nd_target = Field::Unknown;
+            }
+            _ => {}
+        }
+    }
+
+    /// RFC 826, for IPv4 over Ethernet; other kinds have no fields that a match can ask.
+    fn arp(&mut self, p: &[u8]) {
+        match bytes::<6>(p, 0) {
+            Some([0, 1, 8, 0, 6, 4]) => {}
+            Some(_) => return,
+            None => {
+                self.arp_op = Field::Unknown;
+                self.arp_sha = Field::Unknown;
+                self.arp_spa = Field::Unknown;
+                self.arp_tha = Field::Unknown;
+                self.arp_tpa = Field::Unknown;
+                return;
+            }
+        }
+        self.arp_op = field(half(p, 6));
+        self.arp_sha = field(bytes(p, 8).map(MacAddr));
+        self.arp_spa = field(bytes::<4>(p, 14).map(Ipv4Addr::from));
+        self.arp_tha = field(bytes(p, 18).map(MacAddr));
+        self.arp_tpa = field(bytes::<4>(p, 24).map(Ipv4Addr::from));
+    }
+}
+
+fn tag(tci: u16) -> Tag {
+    let pcp = (tci >> 13) as u8;
+    match tci & 0xfff {
+        0 => Tag::Priority { pcp },
+        vid => VlanId::new(vid).map_or(Tag::Reserved, |vid| Tag::Vlan { vid, pcp }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build;
+    use proptest::prelude::*;
+
+    const A: MacAddr = MacAddr([0, 0, 0, 0, 0, 1]);
+    const B: MacAddr = MacAddr([0, 0, 0, 0, 0, 2]);
+
+    fn udp() -> Vec<u8> {
+        let payload = build::udp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), 1000, 53, b"hello");
+        build::ethernet(B, A, &[], 0x0800, &payload)
+    }
+
+    #[test]
+    fn a_udp_frame_shows_all_its_fields() {
+        let h = Headers::parse(&udp());
+        assert_eq!((h.eth_src, h.eth_dst, h.tag), (A, B, Tag::None));
+        assert_eq!(h.eth_type, Field::Is(0x0800));
+        assert_eq!(h.ip_proto, Field::Is(17));
+        assert_eq!(h.ipv4_dst, Field::Is([10, 0, 0, 2].into()));
+        assert_eq!((h.tp_src, h.tp_dst), (Field::Is(1000), Field::Is(53)));
+        assert_eq!((h.icmp_type, h.arp_op), (Field::Absent, Field::Absent));
+    }
+
+    #[test]
+    fn tags_are_told_apart() {
+        let vid = VlanId::new(7).unwrap();
+        let rows: [(&[(u16, u16)], Tag, bool); 6] = [
+            (&[(0x8100, 0x6007)], Tag::Vlan { vid, pcp: 3 }, false),
+            (&[(0x8100, 0xa000)], Tag::Priority { pcp: 5 }, false),
+            (&[(0x8100, 0x0fff)], Tag::Reserved, false),
+            (&[(0x8100, 7), (0x8100, 8)], Tag::Vlan { vid, pcp: 0 }, true),
+            (&[(0x88a8, 7)], Tag::Vlan { vid, pcp: 0 }, true),
+            (&[(0x8100, 7), (0x9100, 8)], Tag::Vlan { vid, pcp: 0 }, true),
+        ];
+        for (tags, tag, stacked) in rows {
+            let h = Headers::parse(&build::ethernet(B, A, tags, 0x0800, &[]));
+            assert_eq!((h.tag, h.stacked), (tag, stacked), "{tags:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_cut_or_fragmented_frame_hides_is_unknown_not_absent() {
+        let frame = udp();
+        let cut = Headers::parse(&frame[..14 + 21]);
+        assert_eq!(cut.tp_dst, Field::Unknown);
+        assert_eq!(cut.icmp_type, Field::Absent);
+        let mut later = frame.clone();
+        later[20..22].copy_from_slice(&[0x00, 0x10]);
+        let h = Headers::parse(&later);
+        assert_eq!((h.fragment, h.tp_dst), (Fragment::Later, Field::Unknown));
+        assert_eq!(h.ip_proto, Field::Is(17));
+        later[20..22].copy_from_slice(&[0x20, 0x00]);
+        let h = Headers::parse(&later);
+        assert_eq!((h.fragment, h.tp_dst), (Fragment::First, Field::Is(53)));
+        assert_eq!(Headers::parse(&frame[..13]).eth_type, Field::Unknown);
+        assert_eq!(Headers::parse(&frame[..13]).tp_dst, Field::Unknown);
+    }
+
+    #[test]
+    fn llc_has_the_ethertype_that_openflow_gives_it() {
+        let spanning_tree = build::ethernet(B, A, &[], 38, &[0x42, 0x42, 3, 0, 0, 0, 0, 0]);
+        assert_eq!(Headers::parse(&spanning_tree).eth_type, Field::Is(0x05ff));
+        let snap = build::ethernet(B, A, &[], 38, &[0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x06]);
+        assert_eq!(Headers::parse(&snap).eth_type, Field::Is(0x0806));
+    }
+
+    #[test]
+    fn ipv6_extension_headers_are_walked() {
+        let target = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+        let mut nd = build::neighbour_solicitation(A, Ipv6Addr::LOCALHOST, target);
+        let h = Headers::parse(&build::ethernet(B, A, &[], 0x86dd, &nd));
+        assert_eq!((h.ip_proto, h.icmp_type), (Field::Is(58), Field::Is(135)));
+        assert_eq!(h.nd_target, Field::Is(target));
+        // A hop-by-hop header in between.
+        nd[6] = 0;
+        nd.splice(40..40, [58, 0, 1, 4, 0, 0, 0, 0]);
+        let h = Headers::parse(&build::ethernet(B, A, &[], 0x86dd, &nd));
+        assert_eq!((h.ip_proto, h.nd_target), (Field::Is(58), Field::Is(target)));
+        // A later fragment.
+        nd[6] = 44;
+        nd[40..48].copy_from_slice(&[58, 0, 0, 0x08, 0, 0, 0, 1]);
+        let h = Headers::parse(&build::ethernet(B, A, &[], 0x86dd, &nd));
+        assert_eq!((h.fragment, h.icmp_type), (Fragment::Later, Field::Unknown));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_parse(frame in prop::collection::vec(any::<u8>(), 0..120)) {
+            Headers::parse(&frame);
+        }
+
+        /// A longer piece of a frame never contradicts a shorter one.
+        #[test]
+        fn a_longer_piece_only_adds_knowledge(end in 14usize..55) {
+            let frame = udp();
+            let (short, whole) = (Headers::parse(&frame[..end.min(frame.len())]), Headers::parse(&frame));
+            for (short, whole) in [(short.tp_src, whole.tp_src), (short.tp_dst, whole.tp_dst)] {
+                prop_assert!(short == whole || short == Field::Unknown);
+            }
+            prop_assert!(short.ip_proto == whole.ip_proto || short.ip_proto == Field::Unknown);
+        }
+    }
+}
