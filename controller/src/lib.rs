@@ -1,1 +1,37 @@
-//! controller.
+//! An OpenFlow controller framework: sessions, discovery, topology, paths, hosts.
+//!
+//! An application implements [`App`] and is served by [`runtime::serve`]. See [`app`] for the
+//! smallest one.
+//!
+//! ```text
+//! bytes -> frame -> Message -> App::packet_in -> forward, flood, drop_flow -> encode -> bytes
+//! ```
+//!
+//! Three tiers: *pure* modules have no IO, no clock and no locks; *shared* ones are the tables that
+//! sessions share; the *runtime* is tokio and can be left out (feature `runtime`).
+
+pub mod app;
+pub mod command;
+pub mod directory;
+pub mod discovery;
+pub mod hosts;
+pub mod mailbox;
+pub mod path;
+pub mod program;
+pub mod registry;
+#[cfg(feature = "runtime")]
+pub mod runtime;
+pub mod session;
+pub mod shared;
+pub mod switch;
+pub mod topology;
+pub mod view;
+pub mod virtual_time;
+pub mod world;
+
+pub use app::{App, Context, Fabric};
+pub use hosts::Domain;
+pub use path::{DropClass, FlowKey, Route};
+pub use shared::{Seed, Shared};
+pub use switch::{Again, Outcome, Switch};
+pub use view::{Event, Frame, Observer, View};

@@ -1,0 +1,504 @@
+//! Where hosts are: (domain, MAC) to attachment, for the whole network. Shared: dashmap, `now` as
+//! an argument, no clock.
+//!
+//! Entries are *admitted* (an application let the sender in) or *tentative* (a refused sender whose
+//! place may still be useful as a destination). A tentative entry never replaces an admitted one,
+//! and any admitted sighting replaces it.
+//!
+//! No guard of one map is held while another is touched, so there is no order of locks to keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use foldhash::fast::RandomState;
+use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo};
+
+/// How long an admitted host is remembered without being seen.
+pub const HOST_AGE: Duration = Duration::from_secs(300);
+/// How long a tentative place is remembered.
+pub const TENTATIVE_AGE: Duration = Duration::from_secs(30);
+/// A host that appeared somewhere less than this ago is not believed to be elsewhere.
+pub const MOVE_GUARD: Duration = Duration::from_secs(5);
+/// A host that is seen again writes to the table only if the last time was this long ago.
+pub const REFRESH: Duration = Duration::from_secs(1);
+/// Hosts of one domain. When there are as many, a further one is not noted: it is flooded to.
+pub const HOSTS_PER_DOMAIN: usize = 65_536;
+/// Hosts behind one port, over all domains. When there are as many, a further one is not noted.
+pub const HOSTS_PER_PORT: usize = 16_384;
+/// Tentative hosts behind one port. When there are as many, a further one is not noted.
+pub const TENTATIVE_PER_PORT: usize = 16;
+
+/// A space of MAC addresses that an application keeps apart: a slice, a switch. Any number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Domain(pub u64);
+
+/// The key of a host.
+pub type HostKey = (Domain, MacAddr);
+
+/// How a host was seen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Seen {
+    /// It may be anywhere (its MAC is bound): where it is becomes a learned point of its domain.
+    pub widely: bool,
+    /// The port is still being probed: the place falls if it turns out to be a link.
+    pub provisional: bool,
+}
+
+/// What a sighting changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sighting {
+    /// The host was not known.
+    New,
+    /// It is where it was.
+    Same,
+    /// It is somewhere else now.
+    Moved {
+        /// Where it was.
+        from: Attachment,
+    },
+    /// It appeared where it is too short a time ago to be believed elsewhere.
+    Guarded,
+    /// The domain or the port has its fill of hosts.
+    Full,
+}
+
+/// A host as the table knows it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HostEntry {
+    /// Where it is.
+    pub at: Attachment,
+    /// Whether it was refused and its place is a guess.
+    pub tentative: bool,
+    /// Changes with every move, removal and return.
+    pub generation: u64,
+    seen: Seen,
+    since: Instant,
+    last: Instant,
+}
+
+impl HostEntry {
+    fn age_limit(&self) -> Duration {
+        if self.tentative { TENTATIVE_AGE } else { HOST_AGE }
+    }
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub struct HostTable {
+    hosts: DashMap<HostKey, HostEntry, RandomState>,
+    /// Domains in which a MAC has an entry.
+    domains: DashMap<MacAddr, BTreeSet<Domain>, RandomState>,
+    /// Hosts by port.
+    ports: DashMap<(DatapathId, PortNo), BTreeSet<HostKey>, RandomState>,
+    /// Widely admitted hosts by domain.
+    learned: DashMap<Domain, BTreeMap<MacAddr, Attachment>, RandomState>,
+    counts: DashMap<Domain, usize, RandomState>,
+    generation: AtomicU64,
+    full: AtomicU64,
+}
+
+impl HostTable {
+    /// An empty table.
+    pub fn new() -> HostTable {
+        HostTable::default()
+    }
+
+    /// How many hosts are known.
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether none is known.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// How often a host was not noted because of a bound.
+    pub fn full_count(&self) -> u64 {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Notes where an admitted host is. Seen again at the same place, it writes to its own shard,
+    /// at most once in [`REFRESH`].
+    pub fn see(&self, key: HostKey, at: Attachment, seen: Seen, now: Instant) -> Sighting {
+        if let Some(entry) = self.hosts.get(&key)
+            && !entry.tentative
+            && entry.at == at
+            && entry.seen == seen
+            && now.saturating_duration_since(entry.last) < REFRESH
+        {
+            return Sighting::Same;
+        }
+        self.note(key, at, seen, false, now)
+    }
+
+    /// Notes where a refused host may be, unless it is known better. Returns whether it was noted.
+    pub fn see_tentative(&self, key: HostKey, at: Attachment, now: Instant) -> bool {
+        matches!(
+            self.note(key, at, Seen::default(), true, now),
+            Sighting::New | Sighting::Same | Sighting::Moved { .. }
+        )
+    }
+
+    fn note(
+        &self,
+        key: HostKey,
+        at: Attachment,
+        seen: Seen,
+        tentative: bool,
+        now: Instant,
+    ) -> Sighting {
+        let room = self.room(key, at, tentative);
+        // One shard is locked from here to the end of the match: two sightings of one host are one
+        // after the other. The indexes follow it; they may list a host that has just moved on, and
+        // readers check them against the entry.
+        let (sighting, old) = match self.hosts.entry(key) {
+            Entry::Vacant(_) if !room => {
+                self.full.fetch_add(1, Ordering::Relaxed);
+                (Sighting::Full, None)
+            }
+            Entry::Vacant(place) => {
+                let generation = self.next_generation();
+                place.insert(HostEntry { at, tentative, generation, seen, since: now, last: now });
+                (Sighting::New, None)
+            }
+            Entry::Occupied(mut held) => {
+                let entry = held.get_mut();
+                let alive = now.saturating_duration_since(entry.last) <= entry.age_limit();
+                if tentative && !entry.tentative && alive {
+                    return Sighting::Guarded;
+                }
+                let old = *entry;
+                if entry.at == at {
+                    let promoted = entry.tentative && !tentative;
+                    entry.tentative &= tentative;
+                    entry.seen = seen;
+                    entry.last = entry.last.max(now);
+                    if promoted {
+                        entry.generation = self.next_generation();
+                    }
+                    (if promoted { Sighting::New } else { Sighting::Same }, Some(old))
+                } else if !entry.tentative
+                    && now.saturating_duration_since(entry.since) < MOVE_GUARD
+                {
+                    return Sighting::Guarded;
+                } else if !room {
+                    self.full.fetch_add(1, Ordering::Relaxed);
+                    return Sighting::Full;
+                } else {
+                    let generation = self.next_generation();
+                    *entry = HostEntry { at, tentative, generation, seen, since: now, last: now };
+                    (Sighting::Moved { from: old.at }, Some(old))
+                }
+            }
+        };
+        match sighting {
+            Sighting::Full => return sighting,
+            Sighting::Same if old.is_some_and(|old| old.seen == seen) => return sighting,
+            _ => {}
+        }
+        self.index(key, at, seen.widely && !tentative, old.map(|old| old.at));
+        if old.is_none() {
+            *self.counts.entry(key.0).or_default() += 1;
+        }
+        sighting
+    }
+
+    /// Whether the bounds leave room for a host at a place.
+    fn room(&self, key: HostKey, at: Attachment, tentative: bool) -> bool {
+        let port = (at.dpid, at.port);
+        let at_port = self.ports.get(&port).map_or(0, |hosts| hosts.len());
+        if at_port >= HOSTS_PER_PORT
+            || self.counts.get(&key.0).is_some_and(|count| *count >= HOSTS_PER_DOMAIN)
+        {
+            return false;
+        }
+        if !tentative || at_port < TENTATIVE_PER_PORT {
+            return true;
+        }
+        let mut guesses = 0;
+        self.at_port(at.dpid, at.port, &mut |_, entry| guesses += usize::from(entry.tentative));
+        guesses < TENTATIVE_PER_PORT
+    }
+
+    fn next_generation(&self) -> u64 {
+        self.generation.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn index(&self, key: HostKey, at: Attachment, widely: bool, old: Option<Attachment>) {
+        let (domain, mac) = key;
+        let port = |at: Attachment| (at.dpid, at.port);
+        if let Some(old) = old.filter(|old| port(*old) != port(at)) {
+            self.unlist(port(old), key);
+        }
+        self.ports.entry(port(at)).or_default().insert(key);
+        self.domains.entry(mac).or_default().insert(domain);
+        if widely {
+            self.learned.entry(domain).or_default().insert(mac, at);
+        } else {
+            self.unlearn(key);
+        }
+    }
+
+    fn unlist(&self, port: (DatapathId, PortNo), key: HostKey) {
+        if let Entry::Occupied(mut held) = self.ports.entry(port) {
+            held.get_mut().remove(&key);
+            if held.get().is_empty() {
+                held.remove();
+            }
+        }
+    }
+
+    fn unlearn(&self, (domain, mac): HostKey) {
+        if let Entry::Occupied(mut held) = self.learned.entry(domain) {
+            held.get_mut().remove(&mac);
+            if held.get().is_empty() {
+                held.remove();
+            }
+        }
+    }
+
+    /// Marks a known admitted host as alive without having seen a frame of it.
+    pub fn touch(&self, key: HostKey, now: Instant) {
+        if let Some(mut entry) = self.hosts.get_mut(&key)
+            && !entry.tentative
+        {
+            entry.last = entry.last.max(now);
+        }
+    }
+
+    /// Whether a sighting there would be taken now.
+    pub fn would_accept(&self, key: HostKey, at: Attachment, now: Instant) -> bool {
+        self.hosts.get(&key).is_none_or(|entry| {
+            entry.tentative
+                || entry.at == at
+                || now.saturating_duration_since(entry.since) >= MOVE_GUARD
+        })
+    }
+
+    /// Where a host is.
+    pub fn locate(&self, key: HostKey) -> Option<HostEntry> {
+        self.hosts.get(&key).map(|entry| *entry)
+    }
+
+    /// The learned points of a domain with the hosts behind them, by MAC.
+    pub fn learned(&self, domain: Domain, visit: &mut dyn FnMut(Attachment, MacAddr)) {
+        let points = self.learned.get(&domain).map(|points| points.clone());
+        for (mac, at) in points.iter().flatten() {
+            visit(*at, *mac);
+        }
+    }
+
+    /// The hosts behind a port, by key.
+    pub fn at_port(
+        &self,
+        dpid: DatapathId,
+        port: PortNo,
+        visit: &mut dyn FnMut(HostKey, &HostEntry),
+    ) {
+        let keys = self.ports.get(&(dpid, port)).map(|keys| keys.clone());
+        for key in keys.into_iter().flatten() {
+            let entry = self.locate(key).filter(|e| (e.at.dpid, e.at.port) == (dpid, port));
+            if let Some(entry) = entry {
+                visit(key, &entry);
+            }
+        }
+    }
+
+    /// The domains in which a MAC is an admitted host, in order.
+    pub fn domains_of(&self, mac: MacAddr, visit: &mut dyn FnMut(Domain)) {
+        let domains = self.domains.get(&mac).map(|domains| domains.clone());
+        for domain in domains.into_iter().flatten() {
+            if self.locate((domain, mac)).is_some_and(|entry| !entry.tentative) {
+                visit(domain);
+            }
+        }
+    }
+
+    /// All hosts, in order.
+    pub fn all(&self) -> Vec<(HostKey, HostEntry)> {
+        let mut all: Vec<_> = self.hosts.iter().map(|host| (*host.key(), *host.value())).collect();
+        all.sort_by_key(|(key, _)| *key);
+        all
+    }
+
+    /// Removes a host if it still is as `entry` says.
+    fn remove(&self, key: HostKey, entry: &HostEntry) -> bool {
+        if self.hosts.remove_if(&key, |_, held| held.generation == entry.generation).is_none() {
+            return false;
+        }
+        self.unlist((entry.at.dpid, entry.at.port), key);
+        self.unlearn(key);
+        if let Entry::Occupied(mut held) = self.domains.entry(key.1) {
+            held.get_mut().remove(&key.0);
+            if held.get().is_empty() {
+                held.remove();
+            }
+        }
+        if let Entry::Occupied(mut held) = self.counts.entry(key.0) {
+            *held.get_mut() -= 1;
+            if *held.get() == 0 {
+                held.remove();
+            }
+        }
+        // A sighting may have put the host back between the first line and here; list it again.
+        if let Some(entry) = self.locate(key) {
+            self.index(key, entry.at, entry.seen.widely && !entry.tentative, None);
+        }
+        true
+    }
+
+    /// Forgets the hosts behind a port: it went down or is a link. Returns them.
+    pub fn forget_port(&self, dpid: DatapathId, port: PortNo) -> Vec<HostKey> {
+        let mut hosts = Vec::new();
+        self.at_port(dpid, port, &mut |key, entry| hosts.push((key, *entry)));
+        hosts.retain(|(key, entry)| self.remove(*key, entry));
+        hosts.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Forgets the hosts behind a switch. Returns them.
+    pub fn forget_switch(&self, dpid: DatapathId) -> Vec<HostKey> {
+        self.forget(|_, entry| entry.at.dpid == dpid)
+    }
+
+    /// Forgets the hosts for which `gone` is true. Returns them in order.
+    pub fn forget(&self, mut gone: impl FnMut(HostKey, &HostEntry) -> bool) -> Vec<HostKey> {
+        let mut hosts = self.all();
+        hosts.retain(|(key, entry)| gone(*key, entry) && self.remove(*key, entry));
+        hosts.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Forgets at most `most` hosts that have not been seen for their age. Returns them in order.
+    pub fn expire(&self, now: Instant, most: usize) -> Vec<HostKey> {
+        let mut old: Vec<_> = self
+            .hosts
+            .iter()
+            .filter(|host| now.saturating_duration_since(host.last) > host.age_limit())
+            .map(|host| (*host.key(), *host.value()))
+            .take(most)
+            .collect();
+        old.sort_by_key(|(key, _)| *key);
+        old.retain(|(key, entry)| self.remove(*key, entry));
+        old.into_iter().map(|(key, _)| key).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use umlaut_openflow::Vid;
+
+    fn at(dpid: u64, port: u32) -> Attachment {
+        Attachment { dpid: DatapathId(dpid), port: PortNo(port), vid: Vid::Untagged }
+    }
+
+    fn host(mac: u64) -> HostKey {
+        (Domain(1), MacAddr::from_u64(mac))
+    }
+
+    const WIDELY: Seen = Seen { widely: true, provisional: false };
+    const PLAIN: Seen = Seen { widely: false, provisional: false };
+
+    #[test]
+    fn a_moved_host_is_relearned_on_the_new_port_after_the_guard() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        assert_eq!(table.see(host(1), at(1, 1), WIDELY, t0), Sighting::New);
+        let early = t0 + MOVE_GUARD - Duration::from_millis(1);
+        assert!(!table.would_accept(host(1), at(1, 2), early));
+        assert_eq!(table.see(host(1), at(1, 2), WIDELY, early), Sighting::Guarded);
+        assert_eq!(table.locate(host(1)).unwrap().at, at(1, 1));
+        let late = t0 + MOVE_GUARD;
+        let moved = Sighting::Moved { from: at(1, 1) };
+        assert_eq!(table.see(host(1), at(1, 2), WIDELY, late), moved);
+        let mut learned = Vec::new();
+        table.learned(Domain(1), &mut |at, mac| learned.push((at, mac)));
+        assert_eq!(learned, [(at(1, 2), host(1).1)]);
+        let mut behind = 0;
+        table.at_port(DatapathId(1), PortNo(1), &mut |_, _| behind += 1);
+        assert_eq!(behind, 0);
+    }
+
+    #[test]
+    fn a_port_down_waives_the_guard() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        table.see(host(1), at(1, 1), WIDELY, t0);
+        assert_eq!(table.forget_port(DatapathId(1), PortNo(1)), [host(1)]);
+        assert_eq!(table.see(host(1), at(1, 2), WIDELY, t0), Sighting::New);
+    }
+
+    #[test]
+    fn a_tentative_place_never_replaces_an_admitted_one() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        assert!(table.see_tentative(host(1), at(1, 1), t0));
+        assert!(table.locate(host(1)).unwrap().tentative);
+        assert_eq!(
+            table.see(host(1), at(1, 2), PLAIN, t0),
+            Sighting::Moved { from: at(1, 1) },
+            "no guard protects a guess"
+        );
+        assert!(!table.see_tentative(host(1), at(1, 3), t0 + Duration::from_secs(60)));
+        assert_eq!(table.locate(host(1)).unwrap().at, at(1, 2));
+    }
+
+    #[test]
+    fn hosts_age_and_live_flows_keep_them() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        table.see(host(1), at(1, 1), PLAIN, t0);
+        table.see(host(2), at(1, 1), PLAIN, t0);
+        table.see_tentative(host(3), at(1, 1), t0);
+        let later = t0 + TENTATIVE_AGE + Duration::from_secs(1);
+        assert_eq!(table.expire(later, 10), [host(3)]);
+        table.touch(host(2), later);
+        assert_eq!(table.expire(t0 + HOST_AGE + Duration::from_secs(1), 10), [host(1)]);
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn guesses_per_port_are_few() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        let noted = (0..100).filter(|n| table.see_tentative(host(*n), at(1, 1), t0)).count();
+        assert_eq!(noted, TENTATIVE_PER_PORT);
+        assert_eq!(table.full_count(), 100 - TENTATIVE_PER_PORT as u64);
+    }
+
+    #[test]
+    fn domains_keep_one_mac_apart() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        let mac = MacAddr::from_u64(7);
+        table.see((Domain(1), mac), at(1, 1), PLAIN, t0);
+        table.see((Domain(2), mac), at(1, 2), PLAIN, t0);
+        table.see_tentative((Domain(3), mac), at(1, 3), t0);
+        let mut domains = Vec::new();
+        table.domains_of(mac, &mut |domain| domains.push(domain));
+        assert_eq!(domains, [Domain(1), Domain(2)]);
+    }
+
+    #[test]
+    fn two_threads_leave_the_indexes_true() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        std::thread::scope(|scope| {
+            for thread in 0..2u32 {
+                let table = &table;
+                scope.spawn(move || {
+                    for step in 0..2000u64 {
+                        let now = t0 + MOVE_GUARD * step as u32;
+                        let place = at(1, 1 + (step as u32 + thread) % 3);
+                        table.see(host(step % 5), place, WIDELY, now);
+                        if step % 7 == 0 {
+                            table.forget_port(DatapathId(1), PortNo(1 + step as u32 % 3));
+                        }
+                    }
+                });
+            }
+        });
+        // Whatever the order was, every host is found where its entry says.
+        for (key, entry) in table.all() {
+            let mut found = false;
+            table.at_port(entry.at.dpid, entry.at.port, &mut |k, _| found |= k == key);
+            assert!(found, "{key:?} {entry:?}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Paths: what is installed for frames that enter at one port of one switch. Pure.
+
+use std::time::Instant;
+
+use umlaut_openflow::packet::Headers;
+use umlaut_openflow::{Attachment, Cookie, DatapathId, FieldSet, PortNo, Vid};
+
+use crate::hosts::Domain;
+
+/// The priority of path entries (as the original had it).
+pub const PATH_PRIORITY: u16 = 0xffff;
+/// The priority of the entry that sends LLDP to the controller. Paths never match LLDP.
+pub const LLDP_PRIORITY: u16 = 0xfffe;
+/// The priority of drop entries: below paths, so that a grant always wins.
+pub const DROP_PRIORITY: u16 = 0x4000;
+
+/// A session: one control connection of one datapath. Numbers are reused only after the session
+/// that had one has ended and 2^16 others have started.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct SessionNo(pub u16);
+
+/// A registered path, from anywhere: the session that owns it, its slot there, and the generation
+/// that tells a slot's tenants apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PathRef {
+    /// The owner.
+    pub session: SessionNo,
+    /// Slot in the owner's registry, below 2^24.
+    pub slot: u32,
+    /// Generation of the slot.
+    pub generation: u16,
+}
+
+impl PathRef {
+    /// The cookie of this path's entries: epoch (8 bits), session (16), slot (24), generation (16).
+    /// The epoch is that of the process, so that entries of an earlier one are not mistaken.
+    pub fn cookie(self, epoch: u8) -> Cookie {
+        Cookie(
+            u64::from(epoch) << 56
+                | u64::from(self.session.0) << 40
+                | u64::from(self.slot & 0xff_ffff) << 16
+                | u64::from(self.generation),
+        )
+    }
+
+    /// The path that a cookie names, if it is of this epoch.
+    pub fn from_cookie(cookie: Cookie, epoch: u8) -> Option<PathRef> {
+        let bits = cookie.0;
+        (bits >> 56 == u64::from(epoch)).then_some(PathRef {
+            session: SessionNo((bits >> 40) as u16),
+            slot: (bits >> 16) as u32 & 0xff_ffff,
+            generation: bits as u16,
+        })
+    }
+}
+
+/// What one registry entry stands for: all frames that come in at `in_port` and agree with
+/// `headers` in the fields of `width`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct FlowKey {
+    /// Where they come in.
+    pub in_port: PortNo,
+    /// Which fields count.
+    pub width: FieldSet,
+    /// Their values; everything outside `width` is absent.
+    pub headers: Headers,
+}
+
+impl FlowKey {
+    /// The key of a frame under a width. The MAC addresses, VLAN and EtherType always count.
+    pub fn new(in_port: PortNo, headers: &Headers, width: FieldSet) -> FlowKey {
+        let width = (width | FieldSet::LAYER_2).with_prerequisites();
+        FlowKey { in_port, width, headers: width.project(headers) }
+    }
+}
+
+/// One switch on a path.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Hop {
+    /// The switch.
+    pub dpid: DatapathId,
+    /// Where frames come in.
+    pub in_port: PortNo,
+    /// Where they go out.
+    pub out_port: PortNo,
+    /// The VLAN that they leave with; `None`: as they came (all hops but the last).
+    pub vid: Option<Vid>,
+}
+
+/// Which of a path's two directions an entry serves.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Leg {
+    /// From the path's own ingress to its egress.
+    Forward,
+    /// The reply's way back, a child of the forward path.
+    Reverse,
+}
+
+/// What an application wants for a kind of frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// The application's domain of the sender (the sliceable switch: its slice).
+    pub domain: Domain,
+    /// Where the frames leave the network.
+    pub egress: Attachment,
+    /// Every field that the decision read.
+    pub width: FieldSet,
+    /// Seconds without traffic until the ingress entry ends; later hops add their index.
+    pub idle_timeout: u16,
+    /// Seconds until the entries end whatever happens; 0 never.
+    pub hard_timeout: u16,
+    /// Whether replies get a way back without a decision of their own.
+    pub reverse: bool,
+}
+
+/// Why frames of a kind are dropped at the switch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DropClass {
+    /// The policy refuses them.
+    Denied,
+    /// There is no way to their destination now.
+    NoPath,
+}
+
+/// What a registry entry does with its frames.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Forwards them.
+    Forward {
+        /// As the application asked.
+        route: Route,
+        /// The switches in order, ingress first.
+        hops: Vec<Hop>,
+        /// The way back, from the egress switch; empty without `route.reverse` or a reply.
+        reverse: Vec<Hop>,
+    },
+    /// Drops them until the entry's hard time-out.
+    Drop {
+        /// Why.
+        class: DropClass,
+        /// When the switch forgets the entry.
+        until: Instant,
+    },
+}
+
+/// How far an entry is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Hops on other switches are not all confirmed; the ingress entry is not sent.
+    Installing {
+        /// Confirmations still missing.
+        missing: usize,
+        /// When it is given up.
+        deadline: Instant,
+        /// The first frame, which goes out at the egress when all is confirmed.
+        frame: Vec<u8>,
+    },
+    /// Everything was sent.
+    Installed,
+}
+
+/// A registered path or drop entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Path {
+    /// Which frames.
+    pub key: FlowKey,
+    /// What happens to them.
+    pub kind: Kind,
+    /// How far it is.
+    pub state: State,
+    /// The World revision that it was decided under.
+    pub revision: u64,
+}
+
+impl Path {
+    /// The hops of a leg; none for a drop entry.
+    pub fn hops(&self, leg: Leg) -> &[Hop] {
+        match (&self.kind, leg) {
+            (Kind::Forward { hops, .. }, Leg::Forward) => hops,
+            (Kind::Forward { reverse, .. }, Leg::Reverse) => reverse,
+            (Kind::Drop { .. }, _) => &[],
+        }
+    }
+
+    /// The domain of its sender, if it forwards.
+    pub fn domain(&self) -> Option<Domain> {
+        match &self.kind {
+            Kind::Forward { route, .. } => Some(route.domain),
+            Kind::Drop { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_finds_its_path_in_its_epoch_only() {
+        let path = PathRef { session: SessionNo(0xabcd), slot: 0x12_3456, generation: 0xfedc };
+        let cookie = path.cookie(7);
+        assert_eq!(cookie, Cookie(0x07ab_cd12_3456_fedc));
+        assert_eq!(PathRef::from_cookie(cookie, 7), Some(path));
+        assert_eq!(PathRef::from_cookie(cookie, 8), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! The tokio runtime: listeners, a task per session, a task for the slow path. Runtime.
+
+mod log;
+mod session_task;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::mailbox::Waker;
+use crate::shared::Shared;
+
+pub use log::LogObserver;
+
+/// How many connections are served at once, switches and strangers alike. One more is closed at
+/// once and logged.
+pub const CONNECTIONS: usize = 4096;
+/// How long open connections may take to write what is left at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Wakes a task that waits on a [`Notify`].
+#[derive(Debug, Default)]
+pub(crate) struct NotifyWaker(pub(crate) Arc<Notify>);
+
+impl Waker for NotifyWaker {
+    fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// Opens a listener per address.
+///
+/// # Errors
+/// The first address that cannot be listened on, named.
+pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Vec<TcpListener>> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Serves switches until `stop` becomes true, then closes all connections.
+pub async fn serve<A: App>(
+    shared: Arc<Shared<A>>,
+    listeners: Vec<TcpListener>,
+    stop: watch::Receiver<bool>,
+) {
+    let mut tasks = JoinSet::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    for listener in listeners {
+        if let Ok(addr) = listener.local_addr() {
+            info!(%addr, "listening");
+        }
+        tasks.spawn(accept(shared.clone(), listener, places.clone(), stop.clone()));
+    }
+    tasks.spawn(slow_path(shared.clone(), stop.clone()));
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            warn!(%error, "task failed");
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error says that the sender is gone, which stops as well.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn accept<A: App>(
+    shared: Arc<Shared<A>>,
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => break,
+            Some(ended) = sessions.join_next(), if !sessions.is_empty() => {
+                if let Err(error) = ended {
+                    warn!(%error, "session failed");
+                }
+            }
+            connection = listener.accept() => match connection {
+                Ok((stream, peer)) => match places.clone().try_acquire_owned() {
+                    Ok(place) => {
+                        let task = session_task::run(shared.clone(), stream, peer, stop.clone());
+                        sessions.spawn(async move {
+                            task.await;
+                            drop(place);
+                        });
+                    }
+                    Err(_) => warn!(%peer, limit = CONNECTIONS, "connection refused: too many"),
+                },
+                Err(error) => {
+                    // Out of file descriptors or memory: existing sessions go on.
+                    warn!(%error, "accept failed");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+    let drain = async { while sessions.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN_GRACE, drain).await.is_err() {
+        warn!("connections left open at shutdown");
+    }
+}
+
+/// Runs discovery, ageing and what else is due by time.
+async fn slow_path<A: App>(shared: Arc<Shared<A>>, mut stop: watch::Receiver<bool>) {
+    let woken = shared.slow_path_woken();
+    loop {
+        let next = shared.poll(Instant::now());
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            () = woken.notified() => {}
+            () = tokio::time::sleep_until(next.into()) => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The socket of one session: bytes in, turns, one write per turn. Runtime.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+
+use super::{NotifyWaker, stopped};
+use crate::app::App;
+use crate::mailbox::Mailbox;
+use crate::session::Session;
+use crate::shared::Shared;
+
+/// Bytes taken from the socket at once.
+const READ_BYTES: usize = 64 << 10;
+/// How long the last bytes of a connection to be closed may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Turns run before other tasks get their chance.
+const TURNS: usize = 4;
+
+/// Serves one connection to its end.
+pub(super) async fn run<A: App>(
+    shared: Arc<Shared<A>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    mut stop: watch::Receiver<bool>,
+) {
+    // Small messages must not wait for acknowledgements of earlier ones.
+    let _ = stream.set_nodelay(true);
+    let woken = Arc::new(Notify::new());
+    let mailbox = Arc::new(Mailbox::new(Box::new(NotifyWaker(woken.clone()))));
+    let now = Instant::now();
+    let no = shared.next_session();
+    let mut session = Session::new(no, mailbox, Some(peer.ip()), peer.to_string(), &shared, now);
+    let mut buffer = vec![0; READ_BYTES];
+    let reason = loop {
+        let mut more = true;
+        for _ in 0..TURNS {
+            more = session.turn(Instant::now(), &shared);
+            if !more {
+                break;
+            }
+        }
+        if let Err(error) = write(&stream, &mut session) {
+            break error.to_string();
+        }
+        if let Some(reason) = session.closed() {
+            let reason = reason.to_owned();
+            let _ = tokio::time::timeout(LAST_WORDS, flush(&stream, &mut session)).await;
+            break reason;
+        }
+        if more {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let interest = if session.output().is_empty() {
+            Interest::READABLE
+        } else {
+            Interest::READABLE | Interest::WRITABLE
+        };
+        let deadline = session.deadline().unwrap_or_else(|| Instant::now() + LAST_WORDS);
+        tokio::select! {
+            ready = stream.ready(interest) => match ready {
+                Ok(ready) if ready.is_readable() => match stream.try_read(&mut buffer) {
+                    Ok(0) => break "closed by the switch".to_owned(),
+                    Ok(n) => session.receive(&buffer[..n]),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(error) => break error.to_string(),
+                },
+                Ok(_) => {}
+                Err(error) => break error.to_string(),
+            },
+            () = woken.notified() => {}
+            () = tokio::time::sleep_until(deadline.into()) => {}
+            () = stopped(&mut stop) => session.close("the controller ends"),
+        }
+    };
+    session.end(&reason, Instant::now(), &shared);
+}
+
+/// Writes as much as the socket takes now.
+fn write<A: App>(stream: &TcpStream, session: &mut Session<A>) -> std::io::Result<()> {
+    // Early output is followed by the switch's own: the loop comes to both.
+    while !session.output().is_empty() {
+        match stream.try_write(session.output()) {
+            Ok(n) => session.output().advance(n),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+async fn flush<A: App>(stream: &TcpStream, session: &mut Session<A>) -> std::io::Result<()> {
+    while !session.output().is_empty() {
+        stream.writable().await?;
+        write(stream, session)?;
+    }
+    Ok(())
+}

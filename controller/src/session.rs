@@ -1,0 +1,789 @@
+//! One control connection: handshake, keepalive, dispatch (OpenFlow 1.3.5 §6.3). Pure but for the
+//! shared tables: bytes and the time come in, bytes and the next deadline go out, so the socket task
+//! and the virtual-time harness drive the same code.
+//!
+//! ```text
+//!   hello ──▶ features ──▶ (1.3: ports) ──▶ nobody else serves this datapath? ──▶ clean ──▶ active
+//! ```
+//! Before any packet-in is handled, all flows, groups and meters are deleted, a barrier answered,
+//! the standing entries installed and a second barrier answered.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use umlaut_openflow::packet::{Field, Headers};
+use umlaut_openflow::{
+    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowMod, Header, Hello,
+    Instruction, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
+    SwitchConfig, Version, Xid, decode, encode, next_frame,
+};
+
+use crate::app::{App, Context};
+use crate::command::{Command, HopFailure};
+use crate::directory::Peer;
+use crate::mailbox::Mailbox;
+use crate::path::{LLDP_PRIORITY, SessionNo};
+use crate::shared::Shared;
+use crate::switch::{Bucket, Remains, Switch};
+use crate::view::{Event, View};
+use crate::world::World;
+
+/// How long each step of the handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this long without a message an echo request is sent.
+pub const ECHO_AFTER: Duration = Duration::from_secs(5);
+/// After this long without a message the connection is given up.
+pub const SILENCE_LIMIT: Duration = Duration::from_secs(15);
+/// How long the older connection of a datapath id has to prove that it is alive.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
+/// Messages handled in one turn.
+pub const MESSAGES_PER_TURN: usize = 256;
+/// Commands handled in one turn.
+pub const COMMANDS_PER_TURN: usize = 1024;
+/// Paths decided again in one turn.
+pub const SWEEP_PER_TURN: u32 = 2048;
+/// Output above which packet-ins of the switch are dropped and counted; everything else still runs.
+pub const OUTPUT_HIGH_WATER: usize = 1 << 20;
+/// Output above which the connection is closed.
+pub const OUTPUT_LIMIT: usize = 16 << 20;
+/// Broken messages after which the connection is closed.
+pub const BROKEN_MESSAGES: u32 = 16;
+/// LLDP frames handled per second; above it they are dropped.
+const LLDP_RATE: u32 = 1000;
+/// How often hosts of live paths are marked as alive.
+const REFRESH_PERIOD: Duration = Duration::from_secs(60);
+
+const LLDP_TYPE: u16 = 0x88cc;
+const HELLO_FAILED_INCOMPATIBLE: ErrorCode = ErrorCode::new(0, 0);
+const BAD_REQUEST_BAD_VERSION: ErrorCode = ErrorCode::new(1, 0);
+
+enum Phase {
+    Hello { until: Instant },
+    Features { until: Instant },
+    Ports { until: Instant, features: Features, ports: Vec<Port> },
+    Duplicate { until: Instant, features: Features, ports: Vec<Port>, superseding: bool },
+    Cleaning { until: Instant, step: CleaningStep, barrier: Xid },
+    Active,
+    Closed { reason: String },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CleaningStep {
+    Deleting,
+    Installing,
+}
+
+/// A control connection.
+pub struct Session<A: App> {
+    no: SessionNo,
+    mailbox: Arc<Mailbox>,
+    address: Option<IpAddr>,
+    peer: String,
+    phase: Phase,
+    version: Version,
+    input: BytesMut,
+    /// Output before there is a switch; later the switch's own.
+    early: BytesMut,
+    switch: Option<Switch>,
+    world: Arc<World<A::Policy>>,
+    sweep: Option<u32>,
+    refresh: Instant,
+    heard: Instant,
+    echo_sent: bool,
+    /// Who waits for this switch to prove that it is alive.
+    askers: Vec<Arc<Mailbox>>,
+    broken: u32,
+    lldp: Bucket,
+    commands: VecDeque<Command>,
+}
+
+impl<A: App> Session<A> {
+    /// A connection just made, from `address` if by IP; `peer` names it in reports. The first bytes
+    /// of output are its hello.
+    pub fn new(
+        no: SessionNo,
+        mailbox: Arc<Mailbox>,
+        address: Option<IpAddr>,
+        peer: String,
+        shared: &Shared<A>,
+        now: Instant,
+    ) -> Session<A> {
+        let mut early = BytesMut::new();
+        let offered = shared.versions();
+        let highest = offered.iter().copied().max().unwrap_or(Version::V1_3);
+        let hello = Message::Hello(Hello::offering(offered));
+        if encode(highest, Xid(0), &hello, &mut early).is_err() {
+            debug_assert!(false, "a hello always encodes");
+        }
+        Session {
+            no,
+            mailbox,
+            address,
+            peer,
+            phase: Phase::Hello { until: now + HANDSHAKE_TIMEOUT },
+            version: highest,
+            input: BytesMut::new(),
+            early,
+            switch: None,
+            world: shared.world.load(),
+            sweep: None,
+            refresh: now + REFRESH_PERIOD,
+            heard: now,
+            echo_sent: false,
+            askers: Vec::new(),
+            broken: 0,
+            lldp: Bucket::new(LLDP_RATE, now),
+            commands: VecDeque::new(),
+        }
+    }
+
+    /// Its number.
+    pub fn number(&self) -> SessionNo {
+        self.no
+    }
+
+    /// Its mailbox.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    /// The switch, once it is known.
+    pub fn switch(&self) -> Option<&Switch> {
+        self.switch.as_ref()
+    }
+
+    /// Whether packet-ins are handled.
+    pub fn is_active(&self) -> bool {
+        matches!(self.phase, Phase::Active)
+    }
+
+    /// Why the connection is to be closed, if it is. Output may still be written before.
+    pub fn closed(&self) -> Option<&str> {
+        match &self.phase {
+            Phase::Closed { reason } => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The bytes to be written; whoever writes them takes them away.
+    pub fn output(&mut self) -> &mut BytesMut {
+        match &mut self.switch {
+            Some(switch) if self.early.is_empty() => switch.output(),
+            _ => &mut self.early,
+        }
+    }
+
+    /// Takes bytes from the connection; [`Session::turn`] handles them. The caller reads no more
+    /// while turns have work left, so that the input stays below two reads.
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// When the next turn is due if nothing arrives before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let phase = match &self.phase {
+            Phase::Hello { until }
+            | Phase::Features { until }
+            | Phase::Ports { until, .. }
+            | Phase::Duplicate { until, .. }
+            | Phase::Cleaning { until, .. } => Some(*until),
+            Phase::Active => {
+                let limit = if self.echo_sent { SILENCE_LIMIT } else { ECHO_AFTER };
+                Some((self.heard + limit).min(self.refresh))
+            }
+            Phase::Closed { .. } => None,
+        };
+        let switch = self.switch.as_ref().and_then(Switch::deadline).filter(|_| self.is_active());
+        phase.into_iter().chain(switch).min()
+    }
+
+    /// Runs one turn: the newest World, commands, a bounded number of messages, what is due. Returns
+    /// whether there is more to do at once. All output of a turn is written together.
+    pub fn turn(&mut self, now: Instant, shared: &Shared<A>) -> bool {
+        self.note_world(shared);
+        let more_commands = self.run_commands(now, shared);
+        let more_messages = self.run_messages(now, shared);
+        self.run_time(now, shared);
+        self.sweep_piece(now, shared);
+        if let Some(switch) = &mut self.switch {
+            switch.seal();
+        }
+        self.check_output();
+        // Publish, then check: what was registered in this turn under an older World is decided
+        // again in the next.
+        let outdated = self.is_active() && shared.world.revision() != self.world.revision;
+        self.closed().is_none()
+            && (more_commands || more_messages || outdated || self.sweep.is_some())
+    }
+
+    fn note_world(&mut self, shared: &Shared<A>) {
+        if shared.world.revision() != self.world.revision {
+            self.world = shared.world.load();
+            self.sweep = self.is_active().then_some(0);
+        }
+    }
+
+    /// Decides a bounded number of paths again that were decided under an older World.
+    fn sweep_piece(&mut self, now: Instant, shared: &Shared<A>) {
+        let (Some(from), Some(switch)) = (self.sweep, &mut self.switch) else { return };
+        let end = switch.slots();
+        let until = end.min(from.saturating_add(SWEEP_PER_TURN));
+        let cx = context(shared, &self.world, now);
+        for slot in from..until {
+            let Some((name, path)) = switch.path_at(slot) else { continue };
+            if path.revision < cx.revision {
+                let again = shared.app.decide_again(switch, &cx, &path.key);
+                switch.settle(&cx, name, again);
+            }
+        }
+        self.sweep = (until < end).then_some(until);
+    }
+
+    // ---- commands ----
+
+    fn run_commands(&mut self, now: Instant, shared: &Shared<A>) -> bool {
+        if self.mailbox.take_overrun() {
+            self.resync(now, shared);
+        }
+        let mut commands = std::mem::take(&mut self.commands);
+        self.mailbox.take(COMMANDS_PER_TURN, &mut commands);
+        for command in commands.drain(..) {
+            self.command(command, now, shared);
+        }
+        self.commands = commands;
+        !self.mailbox.is_empty()
+    }
+
+    fn command(&mut self, command: Command, now: Instant, shared: &Shared<A>) {
+        match command {
+            Command::Prove { asker, from } => {
+                if self.address.is_some() && self.address == from {
+                    return self.close("a newer connection from the same address");
+                }
+                self.askers.push(asker);
+                self.early_send(&Message::EchoRequest(b"umlaut"[..].into()));
+                return;
+            }
+            Command::Proved => {
+                if let Phase::Duplicate { features, .. } = &self.phase {
+                    let reason = format!("datapath {} is connected and alive", features.dpid);
+                    self.close(&reason);
+                }
+                return;
+            }
+            Command::Superseded => return self.close("a newer connection of the same datapath"),
+            Command::Shutdown => return self.close("the controller ends"),
+            _ => {}
+        }
+        let active = self.is_active();
+        let Some(switch) = &mut self.switch else { return };
+        let cx = context(shared, &self.world, now);
+        let view = &cx.view;
+        match command {
+            Command::AddHop(entry) => {
+                let (path, leg) = (entry.path, entry.leg);
+                let added =
+                    if active { switch.add_hop(view, *entry) } else { Err(HopFailure::Gone) };
+                if let Err(failure) = added
+                    && leg == crate::path::Leg::Forward
+                {
+                    let command = Command::HopFailed { path, failure };
+                    shared.net.directory.insist_session(path.session, command);
+                }
+            }
+            Command::RemoveHop { path, leg } => switch.remove_hop(path, leg),
+            Command::HopConfirmed { path, leg, .. } => switch.hop_confirmed(view, path, leg),
+            Command::HopFailed { path, failure } => switch.path_failed(view, path, failure),
+            Command::HopGone { path, leg, .. } => switch.hop_gone(view, path, leg),
+            Command::PacketOut { tag, outputs, frame } if active => {
+                let actions =
+                    crate::program::flood_actions(switch.version(), PortNo::ANY, tag, &outputs);
+                let _ = switch.packet_out(PortNo::ANY, actions, &frame);
+            }
+            Command::Probe { port, frame } if active => {
+                let _ = switch.packet_out(PortNo::ANY, vec![Action::output(port)], &frame);
+            }
+            Command::HostChanged { domain, mac } => {
+                for name in switch.paths_of(domain, mac) {
+                    let Some(path) = switch.path(name) else { continue };
+                    let again = shared.app.decide_again(switch, &cx, &path.key);
+                    switch.settle(view, name, again);
+                }
+            }
+            Command::PacketOut { .. }
+            | Command::Probe { .. }
+            | Command::Prove { .. }
+            | Command::Proved
+            | Command::Superseded
+            | Command::Shutdown => {}
+        }
+    }
+
+    /// A command that must not be lost was lost: start from an empty flow table.
+    fn resync(&mut self, now: Instant, shared: &Shared<A>) {
+        if !self.is_active() {
+            return;
+        }
+        let Some(switch) = &mut self.switch else { return };
+        let remains = switch.take_remains();
+        switch.delete_all();
+        install_standing(switch);
+        let dpid = switch.dpid();
+        shared.release(&remains, dpid);
+        shared.net.observer.event(&Event::Resync { dpid });
+        let cx = context(shared, &self.world, now);
+        shared.app.switch_ready(switch, &cx);
+    }
+
+    // ---- messages ----
+
+    fn run_messages(&mut self, now: Instant, shared: &Shared<A>) -> bool {
+        let mut input = std::mem::take(&mut self.input);
+        let mut handled = 0;
+        while handled < MESSAGES_PER_TURN && self.closed().is_none() {
+            let length = match next_frame(&input) {
+                Ok(Some(length)) => length,
+                Ok(None) => break,
+                Err(error) => {
+                    self.close(&error.to_string());
+                    break;
+                }
+            };
+            self.heard = now;
+            self.echo_sent = false;
+            match decode(&input[..length]) {
+                Ok((header, message)) => self.message(header, message, now, shared),
+                Err(error) => self.broken(&input[..length], &error),
+            }
+            input.advance(length);
+            handled += 1;
+        }
+        self.input = input;
+        handled == MESSAGES_PER_TURN
+    }
+
+    /// A message that does not decode: the switch is told, and left if it does it again and again.
+    fn broken(&mut self, bytes: &[u8], error: &DecodeError) {
+        self.broken += 1;
+        if let Some(code) = error.error_code(self.version) {
+            let xid = Xid(u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]));
+            let data = bytes[..bytes.len().min(64)].into();
+            self.early_send_as(xid, &Message::Error(ErrorMessage { code, data }));
+        }
+        if self.broken >= BROKEN_MESSAGES || !self.is_active() {
+            self.close(&error.to_string());
+        }
+    }
+
+    fn message(&mut self, header: Header, message: Message<'_>, now: Instant, shared: &Shared<A>) {
+        match (&self.phase, &message) {
+            (Phase::Hello { .. }, Message::Hello(hello)) => {
+                return self.negotiate(header.version, hello, now, shared);
+            }
+            (Phase::Hello { .. }, Message::Error(_)) => {
+                return self.close("the switch refused our hello");
+            }
+            (Phase::Hello { .. }, _) => return self.close("no hello as the first message"),
+            (Phase::Closed { .. }, _) => return,
+            _ => {}
+        }
+        if header.version != self.version {
+            let data = Vec::new().into();
+            let error = Message::Error(ErrorMessage { code: BAD_REQUEST_BAD_VERSION, data });
+            self.early_send_as(header.xid, &error);
+            let reason = format!(
+                "a message of version {} after agreeing on {}",
+                header.version, self.version
+            );
+            return self.close(&reason);
+        }
+        match message {
+            Message::EchoRequest(payload) => {
+                return self.early_send_as(header.xid, &Message::EchoReply(payload));
+            }
+            Message::EchoReply(_) => {
+                for asker in self.askers.drain(..) {
+                    asker.insist(Command::Proved);
+                }
+                return;
+            }
+            Message::Hello(_) => return,
+            _ => {}
+        }
+        if self.is_active() {
+            return self.active_message(header, message, now, shared);
+        }
+        match (&mut self.phase, message) {
+            (Phase::Features { .. }, Message::FeaturesReply(features)) => {
+                self.features(features, now, shared);
+            }
+            (Phase::Ports { ports, .. }, Message::PortDescriptionReply { ports: part, more }) => {
+                ports.extend(part);
+                if !more
+                    && let Phase::Ports { features, ports, .. } =
+                        std::mem::replace(&mut self.phase, Phase::Active)
+                {
+                    self.join(features, ports, now, shared);
+                }
+            }
+            (Phase::Cleaning { step, barrier, .. }, Message::BarrierReply)
+                if *barrier == header.xid =>
+            {
+                match *step {
+                    CleaningStep::Deleting => self.install(now),
+                    CleaningStep::Installing => self.ready(now, shared),
+                }
+            }
+            (Phase::Cleaning { .. }, Message::PortStatus(status)) => {
+                if let Some(switch) = &mut self.switch {
+                    apply_port_status(switch, &status);
+                }
+            }
+            (Phase::Features { .. } | Phase::Ports { .. }, Message::Error(error)) => {
+                self.close(&format!("the switch answered with error {}", error.code));
+            }
+            // Packet-ins before the table is clean, late replies, what we did not ask for.
+            _ => {}
+        }
+    }
+
+    /// Agrees on the highest version that both offer (§6.3.1).
+    fn negotiate(&mut self, version: Version, hello: &Hello, now: Instant, shared: &Shared<A>) {
+        let offered = shared.versions();
+        let own = offered.iter().copied().max().unwrap_or_default();
+        let agreed = match &hello.versions {
+            Some(bitmaps) => {
+                let has = |v: &Version| {
+                    bitmaps.get(usize::from(v.0 / 32)).is_some_and(|w| w >> (v.0 % 32) & 1 == 1)
+                };
+                offered.iter().copied().filter(has).max()
+            }
+            None => Some(own.min(version)).filter(|v| offered.contains(v)),
+        };
+        let Some(agreed) = agreed else {
+            let data = b"versions offered: 1.0 and 1.3"[..].into();
+            let error = Message::Error(ErrorMessage { code: HELLO_FAILED_INCOMPATIBLE, data });
+            self.version = own.min(version).max(Version::V1_0);
+            if self.version != Version::V1_0 {
+                self.version = own;
+            }
+            self.early_send(&error);
+            return self.close(&format!("no common OpenFlow version (it offers {version})"));
+        };
+        self.version = agreed;
+        self.phase = Phase::Features { until: now + HANDSHAKE_TIMEOUT };
+        self.early_send(&Message::FeaturesRequest);
+    }
+
+    fn features(&mut self, mut features: Features, now: Instant, shared: &Shared<A>) {
+        if features.auxiliary_id != 0 {
+            return self.close("auxiliary connections are not served");
+        }
+        let ports = std::mem::take(&mut features.ports);
+        if self.version == Version::V1_0 {
+            return self.join(features, ports, now, shared);
+        }
+        self.phase = Phase::Ports { until: now + HANDSHAKE_TIMEOUT, features, ports: Vec::new() };
+        self.early_send(&Message::PortDescriptionRequest);
+    }
+
+    /// Takes the datapath's place in the directory, or asks the holder to prove that it is alive.
+    fn join(&mut self, features: Features, ports: Vec<Port>, now: Instant, shared: &Shared<A>) {
+        let peer = Peer {
+            session: self.no,
+            mailbox: self.mailbox.clone(),
+            version: self.version,
+            address: self.address,
+        };
+        match shared.net.directory.join(features.dpid, peer) {
+            Ok(()) => self.clean(features, ports, now),
+            Err(holder) => {
+                let asker = self.mailbox.clone();
+                holder.mailbox.insist(Command::Prove { asker, from: self.address });
+                let until = now + PROOF_TIMEOUT;
+                self.phase = Phase::Duplicate { until, features, ports, superseding: false };
+            }
+        }
+    }
+
+    fn clean(&mut self, features: Features, ports: Vec<Port>, now: Instant) {
+        let mut switch = Switch::new(self.no, features.dpid, self.version, ports, now);
+        let config = SwitchConfig { flags: ConfigFlags::FRAG_NORMAL, miss_send_len: 0xffff };
+        let _ = switch.send(&Message::SetConfig(config));
+        switch.delete_all();
+        if self.version != Version::V1_0 {
+            for body in [DELETE_ALL_GROUPS, DELETE_ALL_METERS] {
+                let (kind, body) = (body.0, body.1.into());
+                let _ = switch.send(&Message::Opaque(Opaque { kind, body }));
+            }
+        }
+        let barrier = switch.send(&Message::BarrierRequest).unwrap_or_default();
+        let until = now + HANDSHAKE_TIMEOUT;
+        self.switch = Some(switch);
+        self.phase = Phase::Cleaning { until, step: CleaningStep::Deleting, barrier };
+    }
+
+    fn install(&mut self, now: Instant) {
+        let Some(switch) = &mut self.switch else { return };
+        install_standing(switch);
+        let barrier = switch.send(&Message::BarrierRequest).unwrap_or_default();
+        let until = now + HANDSHAKE_TIMEOUT;
+        self.phase = Phase::Cleaning { until, step: CleaningStep::Installing, barrier };
+    }
+
+    fn ready(&mut self, now: Instant, shared: &Shared<A>) {
+        self.phase = Phase::Active;
+        let Some(switch) = &self.switch else { return };
+        let ports: Vec<Port> = switch.ports().cloned().collect();
+        let (dpid, version) = (switch.dpid(), switch.version());
+        let count = ports.len();
+        shared.switch_up(dpid, ports, now);
+        self.note_world(shared);
+        shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
+        let cx = context(shared, &self.world, now);
+        if let Some(switch) = &mut self.switch {
+            shared.app.switch_ready(switch, &cx);
+        }
+    }
+
+    fn active_message(
+        &mut self,
+        header: Header,
+        message: Message<'_>,
+        now: Instant,
+        shared: &Shared<A>,
+    ) {
+        match message {
+            Message::PacketIn(packet) => self.packet_in(&packet, now, shared),
+            Message::PortStatus(status) => self.port_status(&status, now, shared),
+            message => {
+                let Some(switch) = &mut self.switch else { return };
+                let cx = context(shared, &self.world, now);
+                match message {
+                    Message::FlowRemoved(removed) => {
+                        switch.flow_removed(&cx.view, removed.cookie, &removed.matches);
+                        shared.app.flow_removed(switch, &cx, &removed);
+                    }
+                    Message::BarrierReply => {
+                        switch.barrier_reply(&cx.view, header.xid);
+                    }
+                    Message::Error(error) => {
+                        switch.error(&cx.view, header.xid);
+                        let (dpid, code) = (switch.dpid(), error.code);
+                        shared.net.observer.event(&Event::SwitchError { dpid, code });
+                        shared.app.error(switch, &cx, &error);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn packet_in(&mut self, packet: &PacketIn<'_>, now: Instant, shared: &Shared<A>) {
+        let Some(switch) = &mut self.switch else { return };
+        if switch.output().len() > OUTPUT_HIGH_WATER {
+            switch.counters.shed += 1;
+            return;
+        }
+        switch.counters.packet_ins += 1;
+        let is_lldp = packet.data.len() >= 14
+            && (packet.data[12..14] == LLDP_TYPE.to_be_bytes()
+                || Headers::parse(&packet.data).eth_type == Field::Is(LLDP_TYPE));
+        if is_lldp {
+            if self.lldp.take(now) {
+                let dpid = switch.dpid();
+                shared.lldp(dpid, packet.in_port, &packet.data, now);
+                self.note_world(shared);
+            }
+            return;
+        }
+        let cx = context(shared, &self.world, now);
+        shared.app.packet_in(switch, &cx, packet);
+    }
+
+    /// The World knows of a port's change before the next message is handled.
+    fn port_status(&mut self, status: &PortStatus, now: Instant, shared: &Shared<A>) {
+        let Some(switch) = &mut self.switch else { return };
+        apply_port_status(switch, status);
+        let dpid = switch.dpid();
+        let port = (status.reason != PortStatusReason::DELETE).then(|| status.port.clone());
+        shared.port_changed(dpid, status.port.port_no, port, now);
+        self.note_world(shared);
+        let cx = context(shared, &self.world, now);
+        if let Some(switch) = &mut self.switch {
+            shared.app.port_changed(switch, &cx, status.reason, &status.port);
+        }
+    }
+
+    // ---- time ----
+
+    fn run_time(&mut self, now: Instant, shared: &Shared<A>) {
+        match &self.phase {
+            Phase::Hello { until } if *until <= now => self.close("no hello in time"),
+            Phase::Features { until } | Phase::Ports { until, .. } if *until <= now => {
+                self.close("no answer to the features request in time");
+            }
+            Phase::Cleaning { until, .. } if *until <= now => {
+                self.close("no answer to a barrier in time");
+            }
+            Phase::Duplicate { .. } => self.retry_join(now, shared),
+            Phase::Active => self.active_time(now, shared),
+            _ => {}
+        }
+    }
+
+    fn retry_join(&mut self, now: Instant, shared: &Shared<A>) {
+        let Phase::Duplicate { until, features, ports, superseding } =
+            std::mem::replace(&mut self.phase, Phase::Active)
+        else {
+            return;
+        };
+        let peer = Peer {
+            session: self.no,
+            mailbox: self.mailbox.clone(),
+            version: self.version,
+            address: self.address,
+        };
+        match shared.net.directory.join(features.dpid, peer) {
+            Ok(()) => self.clean(features, ports, now),
+            Err(_) if now >= until && superseding => {
+                self.close("the older connection of the same datapath does not end");
+            }
+            Err(holder) => {
+                let (until, superseding) = if now >= until {
+                    holder.mailbox.insist(Command::Superseded);
+                    (now + PROOF_TIMEOUT, true)
+                } else {
+                    (until, superseding)
+                };
+                self.phase = Phase::Duplicate { until, features, ports, superseding };
+            }
+        }
+    }
+
+    fn active_time(&mut self, now: Instant, shared: &Shared<A>) {
+        let silent = now.saturating_duration_since(self.heard);
+        if silent >= SILENCE_LIMIT {
+            return self.close("no answer to an echo request in time");
+        }
+        if silent >= ECHO_AFTER && !self.echo_sent {
+            self.echo_sent = true;
+            self.early_send(&Message::EchoRequest(Vec::new().into()));
+        }
+        let Some(switch) = &mut self.switch else { return };
+        let cx = context(shared, &self.world, now);
+        switch.poll(&cx.view);
+        if now >= self.refresh {
+            self.refresh = now + REFRESH_PERIOD;
+            for (_, path) in switch.paths() {
+                if let Some(domain) = path.domain() {
+                    for mac in [path.key.headers.eth_src, path.key.headers.eth_dst] {
+                        shared.net.hosts.touch((domain, mac), now);
+                    }
+                }
+            }
+        }
+    }
+
+    fn check_output(&mut self) {
+        if self.output().len() > OUTPUT_LIMIT {
+            self.close("the switch does not read its messages");
+        }
+    }
+
+    // ---- ends ----
+
+    /// Asks for the connection to be closed.
+    pub fn close(&mut self, reason: &str) {
+        if self.closed().is_none() {
+            self.phase = Phase::Closed { reason: reason.to_owned() };
+        }
+    }
+
+    /// The connection is closed, by whichever side: leaves the directory. Entries on this and other
+    /// switches stay until the datapath is back or given up.
+    pub fn end(&mut self, reason: &str, now: Instant, shared: &Shared<A>) {
+        self.close(reason);
+        let reason = self.closed().unwrap_or(reason).to_owned();
+        let Some(mut switch) = self.switch.take() else {
+            let peer = self.peer.clone();
+            return shared.net.observer.event(&Event::ConnectionRefused { peer, reason });
+        };
+        let dpid = switch.dpid();
+        let remains: Remains = switch.take_remains();
+        let held = shared.net.directory.leave(dpid, self.no);
+        shared.switch_down(dpid, remains, now);
+        if held {
+            let cx = context(shared, &self.world, now);
+            shared.app.switch_gone(dpid, &cx);
+        }
+        shared.net.observer.event(&Event::SwitchGone { dpid, reason });
+    }
+
+    fn early_send(&mut self, message: &Message<'_>) {
+        match &mut self.switch {
+            Some(switch) => {
+                let _ = switch.send(message);
+            }
+            None => self.early_send_as(Xid(1), message),
+        }
+    }
+
+    /// Sends with the transaction id of a request. What cannot be expressed in this version (a
+    /// foreign version byte in an error) is left unsent.
+    fn early_send_as(&mut self, xid: Xid, message: &Message<'_>) {
+        let out = match &mut self.switch {
+            Some(switch) => switch.output(),
+            None => &mut self.early,
+        };
+        let _ = encode(self.version, xid, message, out);
+    }
+}
+
+/// OFPT_GROUP_MOD: delete, all groups (1.3.5 §7.3.4.2).
+const DELETE_ALL_GROUPS: (u8, &[u8]) = (15, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xfc]);
+/// OFPT_METER_MOD: delete, all meters (1.3.5 §7.3.4.4).
+const DELETE_ALL_METERS: (u8, &[u8]) = (29, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+
+/// The only standing entries: LLDP, and in 1.3 everything that no other entry matches, to the
+/// controller.
+fn install_standing(switch: &mut Switch) {
+    let to_controller = || vec![Instruction::Apply(vec![Action::output(PortNo::CONTROLLER)])];
+    let mut entries = vec![(Match::new().eth_type(LLDP_TYPE), LLDP_PRIORITY)];
+    if switch.version() != Version::V1_0 {
+        entries.push((Match::new(), 0));
+    }
+    for (matches, priority) in entries {
+        let mut entry = FlowMod::add(matches).priority(priority);
+        entry.instructions = to_controller();
+        let _ = switch.flow_mod(entry);
+    }
+}
+
+fn apply_port_status(switch: &mut Switch, status: &PortStatus) {
+    if status.reason == PortStatusReason::DELETE {
+        switch.ports.remove(&status.port.port_no);
+    } else {
+        switch.ports.insert(status.port.port_no, status.port.clone());
+    }
+}
+
+fn context<'a, A: App>(
+    shared: &'a Shared<A>,
+    world: &'a World<A::Policy>,
+    now: Instant,
+) -> Context<'a, A::Policy> {
+    Context {
+        view: View {
+            now,
+            revision: world.revision,
+            policy_revision: world.policy_revision,
+            topology: &world.topology,
+            net: &shared.net,
+        },
+        policy: &world.policy,
+    }
+}

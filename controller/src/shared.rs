@@ -1,0 +1,379 @@
+//! What all sessions of a controller share, and the slow path that changes it. Shared: one lock for
+//! switches, ports, links and policies; none per packet.
+//!
+//! The slow path runs where its cause is noticed, under one lock, and publishes the next World
+//! before it returns: a session that tells of a port gone sees a World without it when it handles
+//! its next message. Discovery's timers run from [`Shared::poll`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use umlaut_openflow::{DatapathId, Port, PortNo, Version};
+
+use crate::app::App;
+use crate::command::{Command, HopFailure};
+use crate::directory::Directory;
+use crate::discovery::{Config, Discovery, Output};
+use crate::hosts::HostTable;
+use crate::path::SessionNo;
+use crate::switch::Remains;
+use crate::topology::Topology;
+use crate::view::{Event, Net, Observer};
+use crate::world::Published;
+
+/// How long entries that a lost switch has to do with stay, so that a short loss of a control
+/// channel interrupts nothing. A return or a policy change ends the wait.
+pub const DETACHED_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often hosts are aged.
+const AGEING_PERIOD: Duration = Duration::from_secs(5);
+/// Hosts looked at in one ageing step.
+const AGEING_STEP: usize = 8192;
+
+struct Detached {
+    until: Instant,
+    remains: Vec<Remains>,
+}
+
+struct SlowPath {
+    discovery: Discovery,
+    topology: Topology,
+    detached: BTreeMap<DatapathId, Detached>,
+    ageing: Instant,
+    settled: bool,
+    /// Whether the topology differs from the published one.
+    dirty: bool,
+}
+
+impl SlowPath {
+    fn reshape(&mut self, change: impl FnOnce(&Topology) -> Topology) {
+        self.topology = change(&self.topology);
+        self.dirty = true;
+    }
+}
+
+/// Random or fixed values that a process starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed {
+    /// Signs LLDP. Must be unpredictable where hosts are not trusted.
+    pub lldp_key: [u8; 16],
+    /// Marks cookies; should differ from the last run's.
+    pub epoch: u8,
+}
+
+/// A controller without its sockets.
+pub struct Shared<A: App> {
+    /// The application.
+    pub app: A,
+    /// The shared tables.
+    pub net: Net,
+    /// Policy and topology.
+    pub world: Published<A::Policy>,
+    slow: Mutex<SlowPath>,
+    versions: Vec<Version>,
+    next_session: AtomicU16,
+    #[cfg(feature = "runtime")]
+    woken: std::sync::Arc<tokio::sync::Notify>,
+}
+
+impl<A: App> Shared<A> {
+    /// A controller for one application under its first policy, offering 1.0 and 1.3.
+    pub fn new(
+        app: A,
+        policy: A::Policy,
+        seed: Seed,
+        observer: Box<dyn Observer>,
+        now: Instant,
+    ) -> Shared<A> {
+        let mut discovery = Discovery::new(seed.lldp_key, Config::default());
+        let fabric = app.fabric(&policy);
+        discovery.set_policy(fabric.bound, fabric.declared, now);
+        Shared {
+            app,
+            net: Net {
+                hosts: HostTable::new(),
+                directory: Directory::default(),
+                observer,
+                epoch: seed.epoch,
+            },
+            world: Published::new(policy),
+            slow: Mutex::new(SlowPath {
+                discovery,
+                topology: Topology::default(),
+                detached: BTreeMap::new(),
+                ageing: now + AGEING_PERIOD,
+                settled: false,
+                dirty: false,
+            }),
+            versions: vec![Version::V1_0, Version::V1_3],
+            next_session: AtomicU16::new(1),
+            #[cfg(feature = "runtime")]
+            woken: Default::default(),
+        }
+    }
+
+    /// The wire versions offered to switches.
+    pub fn versions(&self) -> &[Version] {
+        &self.versions
+    }
+
+    /// Offers only these wire versions: 1.0, 1.3 or both.
+    #[must_use]
+    pub fn offering(mut self, versions: &[Version]) -> Shared<A> {
+        self.versions = versions.to_vec();
+        self
+    }
+
+    /// A number for a new session.
+    pub fn next_session(&self) -> SessionNo {
+        loop {
+            let no = SessionNo(self.next_session.fetch_add(1, Ordering::Relaxed));
+            if !self.net.directory.has_session(no) {
+                return no;
+            }
+        }
+    }
+
+    #[cfg(feature = "runtime")]
+    pub(crate) fn slow_path_woken(&self) -> std::sync::Arc<tokio::sync::Notify> {
+        self.woken.clone()
+    }
+
+    fn slow(&self) -> MutexGuard<'_, SlowPath> {
+        // What a panicking holder left is at worst a link too few: the next probe mends it.
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a change of the slow path, applies what discovery makes of it, publishes the topology
+    /// if it changed and wakes all sessions then.
+    fn change(&self, change: impl FnOnce(&mut SlowPath)) {
+        self.change_quietly(change);
+        #[cfg(feature = "runtime")]
+        self.woken.notify_one();
+    }
+
+    /// As `change`, but for the slow path's own task, which needs no waking.
+    fn change_quietly(&self, change: impl FnOnce(&mut SlowPath)) {
+        let mut slow = self.slow();
+        change(&mut slow);
+        self.apply(&mut slow);
+        let changed = std::mem::take(&mut slow.dirty);
+        if changed {
+            let topology = slow.topology.clone();
+            self.world.publish(|world| world.topology = topology.into());
+        }
+        self.tell_settled(&mut slow);
+        drop(slow);
+        if changed {
+            self.wake_all();
+        }
+    }
+
+    /// Applies discovery's outputs to topology, hosts and switches.
+    fn apply(&self, slow: &mut SlowPath) {
+        while let Some(output) = slow.discovery.output() {
+            match output {
+                Output::SendLldp { dpid, port, frame } => {
+                    // A lost probe is sent again; a full mailbox has more urgent things in it.
+                    let command = Command::Probe { port, frame: frame.into() };
+                    let _ = self.net.directory.offer(dpid, command);
+                }
+                Output::LinkUp(link) => {
+                    slow.reshape(|topology| topology.with_link(link));
+                    let (from, to) = (end(link.from), end(link.to));
+                    self.net.observer.event(&Event::LinkUp { from, to });
+                }
+                Output::LinkDown(link) => {
+                    slow.reshape(|topology| topology.without_link(link));
+                    let (from, to) = (end(link.from), end(link.to));
+                    self.net.observer.event(&Event::LinkDown { from, to });
+                }
+                Output::Role { dpid, port, role } => {
+                    if role.is_link() {
+                        self.net.hosts.forget_port(dpid, port);
+                    }
+                    slow.reshape(|topology| topology.with_role(dpid, port, role));
+                }
+                Output::Alarm(alarm) => self.net.observer.event(&Event::Alarm(alarm.to_string())),
+            }
+        }
+    }
+
+    fn tell_settled(&self, slow: &mut SlowPath) {
+        let settled = !slow.topology.is_probing();
+        if settled && !slow.settled {
+            let switches = slow.topology.switches().count();
+            let links = slow.topology.links().count();
+            self.net.observer.event(&Event::TopologySettled { switches, links });
+        }
+        slow.settled = settled;
+    }
+
+    fn wake_all(&self) {
+        for (_, peer) in self.net.directory.peers() {
+            peer.mailbox.wake();
+        }
+    }
+
+    /// Puts another policy in force, all at once. Sessions decide their paths again.
+    pub fn set_policy(&self, policy: A::Policy, now: Instant) -> u64 {
+        let mut slow = self.slow();
+        let fabric = self.app.fabric(&policy);
+        slow.discovery.set_policy(fabric.bound, fabric.declared, now);
+        self.apply(&mut slow);
+        // Entries of switches that are away cannot be decided again by their owners.
+        let detached = std::mem::take(&mut slow.detached);
+        for (dpid, gone) in detached {
+            gone.remains.iter().for_each(|remains| self.release(remains, dpid));
+            self.forget_switch(&mut slow, dpid, now);
+        }
+        slow.dirty = false;
+        let topology = slow.topology.clone();
+        let revision = self.world.publish(|world| {
+            world.policy = policy.into();
+            world.topology = topology.into();
+            world.policy_revision = world.revision;
+        });
+        self.tell_settled(&mut slow);
+        drop(slow);
+        self.net.observer.event(&Event::PolicyInForce { revision });
+        self.wake_all();
+        #[cfg(feature = "runtime")]
+        self.woken.notify_one();
+        revision
+    }
+
+    // ---- told by sessions ----
+
+    pub(crate) fn switch_up(&self, dpid: DatapathId, ports: Vec<Port>, now: Instant) {
+        self.change(|slow| {
+            if let Some(gone) = slow.detached.remove(&dpid) {
+                // It is back with an empty table: what others had there is gone.
+                gone.remains.iter().for_each(|remains| self.release(remains, dpid));
+                self.forget_switch(slow, dpid, now);
+            }
+            slow.reshape(|topology| topology.with_switch(dpid, ports.iter().cloned()));
+            slow.discovery.switch_up(dpid, &ports, now);
+        });
+    }
+
+    pub(crate) fn switch_down(&self, dpid: DatapathId, remains: Remains, now: Instant) {
+        self.change(|slow| {
+            let until = now + DETACHED_TIMEOUT;
+            let entry = slow
+                .detached
+                .entry(dpid)
+                .or_insert_with(|| Detached { until, remains: Vec::new() });
+            entry.remains.push(remains);
+            if self.net.directory.peer(dpid).is_some() {
+                // Its successor is connected already.
+                let gone = slow.detached.remove(&dpid);
+                for remains in gone.iter().flat_map(|gone| &gone.remains) {
+                    self.release(remains, dpid);
+                }
+            }
+        });
+    }
+
+    pub(crate) fn port_changed(
+        &self,
+        dpid: DatapathId,
+        port_no: PortNo,
+        port: Option<Port>,
+        now: Instant,
+    ) {
+        self.change(|slow| {
+            if !port.as_ref().is_some_and(Port::is_up) {
+                self.net.hosts.forget_port(dpid, port_no);
+            }
+            match port {
+                Some(port) => {
+                    slow.reshape(|topology| topology.with_port(dpid, port.clone()));
+                    slow.discovery.port_changed(dpid, &port, now);
+                }
+                None => {
+                    slow.reshape(|topology| topology.without_port(dpid, port_no));
+                    slow.discovery.port_removed(dpid, port_no, now);
+                }
+            }
+        });
+    }
+
+    pub(crate) fn lldp(&self, dpid: DatapathId, in_port: PortNo, frame: &[u8], now: Instant) {
+        self.change(|slow| {
+            // Where a host was admitted, LLDP is suspicious.
+            let mut admitted = false;
+            self.net.hosts.at_port(dpid, in_port, &mut |_, entry| admitted |= !entry.tentative);
+            if admitted {
+                slow.discovery.host_admitted(dpid, in_port);
+            }
+            slow.discovery.lldp_received(dpid, in_port, frame, now);
+        });
+    }
+
+    /// Removes what is left of a session on other switches, and tells owners of what is left here.
+    pub(crate) fn release(&self, remains: &Remains, dpid: DatapathId) {
+        for (at, path, leg) in &remains.orphans {
+            self.net.directory.insist(*at, Command::RemoveHop { path: *path, leg: *leg });
+        }
+        for (path, leg) in &remains.guests {
+            let command = match leg {
+                crate::path::Leg::Forward => {
+                    Command::HopFailed { path: *path, failure: HopFailure::Gone }
+                }
+                crate::path::Leg::Reverse => Command::HopGone { path: *path, leg: *leg, dpid },
+            };
+            self.net.directory.insist_session(path.session, command);
+        }
+    }
+
+    fn forget_switch(&self, slow: &mut SlowPath, dpid: DatapathId, now: Instant) {
+        slow.discovery.switch_down(dpid, now);
+        self.apply(slow);
+        slow.reshape(|topology| topology.without_switch(dpid));
+        self.net.hosts.forget_switch(dpid);
+    }
+
+    // ---- time ----
+
+    /// Runs what is due: probes, ageing, switches that did not come back. Returns when to come
+    /// again at the latest.
+    pub fn poll(&self, now: Instant) -> Instant {
+        let mut expired = Vec::new();
+        self.change_quietly(|slow| {
+            slow.discovery.poll(now);
+            let due: Vec<_> = slow
+                .detached
+                .iter()
+                .filter(|(_, gone)| gone.until <= now)
+                .map(|(dpid, _)| *dpid)
+                .collect();
+            for dpid in due {
+                if let Some(gone) = slow.detached.remove(&dpid) {
+                    gone.remains.iter().for_each(|remains| self.release(remains, dpid));
+                    self.forget_switch(slow, dpid, now);
+                }
+            }
+            if slow.ageing <= now {
+                slow.ageing = now + AGEING_PERIOD;
+                expired = self.net.hosts.expire(now, AGEING_STEP);
+            }
+        });
+        for (domain, mac) in expired {
+            self.net.directory.insist_all(&Command::HostChanged { domain, mac });
+        }
+        self.next_poll()
+    }
+
+    /// When [`Shared::poll`] is due.
+    pub(crate) fn next_poll(&self) -> Instant {
+        let slow = self.slow();
+        let detached = slow.detached.values().map(|gone| gone.until);
+        slow.discovery.deadline().into_iter().chain(detached).fold(slow.ageing, Instant::min)
+    }
+}
+
+fn end((dpid, port): (DatapathId, PortNo)) -> String {
+    format!("{dpid}/{port}")
+}

@@ -1,0 +1,155 @@
+//! A controller in virtual time: the same sessions as in production, driven turn by turn from one
+//! thread. Pure: no IO, no clock; the order of simultaneous turns comes from a seed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::app::App;
+use crate::mailbox::{Mailbox, Waker};
+use crate::session::Session;
+use crate::shared::Shared;
+use crate::switch::Switch;
+
+/// A control connection, as its user numbers it.
+pub type Channel = u64;
+
+/// What a connection is to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Carry these bytes to the switch.
+    Bytes(Vec<u8>),
+    /// Close.
+    Close,
+}
+
+struct Flag(Arc<AtomicBool>);
+
+impl Waker for Flag {
+    fn wake(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Connection<A: App> {
+    session: Session<A>,
+    woken: Arc<AtomicBool>,
+}
+
+/// A controller whose time is told to it.
+pub struct VirtualController<A: App> {
+    shared: Arc<Shared<A>>,
+    connections: BTreeMap<Channel, Connection<A>>,
+    slow_path_at: Instant,
+    random: u64,
+    outputs: Vec<(Channel, Output)>,
+}
+
+impl<A: App> VirtualController<A> {
+    /// Drives `shared` from `now` on; `seed` chooses the interleaving of turns.
+    pub fn new(shared: Arc<Shared<A>>, seed: u64, now: Instant) -> VirtualController<A> {
+        VirtualController {
+            shared,
+            connections: BTreeMap::new(),
+            slow_path_at: now,
+            random: seed | 1,
+            outputs: Vec::new(),
+        }
+    }
+
+    /// What the sessions share.
+    pub fn shared(&self) -> &Arc<Shared<A>> {
+        &self.shared
+    }
+
+    /// The switches known, in channel order.
+    pub fn switches(&self) -> impl Iterator<Item = &Switch> {
+        self.connections.values().filter_map(|c| c.session.switch())
+    }
+
+    /// A switch connects.
+    pub fn connected(&mut self, channel: Channel, now: Instant) {
+        let woken = Arc::new(AtomicBool::new(true));
+        let mailbox = Arc::new(Mailbox::new(Box::new(Flag(woken.clone()))));
+        let no = self.shared.next_session();
+        let peer = format!("virtual {channel}");
+        let session = Session::new(no, mailbox, None, peer, &self.shared, now);
+        self.connections.insert(channel, Connection { session, woken });
+    }
+
+    /// Bytes arrive from a switch.
+    pub fn input(&mut self, channel: Channel, bytes: &[u8]) {
+        if let Some(connection) = self.connections.get_mut(&channel) {
+            connection.session.receive(bytes);
+            connection.woken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The connection is lost.
+    pub fn disconnected(&mut self, channel: Channel, now: Instant) {
+        if let Some(mut connection) = self.connections.remove(&channel) {
+            connection.session.end("closed by the switch", now, &self.shared);
+        }
+    }
+
+    /// Runs turns until nobody has anything to do at `now`.
+    pub fn poll(&mut self, now: Instant) {
+        loop {
+            if self.slow_path_at <= now {
+                self.slow_path_at = self.shared.poll(now);
+            }
+            let ready: Vec<Channel> = self
+                .connections
+                .iter()
+                .filter(|(_, c)| {
+                    c.woken.load(Ordering::Relaxed)
+                        || c.session.deadline().is_some_and(|deadline| deadline <= now)
+                })
+                .map(|(channel, _)| *channel)
+                .collect();
+            if ready.is_empty() {
+                return;
+            }
+            let channel = ready[self.next_random() as usize % ready.len()];
+            self.turn(channel, now);
+            // A turn may have given discovery something to do at once.
+            self.slow_path_at = self.slow_path_at.min(self.shared.next_poll());
+        }
+    }
+
+    fn turn(&mut self, channel: Channel, now: Instant) {
+        let Some(connection) = self.connections.get_mut(&channel) else { return };
+        connection.woken.store(false, Ordering::Relaxed);
+        if connection.session.turn(now, &self.shared) {
+            connection.woken.store(true, Ordering::Relaxed);
+        }
+        while !connection.session.output().is_empty() {
+            let bytes = connection.session.output().split().to_vec();
+            self.outputs.push((channel, Output::Bytes(bytes)));
+        }
+        if connection.session.closed().is_some() {
+            self.outputs.push((channel, Output::Close));
+            self.disconnected(channel, now);
+        }
+    }
+
+    /// xorshift64: any sequence will do, as long as the seed tells it.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    /// When [`VirtualController::poll`] is due at the latest.
+    pub fn deadline(&self) -> Instant {
+        let sessions = self.connections.values().filter_map(|c| c.session.deadline());
+        sessions.fold(self.slow_path_at, Instant::min)
+    }
+
+    /// Takes what connections are to do, in order.
+    pub fn drain(&mut self) -> Vec<(Channel, Output)> {
+        std::mem::take(&mut self.outputs)
+    }
+}
