@@ -1,1 +1,6 @@
-//! Applications.
+//! Applications on the controller framework: the sliceable switch and samples, and the parts of the
+//! `umlaut` command.
+
+pub mod commands;
+pub mod samples;
+pub mod sliceable;

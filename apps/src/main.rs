@@ -1,2 +1,10 @@
 //! The `umlaut` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use umlaut::commands::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().execute()
+}

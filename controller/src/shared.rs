@@ -201,9 +201,9 @@ impl<A: App> Shared<A> {
     }
 
     fn tell_settled(&self, slow: &mut SlowPath) {
-        let settled = !slow.topology.is_probing();
+        let switches = slow.topology.switches().count();
+        let settled = switches > 0 && !slow.topology.is_probing();
         if settled && !slow.settled {
-            let switches = slow.topology.switches().count();
             let links = slow.topology.links().count();
             self.net.observer.event(&Event::TopologySettled { switches, links });
         }

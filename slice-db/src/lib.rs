@@ -1,1 +1,49 @@
-//! slice-db.
+//! Who may talk to whom: slices, their policy file, and the decision.
+//!
+//! ```
+//! use umlaut_slice_db::{OfflineNetwork, Policy, Ingress, NoTrace, Verdict, decide};
+//! use umlaut_openflow::{packet::Headers, DatapathId, PortNo};
+//!
+//! let text = "
+//! umlaut: 1
+//! switches: {s1: 0x1}
+//! slices:
+//!   lab: {members: [{port: s1/1}, {port: s1/2}]}
+//! ";
+//! let (policy, warnings) = Policy::parse("lab.yaml", text).map_err(|e| e[0].to_string())?;
+//! assert!(warnings.is_empty());
+//! let network = OfflineNetwork::from_policy(&policy);
+//! let headers = Headers { eth_src: "00:00:00:00:00:01".parse()?, ..Headers::default() };
+//! let ingress = Ingress { dpid: DatapathId(1), port: PortNo(1), headers: &headers };
+//! let decision = decide(&policy, &network, ingress, &mut NoTrace);
+//! assert!(matches!(decision.verdict, Verdict::Flood { .. }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Everything here is pure: values in, values out, no IO, no clock, no locks. [`decide`] is the one
+//! place where it is decided what happens to a frame.
+
+mod cases;
+mod decide;
+mod diagnostic;
+mod diff;
+mod explain;
+mod filter;
+mod network;
+mod parse;
+mod policy;
+mod values;
+mod yaml;
+
+pub use cases::{Case, Event, Expectation, Peer};
+pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
+pub use diagnostic::{Diagnostic, Label, Severity};
+pub use diff::PolicyDiff;
+pub use explain::{Explanation, explain, suggest_member};
+pub use filter::{FilterAction, RuleId};
+pub use network::{Location, Network, OfflineNetwork, PortRole};
+pub use policy::{
+    Admission, AdmittedBy, Binding, Host, Member, MemberId, Options, Point, Policy, Refusal,
+    SliceId, admit,
+};
+pub use yaml::POLICY_BYTES;

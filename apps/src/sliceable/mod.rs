@@ -1,0 +1,338 @@
+//! The sliceable switch: one L2 network for many isolated slices. Pure but for the shared tables.
+//!
+//! ```text
+//! packet-in ─▶ Headers ─▶ decide(policy, network, frame) ─▶ Decision ─┬▶ host table
+//!                                                                     └▶ path, flood or drop entry
+//! ```
+//! What a frame may do is decided by [`umlaut_slice_db::decide`] and nowhere else; this module
+//! carries out decisions.
+
+mod fabric;
+mod policy;
+mod refusals;
+
+use umlaut_controller::hosts::Seen;
+use umlaut_controller::path::FlowKey;
+use umlaut_controller::{
+    Again, App, Context, Domain, DropClass, Fabric, Frame, Outcome, Route, Switch,
+};
+use umlaut_openflow::packet::{Field, Headers};
+use umlaut_openflow::{Attachment, DatapathId, FieldSet, PacketIn, PortNo, Vid};
+use umlaut_slice_db::{
+    AdmittedBy, Decision, DropReason, Ingress, Location, Network, NoTrace, PortRole, SliceId,
+    Verdict, decide,
+};
+
+pub use policy::{Domains, SlicePolicy};
+use refusals::Refusals;
+
+const ARP: u16 = 0x0806;
+
+/// The application.
+#[derive(Default)]
+pub struct SliceableSwitch {
+    refusals: Refusals,
+}
+
+type Cx<'a> = Context<'a, SlicePolicy>;
+
+/// The network as the decision sees it: topology and host table of one turn.
+struct Seeing<'a, 'b> {
+    cx: &'a Cx<'b>,
+}
+
+impl Seeing<'_, '_> {
+    fn policy(&self) -> &umlaut_slice_db::Policy {
+        &self.cx.policy.policy
+    }
+
+    /// Whether the policy of now still admits this host there to this slice. The host table may
+    /// know hosts that an earlier policy admitted.
+    fn admits(&self, slice: SliceId, mac: umlaut_openflow::MacAddr, at: Attachment) -> bool {
+        umlaut_slice_db::admit(self.policy(), at, mac).is_ok_and(|a| a.slice == slice)
+    }
+}
+
+impl Network for Seeing<'_, '_> {
+    fn locate(&self, slice: SliceId, mac: umlaut_openflow::MacAddr) -> Option<Location> {
+        let entry = self.cx.net.hosts.locate((self.cx.policy.domain(slice), mac))?;
+        (entry.tentative || self.admits(slice, mac, entry.at))
+            .then_some(Location { at: entry.at, tentative: entry.tentative })
+    }
+
+    fn may_appear(&self, slice: SliceId, mac: umlaut_openflow::MacAddr, at: Attachment) -> bool {
+        self.cx.net.hosts.would_accept((self.cx.policy.domain(slice), mac), at, self.cx.now)
+    }
+
+    fn learned_points(
+        &self,
+        slice: SliceId,
+        visit: &mut dyn FnMut(Attachment, umlaut_openflow::MacAddr),
+    ) {
+        self.cx.net.hosts.learned(self.cx.policy.domain(slice), &mut |at, mac| {
+            if self.admits(slice, mac, at) {
+                visit(at, mac);
+            }
+        });
+    }
+
+    fn port(&self, dpid: DatapathId, port: PortNo) -> PortRole {
+        fabric::port_role(self.cx.topology, dpid, port)
+    }
+
+    fn edge_ports(&self, visit: &mut dyn FnMut(DatapathId, PortNo)) {
+        for (dpid, port) in self.cx.topology.settled_edge_ports() {
+            visit(dpid, port);
+        }
+    }
+
+    fn other_slice_at(&self, slice: SliceId, dpid: DatapathId, port: PortNo) -> bool {
+        let own = self.cx.policy.domain(slice);
+        let mut other = false;
+        self.cx.net.hosts.at_port(dpid, port, &mut |(domain, mac), entry| {
+            other |= domain != own
+                && !entry.tentative
+                && self
+                    .cx
+                    .policy
+                    .slice(domain)
+                    .is_some_and(|slice| self.admits(slice, mac, entry.at));
+        });
+        other
+    }
+
+    fn reachable(&self, from: DatapathId, to: DatapathId) -> bool {
+        self.cx.topology.reachable(from, to)
+    }
+}
+
+impl App for SliceableSwitch {
+    type Policy = SlicePolicy;
+
+    fn packet_in(&self, sw: &mut Switch, cx: &Cx<'_>, packet: &PacketIn<'_>) {
+        let headers = Headers::parse(&packet.data);
+        let frame = Frame {
+            data: &packet.data,
+            tag: headers.tag,
+            buffer_id: packet.buffer_id,
+            whole: packet.data.len() >= usize::from(packet.total_len),
+        };
+        let network = Seeing { cx };
+        match network.port(sw.dpid(), packet.in_port) {
+            PortRole::Missing | PortRole::Down => {}
+            PortRole::Link => self.mid_path(sw, cx, packet.in_port, &headers, frame),
+            PortRole::Probing | PortRole::Edge => {
+                self.edge(sw, cx, packet.in_port, &headers, frame);
+            }
+        }
+    }
+
+    fn decide_again(&self, sw: &Switch, cx: &Cx<'_>, key: &FlowKey) -> Again {
+        let network = Seeing { cx };
+        let dpid = sw.dpid();
+        if !matches!(network.port(dpid, key.in_port), PortRole::Probing | PortRole::Edge) {
+            return Again::Nothing;
+        }
+        let ingress = Ingress { dpid, port: key.in_port, headers: &key.headers };
+        let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
+        match &decision.verdict {
+            Verdict::Forward { to } => {
+                let Some(slice) = admitted(&decision) else { return Again::Nothing };
+                // A sender that has gone elsewhere has no path here.
+                let here = network.locate(slice, key.headers.eth_src).is_some_and(|location| {
+                    (location.at.dpid, location.at.port) == (dpid, key.in_port)
+                });
+                if !here || arp_apart(cx, &key.headers) {
+                    return Again::Nothing;
+                }
+                Again::Route(route(cx, &decision, slice, *to))
+            }
+            Verdict::Drop(reason) => match drop_class(*reason) {
+                Some(class) => Again::Drop { class, width: width(cx, &decision) },
+                None => Again::Nothing,
+            },
+            Verdict::Flood { .. } => Again::Nothing,
+        }
+    }
+
+    fn fabric(&self, policy: &SlicePolicy) -> Fabric {
+        fabric::of_policy(policy)
+    }
+}
+
+impl SliceableSwitch {
+    /// A frame from a host.
+    fn edge(
+        &self,
+        sw: &mut Switch,
+        cx: &Cx<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        frame: Frame<'_>,
+    ) {
+        let network = Seeing { cx };
+        let dpid = sw.dpid();
+        let ingress = Ingress { dpid, port: in_port, headers };
+        let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
+        self.learn(cx, dpid, in_port, headers, &decision);
+        match &decision.verdict {
+            Verdict::Forward { to } => {
+                let Some(slice) = admitted(&decision) else { return };
+                if arp_apart(cx, headers) {
+                    sw.flood(&cx.view, in_port, frame, &[*to]);
+                    return;
+                }
+                let route = route(cx, &decision, slice, *to);
+                if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
+                    self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
+                }
+            }
+            Verdict::Flood { outputs } => sw.flood(&cx.view, in_port, frame, outputs),
+            Verdict::Drop(reason) => {
+                self.refusals.tell(cx, dpid, in_port, headers, *reason);
+                if let Some(class) = drop_class(*reason) {
+                    self.drop_entry(sw, cx, in_port, headers, &decision, class);
+                }
+            }
+        }
+    }
+
+    /// Notes where hosts are: admitted senders whatever else was decided, refused ones as a guess.
+    fn learn(
+        &self,
+        cx: &Cx<'_>,
+        dpid: DatapathId,
+        port: PortNo,
+        headers: &Headers,
+        decision: &Decision,
+    ) {
+        let Some(vid) = headers.tag.vid() else { return };
+        let at = Attachment { dpid, port, vid };
+        match &decision.admission {
+            Ok(admission) if decision.verdict != Verdict::Drop(DropReason::MoveGuard) => {
+                let seen = Seen {
+                    widely: matches!(admission.by, AdmittedBy::Mac),
+                    provisional: fabric::port_role(cx.topology, dpid, port) == PortRole::Probing,
+                };
+                cx.see_host(cx.policy.domain(admission.slice), headers.eth_src, at, seen);
+            }
+            Ok(_) => {}
+            Err(_) => {
+                for slice in &decision.tentative {
+                    let key = (cx.policy.domain(*slice), headers.eth_src);
+                    cx.net.hosts.see_tentative(key, at, cx.now);
+                }
+            }
+        }
+    }
+
+    /// Drops the frame's kind at the switch, where a host port is settled.
+    fn drop_entry(
+        &self,
+        sw: &mut Switch,
+        cx: &Cx<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        decision: &Decision,
+        class: DropClass,
+    ) {
+        if fabric::port_role(cx.topology, sw.dpid(), in_port) == PortRole::Edge {
+            sw.drop_flow(&cx.view, in_port, headers, width(cx, decision), class);
+        }
+    }
+
+    /// A frame on a link that no entry matched: it belongs to the holder of the claim, else to the
+    /// only slice with an admitted source whose path crosses here. It is forwarded alone.
+    fn mid_path(
+        &self,
+        sw: &mut Switch,
+        cx: &Cx<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        frame: Frame<'_>,
+    ) {
+        let (Some(vid), false) = (headers.tag.vid(), headers.eth_dst.is_group()) else { return };
+        let (src, dst) = (headers.eth_src, headers.eth_dst);
+        let holder = sw.claim_holder(in_port, vid, src, dst);
+        let mut ways = Vec::new();
+        cx.net.hosts.domains_of(src, &mut |domain| {
+            if holder.is_none_or(|holder| holder == domain)
+                && let Some(to) = self.way(cx, domain, (sw.dpid(), in_port), vid, headers)
+            {
+                ways.push(to);
+            }
+        });
+        if let [to] = ways[..] {
+            sw.one_by_one(&cx.view, in_port, frame, to);
+        }
+    }
+
+    /// Where a frame of this domain that came over a link goes, if its way from its sender's place
+    /// crosses here.
+    fn way(
+        &self,
+        cx: &Cx<'_>,
+        domain: Domain,
+        here: (DatapathId, PortNo),
+        vid: Vid,
+        headers: &Headers,
+    ) -> Option<Attachment> {
+        let network = Seeing { cx };
+        let slice = cx.policy.slice(domain)?;
+        let from = network.locate(slice, headers.eth_src)?;
+        if from.tentative || from.at.vid != vid {
+            return None;
+        }
+        let ingress = Ingress { dpid: from.at.dpid, port: from.at.port, headers };
+        let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
+        let Verdict::Forward { to } = decision.verdict else { return None };
+        let crosses = cx
+            .topology
+            .path(from.at.dpid, to.dpid)?
+            .any(|step| (step.next, step.next_port) == here);
+        (admitted(&decision) == Some(slice) && crosses).then_some(to)
+    }
+}
+
+fn admitted(decision: &Decision) -> Option<SliceId> {
+    decision.admission.as_ref().ok().map(|admission| admission.slice)
+}
+
+/// Whether ARP is always forwarded frame by frame.
+fn arp_apart(cx: &Cx<'_>, headers: &Headers) -> bool {
+    cx.policy.policy.options().arp_packet_out && headers.eth_type == Field::Is(ARP)
+}
+
+fn width(cx: &Cx<'_>, decision: &Decision) -> FieldSet {
+    match cx.policy.policy.options().exact_match {
+        true => FieldSet::ALL.without(FieldSet::FRAGMENT),
+        false => decision.reads | FieldSet::LAYER_2,
+    }
+}
+
+fn route(cx: &Cx<'_>, decision: &Decision, slice: SliceId, egress: Attachment) -> Route {
+    let options = cx.policy.policy.options();
+    Route {
+        domain: cx.policy.domain(slice),
+        egress,
+        width: width(cx, decision),
+        idle_timeout: options.idle_timeout,
+        hard_timeout: options.hard_timeout,
+        reverse: options.reverse_flow,
+    }
+}
+
+/// Which refusals get a drop entry: those that nothing but the policy or the topology can change.
+fn drop_class(reason: DropReason) -> Option<DropClass> {
+    match reason {
+        DropReason::NoBinding
+        | DropReason::Restricted
+        | DropReason::PinnedElsewhere
+        | DropReason::ForeignPort
+        | DropReason::Filtered(_)
+        | DropReason::FilterDefault
+        | DropReason::OtherSlice => Some(DropClass::Denied),
+        DropReason::NoPath => Some(DropClass::NoPath),
+        _ => None,
+    }
+}

@@ -1,0 +1,429 @@
+//! The decision: what happens to a frame. Pure; the only place where it is decided.
+//!
+//! ```text
+//! frame sane? ─▶ admission ─▶ may it be here? ─▶ filters ─▶ destination ─┬▶ forward
+//!      │             │ refused      │ move guard     │ deny      │       ├▶ flood
+//!      ▼             ▼              ▼                ▼           ▼       ▼
+//!    drop          drop           drop             drop     other slice, same port, no way: drop
+//! ```
+
+use umlaut_openflow::packet::Headers;
+use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo};
+
+use crate::filter::{FilterAction, RuleId, Subject};
+use crate::network::{Location, Network, PortRole};
+use crate::policy::{Admission, Point, Policy, Refusal, SliceId, admit};
+
+/// A frame where it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Ingress<'a> {
+    /// The switch.
+    pub dpid: DatapathId,
+    /// The port.
+    pub port: PortNo,
+    /// The frame.
+    pub headers: &'a Headers,
+}
+
+/// Why a frame is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// It has a second VLAN tag, or an outer one that is not 802.1Q.
+    DoubleTag,
+    /// It carries VID 4095.
+    ReservedVid,
+    /// Its source is a group address or zero.
+    BadSource,
+    /// Its destination is one that bridges never forward to, or LLDP.
+    ReservedDestination,
+    /// Nothing binds its sender.
+    NoBinding,
+    /// Its port admits only listed hosts.
+    Restricted,
+    /// Its sender is pinned to other ports.
+    PinnedElsewhere,
+    /// Its sender is bound by MAC but stands on another slice's port, and the policy refuses that.
+    ForeignPort,
+    /// Its sender was elsewhere a moment ago.
+    MoveGuard,
+    /// A filter denies it.
+    Filtered(RuleId),
+    /// No filter matches it and the policy denies by default.
+    FilterDefault,
+    /// Its destination is bound to another slice.
+    OtherSlice,
+    /// Its destination is where it came from.
+    SamePort,
+    /// Its destination is known but cannot be reached now.
+    NoPath,
+    /// There is nobody to flood it to.
+    NoReceivers,
+}
+
+impl DropReason {
+    /// A stable name: for logs, metrics and cases.
+    pub const fn code(self) -> &'static str {
+        match self {
+            DropReason::DoubleTag => "double-tag",
+            DropReason::ReservedVid => "reserved-vid",
+            DropReason::BadSource => "bad-source",
+            DropReason::ReservedDestination => "reserved-destination",
+            DropReason::NoBinding => "no-binding",
+            DropReason::Restricted => "restricted",
+            DropReason::PinnedElsewhere => "pinned-elsewhere",
+            DropReason::ForeignPort => "foreign-port",
+            DropReason::MoveGuard => "move-guard",
+            DropReason::Filtered(_) => "filtered",
+            DropReason::FilterDefault => "filter-default",
+            DropReason::OtherSlice => "other-slice",
+            DropReason::SamePort => "same-port",
+            DropReason::NoPath => "no-path",
+            DropReason::NoReceivers => "no-receivers",
+        }
+    }
+
+    /// All codes.
+    pub const CODES: [&'static str; 15] = [
+        "double-tag",
+        "reserved-vid",
+        "bad-source",
+        "reserved-destination",
+        "no-binding",
+        "restricted",
+        "pinned-elsewhere",
+        "foreign-port",
+        "move-guard",
+        "filtered",
+        "filter-default",
+        "other-slice",
+        "same-port",
+        "no-path",
+        "no-receivers",
+    ];
+}
+
+impl From<Refusal> for DropReason {
+    fn from(refusal: Refusal) -> DropReason {
+        match refusal {
+            Refusal::PinnedElsewhere => DropReason::PinnedElsewhere,
+            Refusal::ForeignPort => DropReason::ForeignPort,
+            Refusal::Restricted => DropReason::Restricted,
+            Refusal::NoBinding => DropReason::NoBinding,
+        }
+    }
+}
+
+/// What happens to a frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Nothing more.
+    Drop(DropReason),
+    /// It goes to all of these, in order, each once.
+    Flood {
+        /// Where.
+        outputs: Vec<Attachment>,
+    },
+    /// It goes there.
+    Forward {
+        /// Where.
+        to: Attachment,
+    },
+}
+
+/// What was decided, and on what grounds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decision {
+    /// In which slice the sender speaks, or why it may not. Frames that are dropped before that is
+    /// asked count as refused for want of a binding.
+    pub admission: Result<Admission, Refusal>,
+    /// The filter that decided, if one matched.
+    pub rule: Option<RuleId>,
+    /// Every field of the frame that the decision read.
+    pub reads: FieldSet,
+    /// What happens.
+    pub verdict: Verdict,
+    /// Slices in which a refused sender may be remembered as a destination.
+    pub tentative: Vec<SliceId>,
+}
+
+/// A step of the decision, for those who want to follow it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// The frame is one that may be forwarded at all.
+    Sane,
+    /// The sender was admitted.
+    Admitted(Admission),
+    /// The sender was refused.
+    Refused(Refusal),
+    /// The host table would take the sighting.
+    MayAppear(bool),
+    /// The filters said.
+    Filtered {
+        /// The rule, or the default.
+        rule: Option<RuleId>,
+        /// What it says.
+        action: FilterAction,
+    },
+    /// The destination is a group.
+    Group,
+    /// The destination is bound to another slice.
+    BoundElsewhere(SliceId),
+    /// The destination is located.
+    Located(Location),
+    /// The destination is not located, or not at a point of the slice.
+    Unlocated,
+}
+
+/// Follows a decision.
+pub trait Trace {
+    /// A step was taken.
+    fn step(&mut self, step: Step);
+}
+
+/// Follows nothing and costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoTrace;
+
+impl Trace for NoTrace {
+    fn step(&mut self, _: Step) {}
+}
+
+/// Whether a point of a slice takes a frame to `dst`: not if `dst` is bound or pinned elsewhere,
+/// else as the point says.
+///
+/// A static point for anybody takes every frame of the slice; one for a MAC takes that MAC's frames
+/// and group frames.
+pub fn receives(policy: &Policy, slice: SliceId, point: Point, dst: MacAddr) -> bool {
+    if !dst.is_group() && !may_be_at(policy, slice, point.at, dst) {
+        return false;
+    }
+    point.only.is_none_or(|mac| mac == dst || dst.is_group())
+}
+
+/// Whether the MAC bindings let a host of this slice be there.
+fn may_be_at(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
+    match policy.by_mac.get(&mac).map(|member| policy.member(*member)) {
+        None => true,
+        Some(member) if member.slice != slice => false,
+        Some(member) => match &member.binding {
+            crate::policy::Binding::Mac { only_at: Some(pins), .. } => pins.contains(&at),
+            _ => true,
+        },
+    }
+}
+
+/// Whether a learned point (a MAC-bound host of the slice was admitted there) takes a frame: for
+/// MACs bound to the slice and for groups; where another slice has a static point, only for that
+/// host.
+fn learned_receives(
+    policy: &Policy,
+    slice: SliceId,
+    at: Attachment,
+    host: MacAddr,
+    dst: MacAddr,
+) -> bool {
+    let foreign = policy.slices_at(at).iter().any(|other| *other != slice);
+    if foreign || !dst.is_group() {
+        return dst == host || !foreign && bound_here(policy, slice, at, dst);
+    }
+    true
+}
+
+fn bound_here(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
+    policy.slice_of_mac(mac) == Some(slice) && may_be_at(policy, slice, at, mac)
+}
+
+/// Whether any point of the slice at this attachment takes a frame to `dst`.
+fn takes<N: Network>(
+    policy: &Policy,
+    network: &N,
+    slice: SliceId,
+    at: Attachment,
+    dst: MacAddr,
+) -> bool {
+    let points = policy.static_points(slice);
+    let from = points.partition_point(|point| point.at < at);
+    let mut here = points[from..].iter().take_while(|point| point.at == at);
+    if here.any(|point| receives(policy, slice, *point, dst)) {
+        return true;
+    }
+    // A MAC-bound host that is located here makes its own learned point.
+    bound_here(policy, slice, at, dst)
+        && network.locate(slice, dst).is_some_and(|found| !found.tentative && found.at == at)
+}
+
+/// Decides what happens to a frame. Reads only its arguments; the same arguments give the same
+/// decision.
+pub fn decide<N: Network, T: Trace>(
+    policy: &Policy,
+    network: &N,
+    ingress: Ingress<'_>,
+    trace: &mut T,
+) -> Decision {
+    let headers = ingress.headers;
+    let mut decision = Decision {
+        admission: Err(Refusal::NoBinding),
+        rule: None,
+        reads: FieldSet::LAYER_2,
+        verdict: Verdict::Drop(DropReason::NoBinding),
+        tentative: Vec::new(),
+    };
+    let drop = |mut decision: Decision, reason| {
+        decision.verdict = Verdict::Drop(reason);
+        decision
+    };
+    let vid = match sane(headers) {
+        Ok(vid) => vid,
+        Err(reason) => return drop(decision, reason),
+    };
+    trace.step(Step::Sane);
+    let at = Attachment { dpid: ingress.dpid, port: ingress.port, vid };
+    let (src, dst) = (headers.eth_src, headers.eth_dst);
+    decision.admission = admit(policy, at, src);
+    let admission = match decision.admission {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            trace.step(Step::Refused(refusal));
+            decision.tentative = policy.tentative_slices(refusal, at).to_vec();
+            return drop(decision, refusal.into());
+        }
+    };
+    trace.step(Step::Admitted(admission));
+    let slice = admission.slice;
+    let may_appear = network.may_appear(slice, src, at);
+    trace.step(Step::MayAppear(may_appear));
+    if !may_appear {
+        return drop(decision, DropReason::MoveGuard);
+    }
+
+    let subject = Subject { slice, dpid: at.dpid, in_port: at.port, headers };
+    let filtering = policy.filters.look_up(&subject);
+    decision.rule = filtering.rule;
+    decision.reads |= filtering.reads;
+    let action = match filtering.rule {
+        Some(rule) => policy.filters.rule(rule).action,
+        None => policy.options.filter_default,
+    };
+    trace.step(Step::Filtered { rule: filtering.rule, action });
+    if action == FilterAction::Deny {
+        let reason = filtering.rule.map_or(DropReason::FilterDefault, DropReason::Filtered);
+        return drop(decision, reason);
+    }
+
+    if dst.is_group() {
+        trace.step(Step::Group);
+    } else {
+        if let Some(other) = policy.slice_of_mac(dst).filter(|other| *other != slice) {
+            trace.step(Step::BoundElsewhere(other));
+            return drop(decision, DropReason::OtherSlice);
+        }
+        if src == dst {
+            return drop(decision, DropReason::SamePort);
+        }
+        if let Some(location) = network.locate(slice, dst) {
+            if let Some(to) = point_of(policy, network, slice, location.at, dst) {
+                trace.step(Step::Located(location));
+                decision.verdict = if to == at {
+                    Verdict::Drop(DropReason::SamePort)
+                } else if usable(network, to) && network.reachable(at.dpid, to.dpid) {
+                    Verdict::Forward { to }
+                } else {
+                    Verdict::Drop(DropReason::NoPath)
+                };
+                return decision;
+            }
+        }
+        trace.step(Step::Unlocated);
+    }
+    let outputs = flood(policy, network, slice, at, dst);
+    decision.verdict = match outputs.is_empty() {
+        true => Verdict::Drop(DropReason::NoReceivers),
+        false => Verdict::Flood { outputs },
+    };
+    decision
+}
+
+/// What is refused whoever sends it; else the VLAN of the attachment.
+fn sane(headers: &Headers) -> Result<umlaut_openflow::Vid, DropReason> {
+    const LLDP: umlaut_openflow::packet::Field<u16> = umlaut_openflow::packet::Field::Is(0x88cc);
+    if headers.stacked {
+        return Err(DropReason::DoubleTag);
+    }
+    let vid = headers.tag.vid().ok_or(DropReason::ReservedVid)?;
+    if headers.eth_src.is_group() || headers.eth_src.is_zero() {
+        return Err(DropReason::BadSource);
+    }
+    if headers.eth_dst.is_bridge_reserved() || headers.eth_type == LLDP {
+        return Err(DropReason::ReservedDestination);
+    }
+    Ok(vid)
+}
+
+/// Whether frames can be sent out there.
+fn usable<N: Network>(network: &N, at: Attachment) -> bool {
+    matches!(network.port(at.dpid, at.port), PortRole::Edge | PortRole::Probing)
+}
+
+/// The point of a slice on the port where `dst` is located: the learned VLAN first, else a static
+/// one.
+fn point_of<N: Network>(
+    policy: &Policy,
+    network: &N,
+    slice: SliceId,
+    located: Attachment,
+    dst: MacAddr,
+) -> Option<Attachment> {
+    if takes(policy, network, slice, located, dst) {
+        return Some(located);
+    }
+    let points = policy.static_points(slice);
+    let same_port = |point: &&Point| (point.at.dpid, point.at.port) == (located.dpid, located.port);
+    let from = points
+        .partition_point(|point| (point.at.dpid, point.at.port) < (located.dpid, located.port));
+    points[from..]
+        .iter()
+        .take_while(same_port)
+        .find(|point| receives(policy, slice, **point, dst))
+        .map(|point| point.at)
+}
+
+/// Every point of the slice that takes the frame, exists, is up and can be reached, each attachment
+/// once, in order, but the ingress attachment.
+fn flood<N: Network>(
+    policy: &Policy,
+    network: &N,
+    slice: SliceId,
+    ingress: Attachment,
+    dst: MacAddr,
+) -> Vec<Attachment> {
+    let mut outputs: Vec<Attachment> = policy
+        .static_points(slice)
+        .iter()
+        .filter(|point| receives(policy, slice, **point, dst))
+        .map(|point| point.at)
+        .collect();
+    if policy.has_mac_members(slice) {
+        network.learned_points(slice, &mut |at, host| {
+            if learned_receives(policy, slice, at, host, dst) {
+                outputs.push(at);
+            }
+        });
+        if policy.options.loose && (dst.is_group() || policy.slice_of_mac(dst) == Some(slice)) {
+            network.edge_ports(&mut |dpid, port| {
+                let at = crate::network::untagged((dpid, port));
+                let claimed = policy.slices_on((dpid, port)).iter().any(|other| *other != slice)
+                    || network.other_slice_at(slice, dpid, port);
+                if !claimed && (dst.is_group() || may_be_at(policy, slice, at, dst)) {
+                    outputs.push(at);
+                }
+            });
+        }
+    }
+    outputs.sort_unstable();
+    outputs.dedup();
+    outputs.retain(|at| {
+        *at != ingress && usable(network, *at) && network.reachable(ingress.dpid, at.dpid)
+    });
+    outputs
+}

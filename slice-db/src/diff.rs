@@ -1,0 +1,132 @@
+//! What differs between two policies, for the line that a reload logs. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::policy::{Binding, Policy};
+
+/// How many of each kind were added, removed and changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Changes {
+    /// In the new policy only.
+    pub added: usize,
+    /// In the old policy only.
+    pub removed: usize,
+    /// In both, but different.
+    pub changed: usize,
+}
+
+impl Changes {
+    fn between<K: Ord, V: PartialEq>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Changes {
+        Changes {
+            added: new.keys().filter(|key| !old.contains_key(key)).count(),
+            removed: old.keys().filter(|key| !new.contains_key(key)).count(),
+            changed: old.iter().filter(|(k, v)| new.get(k).is_some_and(|new| new != *v)).count(),
+        }
+    }
+
+    fn is_empty(self) -> bool {
+        self == Changes::default()
+    }
+}
+
+/// The difference between two policies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct PolicyDiff {
+    /// Slices, by name.
+    pub slices: Changes,
+    /// Members, by slice and id.
+    pub members: Changes,
+    /// Filters, by id.
+    pub filters: Changes,
+    /// Whether any option differs.
+    pub options: bool,
+    /// Whether the links differ.
+    pub links: bool,
+}
+
+impl PolicyDiff {
+    /// Whether nothing that decides differs.
+    pub fn is_empty(&self) -> bool {
+        *self == PolicyDiff::default()
+    }
+}
+
+impl fmt::Display for PolicyDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let kinds = [("slices", self.slices), ("members", self.members), ("filters", self.filters)];
+        for (name, c) in kinds.into_iter().filter(|(_, c)| !c.is_empty()) {
+            parts.push(format!("{name} +{} -{} ~{}", c.added, c.removed, c.changed));
+        }
+        parts.extend(self.options.then(|| "options".to_owned()));
+        parts.extend(self.links.then(|| "links".to_owned()));
+        if parts.is_empty() {
+            return f.write_str("nothing");
+        }
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl Policy {
+    /// What a change to `new` touches.
+    pub fn diff(&self, new: &Policy) -> PolicyDiff {
+        fn slices(policy: &Policy) -> BTreeMap<&str, (&str, bool)> {
+            let slices = policy.slices.iter();
+            slices.map(|s| (&*s.name, (&*s.description, s.restricted))).collect()
+        }
+        fn members(policy: &Policy) -> BTreeMap<(&str, &str), &Binding> {
+            let members = policy.members.iter();
+            members.map(|m| ((policy.slice_name(m.slice), &*m.id), &m.binding)).collect()
+        }
+        type Shown<'a> = (u32, crate::FilterAction, Vec<String>, usize);
+        fn filters(policy: &Policy) -> BTreeMap<&str, Shown<'_>> {
+            let rules = policy.filters.rules().iter().enumerate();
+            rules
+                .map(|(place, rule)| {
+                    let criteria = rule.criteria.iter().map(|c| match c.test {
+                        // A slice's number may change without its name.
+                        crate::filter::Test::Slice => {
+                            policy.slice_name(crate::SliceId(c.value as u32)).to_owned()
+                        }
+                        _ => format!("{c:?}"),
+                    });
+                    // Among equal priorities the order counts.
+                    let equals = policy.filters.rules()[..place]
+                        .iter()
+                        .filter(|other| other.priority == rule.priority)
+                        .count();
+                    (&*rule.name, (rule.priority, rule.action, criteria.collect(), equals))
+                })
+                .collect()
+        }
+        PolicyDiff {
+            slices: Changes::between(&slices(self), &slices(new)),
+            members: Changes::between(&members(self), &members(new)),
+            filters: Changes::between(&filters(self), &filters(new)),
+            options: self.options != new.options,
+            links: self.links != new.links,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Policy;
+
+    #[test]
+    fn only_what_decides_counts() {
+        let read = |text: &str| Policy::parse("p", text).unwrap().0;
+        let a = read(
+            "umlaut: 1\nslices:\n  a: {members: [{port: 0x1/1}, {port: 0x1/2}]}\n  b: {members: [{port: 0x1/3}]}\n",
+        );
+        let reordered = read(
+            "# moved\numlaut: 1\nslices:\n  b: {members: [{port: 0x1/3}]}\n  a: {members: [{port: 0x1/2}, {port: 0x1/1}]}\n",
+        );
+        assert!(a.diff(&reordered).is_empty(), "{}", a.diff(&reordered));
+        let other = read(
+            "umlaut: 1\nslices:\n  a: {members: [{port: 0x1/1}]}\n  c: {members: [{port: 0x1/3}]}\noptions: {loose: true}\n",
+        );
+        assert_eq!(a.diff(&other).to_string(), "slices +1 -1 ~0, members +1 -2 ~0, options");
+    }
+}

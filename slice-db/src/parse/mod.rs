@@ -1,0 +1,360 @@
+//! Policy files: from YAML to a policy, or to all that is wrong with it. Pure.
+
+mod cases;
+mod filters;
+mod members;
+mod reader;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use umlaut_openflow::{Attachment, DatapathId, PortNo, Vid};
+
+use crate::diagnostic::{Diagnostic, nearest};
+use crate::filter::{FilterAction, FilterTable};
+use crate::policy::{Host, Map, Options, Policy};
+use crate::values;
+use crate::yaml::{self, Hop, Place};
+use reader::{At, Reader, unreadable};
+
+/// The version of the file format.
+const FORMAT: u128 = 1;
+/// The keys of a policy.
+const KEYS: [&str; 8] =
+    ["umlaut", "switches", "hosts", "slices", "filters", "links", "options", "cases"];
+
+pub(crate) fn parse(file: &str, text: &str) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let tree = yaml::load(text).map_err(|error| vec![unreadable(file, text, error)])?;
+    let mut reader = Reader::default();
+    let root = At { node: &tree, place: Place::default() };
+    let policy = read(&mut reader, &root, file, text);
+    let failed = reader.failed();
+    let diagnostics = reader.diagnose(file, text);
+    match policy.filter(|_| !failed) {
+        Some(policy) => Ok((policy, diagnostics)),
+        None => Err(diagnostics),
+    }
+}
+
+/// Reads what can be read, so that one mistake does not hide another.
+fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy> {
+    let yaml::Node::Map(entries) = root.node else {
+        if *root.node == yaml::Node::Null {
+            r.error("empty", &root.place, "the file is empty")
+                .help("a policy begins with umlaut: 1");
+        } else {
+            r.wrong(root, "a map with slices");
+        }
+        return None;
+    };
+    let fields = r.fields(root, "a map with slices", &KEYS)?;
+    match fields.get("umlaut") {
+        None => {
+            r.error("no-version", &root.place, "the format version is missing")
+                .help("begin the file with umlaut: 1");
+        }
+        Some(at) if values::number(at.node) != Some(FORMAT) => {
+            r.wrong(at, "a format version that this program knows (1)");
+        }
+        Some(_) => {}
+    }
+    let entry = |name: &str| {
+        entries.iter().position(|(key, _)| key.scalar().as_deref() == Some(name)).map(|i| i as u32)
+    };
+
+    let switches = fields.get("switches").map(|at| read_switches(r, at)).unwrap_or_default();
+    let mut names = BTreeMap::new();
+    for (name, dpid) in &switches {
+        names.entry(*dpid).or_insert_with(|| name.clone());
+    }
+    let mut policy = Policy {
+        file: Arc::from(file),
+        text: Arc::from(text),
+        switches,
+        switch_names: names,
+        hosts: Vec::new(),
+        hosts_by_name: HashMap::new(),
+        slices: Vec::new(),
+        slices_by_name: Map::default(),
+        members: Vec::new(),
+        by_mac: Map::default(),
+        by_port_mac: Map::default(),
+        by_port: Map::default(),
+        slices_at: Map::default(),
+        slices_on: Map::default(),
+        bound: Default::default(),
+        filters: FilterTable::default(),
+        links: Vec::new(),
+        options: Options::default(),
+        cases: Vec::new(),
+        slices_entry: entry("slices"),
+        filters_entry: entry("filters"),
+        member_entries: Vec::new(),
+    };
+    if let Some(at) = fields.get("hosts") {
+        read_hosts(r, at, &mut policy);
+    }
+    if let Some(at) = fields.get("options") {
+        policy.options = read_options(r, at);
+    }
+    let links = fields.get("links").map(|at| read_links(r, at, &policy)).unwrap_or_default();
+    match fields.get("slices") {
+        Some(at) => members::read_slices(r, at, &mut policy),
+        None => {
+            r.error("no-slices", &root.place, "there are no slices")
+                .help("add slices: {NAME: {members: [...]}}");
+        }
+    }
+    for (place, a, b) in &links {
+        for end in [a, b] {
+            if policy.bound.contains(end) {
+                let name = format!("{}/{}", policy.switch_name(end.0), end.1);
+                r.error("link-on-bound-port", place, format!("{name} is a host port of a slice"))
+                    .help("a port that the policy binds is never a link");
+            }
+        }
+    }
+    policy.links = links.into_iter().map(|(_, a, b)| (a, b)).collect();
+    if let Some(at) = fields.get("filters") {
+        policy.filters = filters::read_filters(r, at, &policy);
+    }
+    let catch_all = policy.filters.rules().iter().any(|rule| rule.criteria.is_empty());
+    if policy.options.filter_default == FilterAction::Deny
+        && !catch_all
+        && policy.filters.len() == 0
+    {
+        r.warn("all-denied", &root.place, "filter_default is deny and no filter allows anything");
+    }
+    if let Some(at) = fields.get("cases") {
+        policy.cases = cases::read_cases(r, at, &policy);
+    }
+    if policy.options.loose
+        && let Some(at) = fields.get("options")
+    {
+        r.warn(
+            "loose",
+            &at.place,
+            "loose mode floods slices with MAC members to every port that no other slice claims",
+        );
+    }
+    if policy.options.declared_links && policy.links.is_empty() && policy.switches.len() > 1 {
+        r.warn("no-links", &root.place, "options.links is declared, but no link is");
+    }
+    Some(policy)
+}
+
+fn read_switches(r: &mut Reader, at: &At<'_>) -> BTreeMap<String, DatapathId> {
+    let mut switches = BTreeMap::new();
+    let mut by_dpid: HashMap<DatapathId, Place> = HashMap::new();
+    for (name, key, value) in
+        r.entries(at, "a map of switch names to datapath ids").unwrap_or_default()
+    {
+        if !r.name(&name, &key, "switch") {
+            continue;
+        }
+        if name.starts_with(|c: char| c.is_ascii_digit()) || name.contains('/') {
+            r.error("bad-name", &key, format!("the switch name {name:?} looks like a datapath id"))
+                .help("let it begin with a letter");
+            continue;
+        }
+        let wanted = "a datapath id (a number of 64 bits)";
+        let Some(dpid) = r.value(&value, wanted, values::dpid) else { continue };
+        if let Some(first) = by_dpid.get(&dpid) {
+            r.error("switch-twice", &value.place, format!("datapath {dpid} has two names"))
+                .other(first, "first here");
+            continue;
+        }
+        by_dpid.insert(dpid, value.place.clone());
+        switches.insert(name, dpid);
+    }
+    switches
+}
+
+/// `SWITCH/PORT`.
+fn read_port(
+    r: &mut Reader,
+    at: &At<'_>,
+    switches: &BTreeMap<String, DatapathId>,
+) -> Option<(DatapathId, PortNo)> {
+    let wanted = "a port (SWITCH/PORT, as in s1/3 or 0x1/3)";
+    let text = match at.node {
+        yaml::Node::Text(text) => text,
+        _ => {
+            r.wrong(at, wanted);
+            return None;
+        }
+    };
+    match values::port(text, switches) {
+        Ok(end) => return Some(end),
+        Err(values::NoPort::Form) => r.wrong(at, wanted),
+        Err(values::NoPort::Switch(name)) => {
+            let note = r.error("unknown-switch", &at.place, format!("there is no switch {name}"));
+            match nearest(&name, switches.keys().map(String::as_str)) {
+                Some(near) => note.help(format!("did you mean {near}?")),
+                None => note.help("name it under switches, or write its datapath id"),
+            };
+        }
+        Err(values::NoPort::Number(number)) => {
+            let message = format!("{number:?} is not a port number (from 1, or local)");
+            r.error("wrong-value", &at.place, message);
+        }
+    }
+    None
+}
+
+fn read_vid(r: &mut Reader, at: Option<&At<'_>>) -> Option<Vid> {
+    match at {
+        None => Some(Vid::Untagged),
+        Some(at) => r.value(at, "a VLAN id (1 to 4094)", values::vlan).map(Vid::Tagged),
+    }
+}
+
+fn read_hosts(r: &mut Reader, at: &At<'_>, policy: &mut Policy) {
+    let mut macs: HashMap<_, Place> = HashMap::new();
+    for (name, key, value) in r.entries(at, "a map of host names").unwrap_or_default() {
+        let good = r.name(&name, &key, "host");
+        let known = ["mac", "ip", "at", "vlan"];
+        let Some(fields) = r.fields(&value, "a host ({mac: …, ip: …, at: …})", &known) else {
+            continue;
+        };
+        let mac = match fields.get("mac") {
+            Some(at) => match values::mac(at.node) {
+                Ok(mac) => Some((mac, at.place.clone())),
+                Err(wanted) => {
+                    r.wrong(at, wanted);
+                    None
+                }
+            },
+            None => {
+                r.error("no-mac", &key, format!("host {name} has no mac"));
+                None
+            }
+        };
+        let ip = fields
+            .get("ip")
+            .and_then(|at| r.value(at, "an IP address", |node| node.scalar()?.parse().ok()));
+        let end = fields.get("at").and_then(|at| read_port(r, at, &policy.switches));
+        let vid = read_vid(r, fields.get("vlan"));
+        if let (Some(_), None) = (fields.get("vlan"), fields.get("at")) {
+            r.error("vlan-without-port", &key, format!("host {name} has a vlan but no place"))
+                .help("add at: SWITCH/PORT");
+        }
+        let (Some((mac, mac_place)), true) = (mac, good) else { continue };
+        if let Some(first) = macs.get(&mac) {
+            r.error("host-twice", &mac_place, format!("two hosts have the MAC address {mac}"))
+                .other(first, "first here");
+            continue;
+        }
+        macs.insert(mac, mac_place);
+        let place = end.zip(vid).map(|((dpid, port), vid)| Attachment { dpid, port, vid });
+        policy.hosts_by_name.insert(name.clone(), policy.hosts.len());
+        policy.hosts.push(Host { name, mac, ip, at: place });
+    }
+}
+
+type LinkAt = (Place, (DatapathId, PortNo), (DatapathId, PortNo));
+
+fn read_links(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Vec<LinkAt> {
+    let mut links: Vec<LinkAt> = Vec::new();
+    let mut used: HashMap<(DatapathId, PortNo), Place> = HashMap::new();
+    for item in r.items(at, "a list of links ([s1/24, s2/23])").unwrap_or_default() {
+        let Some(ends) = r.items(&item, "a link ([s1/24, s2/23])") else { continue };
+        let [a, b] = &ends[..] else {
+            let message = format!("a link has two ends, not {}", ends.len());
+            r.error("wrong-value", &item.place, message);
+            continue;
+        };
+        let places = [a.place.clone(), b.place.clone()];
+        let (Some(a), Some(b)) =
+            (read_port(r, a, &policy.switches), read_port(r, b, &policy.switches))
+        else {
+            continue;
+        };
+        let mut good = true;
+        for (end, place) in [a, b].into_iter().zip(&places) {
+            if let Some(first) = used.get(&end) {
+                let name = format!("{}/{}", policy.switch_name(end.0), end.1);
+                r.error("port-in-two-links", place, format!("{name} is an end of two links"))
+                    .other(first, "first here");
+                good = false;
+            }
+            used.insert(end, place.clone());
+        }
+        if good {
+            links.push((item.place.clone(), a, b));
+        }
+    }
+    links
+}
+
+fn read_options(r: &mut Reader, at: &At<'_>) -> Options {
+    let mut options = Options::default();
+    let known = [
+        "restrict_hosts",
+        "loose",
+        "reverse_flow",
+        "arp_packet_out",
+        "idle_timeout",
+        "hard_timeout",
+        "filter_default",
+        "match",
+        "macs_on_foreign_ports",
+        "links",
+    ];
+    let Some(fields) = r.fields(at, "a map of options", &known) else { return options };
+    for (name, at) in fields.iter() {
+        let mut flag = |target: &mut bool| {
+            if let Some(value) = r.bool(at) {
+                *target = value;
+            }
+        };
+        match name {
+            "restrict_hosts" => flag(&mut options.restrict_hosts),
+            "loose" => flag(&mut options.loose),
+            "reverse_flow" => flag(&mut options.reverse_flow),
+            "arp_packet_out" => flag(&mut options.arp_packet_out),
+            "idle_timeout" | "hard_timeout" => {
+                let wanted = "a number of seconds (0 to 65535)";
+                if let Some(seconds) = r.value(at, wanted, |node| values::up_to(node, 65535)) {
+                    match name {
+                        "idle_timeout" => options.idle_timeout = seconds as u16,
+                        _ => options.hard_timeout = seconds as u16,
+                    }
+                }
+            }
+            "filter_default" => {
+                if let Some(action) = filters::read_action(r, at) {
+                    options.filter_default = action;
+                }
+            }
+            "match" => choice(r, at, ["as_read", "exact"], &mut options.exact_match),
+            "macs_on_foreign_ports" => {
+                choice(r, at, ["admit", "refuse"], &mut options.refuse_macs_on_foreign_ports);
+            }
+            _ => choice(r, at, ["discovered", "declared"], &mut options.declared_links),
+        }
+    }
+    options
+}
+
+/// One of two words; the second sets `target`.
+fn choice(r: &mut Reader, at: &At<'_>, words: [&str; 2], target: &mut bool) {
+    let word = at.node.scalar();
+    match words.iter().position(|known| Some(*known) == word.as_deref()) {
+        Some(index) => *target = index == 1,
+        None => r.wrong(at, &format!("{} or {}", words[0], words[1])),
+    }
+}
+
+/// The place of an entry's key.
+fn key_of(value: &Place) -> Place {
+    let mut hops = value.0.clone();
+    if let Some(Hop::Value(index)) = hops.last().copied() {
+        hops.pop();
+        hops.push(Hop::Key(index));
+    }
+    Place(hops)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Policy files: what is accepted and what is said of mistakes.
