@@ -266,7 +266,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
             return Err(A::Error::custom(HERE));
         };
         for _ in 0..*index {
-            seq.next_element::<IgnoredAny>()?;
+            if seq.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(());
+            }
         }
         seq.next_element_seed(Walk(rest))?;
         while seq.next_element::<IgnoredAny>()?.is_some() {}
@@ -278,13 +280,20 @@ impl<'de> Visitor<'de> for Walk<'_> {
             return Err(A::Error::custom(HERE));
         };
         for _ in 0..*index {
-            map.next_entry::<IgnoredAny, IgnoredAny>()?;
+            if map.next_entry::<IgnoredAny, IgnoredAny>()?.is_none() {
+                return Ok(());
+            }
         }
+        // The parser panics where a value is asked for without a key.
         if let Hop::Key(_) = self.0[0] {
-            map.next_key_seed(Walk(rest))?;
-        } else {
-            map.next_key::<IgnoredAny>()?;
+            if map.next_key_seed(Walk(rest))?.is_none() {
+                return Ok(());
+            }
+            map.next_value::<IgnoredAny>()?;
+        } else if map.next_key::<IgnoredAny>()?.is_some() {
             map.next_value_seed(Walk(rest))?;
+        } else {
+            return Ok(());
         }
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(())
