@@ -1,1 +1,14 @@
-//! test.
+//! The test bed: emulated switches, hosts and networks for controllers of OpenFlow 1.0 and 1.3.
+//!
+//! ```text
+//!   your controller --- Controller (bytes, virtual time) --- Network --- EmulatedSwitch, EmulatedHost
+//!   any controller  --- TCP on loopback ---------- EmulatedLab --- the same switches and hosts
+//! ```
+//!
+//! All of it is pure but the lab over TCP: values in, values out, `now` as an argument.
+
+pub mod control;
+pub mod topology;
+
+pub use control::{ChannelId, ControlOutput, Controller};
+pub use topology::{Endpoint, HostSpec, LinkSpec, SwitchSpec, Topology, TopologyError};
