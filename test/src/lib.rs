@@ -8,7 +8,10 @@
 //! All of it is pure but the lab over TCP: values in, values out, `now` as an argument.
 
 pub mod control;
+mod layout;
+pub mod switch;
 pub mod topology;
 
 pub use control::{ChannelId, ControlOutput, Controller};
+pub use switch::{EmulatedSwitch, Output, SwitchCounters, SwitchOptions};
 pub use topology::{Endpoint, HostSpec, LinkSpec, SwitchSpec, Topology, TopologyError};
