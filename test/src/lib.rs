@@ -8,10 +8,17 @@
 //! All of it is pure but the lab over TCP: values in, values out, `now` as an argument.
 
 pub mod control;
+pub mod host;
+pub mod hub;
 mod layout;
+pub mod network;
+mod random;
 pub mod switch;
 pub mod topology;
 
 pub use control::{ChannelId, ControlOutput, Controller};
+pub use host::EmulatedHost;
+pub use hub::Hub;
+pub use network::{Impairment, Network, NetworkOptions, RunEnd};
 pub use switch::{EmulatedSwitch, Output, SwitchCounters, SwitchOptions};
 pub use topology::{Endpoint, HostSpec, LinkSpec, SwitchSpec, Topology, TopologyError};

@@ -8,7 +8,8 @@ use umlaut_openflow::{
     VlanMatch, build,
 };
 
-use super::{A, B, BOTH, Bench, IntoMasked, Random, frame, frames, messages, on, port, ports};
+use super::{A, B, BOTH, Bench, IntoMasked, frame, frames, messages, on, port, ports};
+use crate::random::Random;
 use crate::switch::key::{Criteria, key_of};
 use crate::switch::table::Tables;
 
@@ -288,7 +289,7 @@ fn tables_pass_packets_on_with_metadata_and_an_action_set() {
 #[test]
 fn the_hashed_lookup_agrees_with_a_search_of_all_entries() {
     let now = Instant::now();
-    let mut random = Random(7);
+    let mut random = Random::new(7);
     let mut tables = Tables::new(1, None);
     let mut all: Vec<(u16, Criteria)> = Vec::new();
     for _ in 0..300 {
@@ -297,7 +298,7 @@ fn the_hashed_lookup_agrees_with_a_search_of_all_entries() {
             matches = matches.in_port(PortNo(random.below(3) as u32 + 1));
         }
         if random.below(2) == 0 {
-            matches = matches.eth_src(MacAddr::from_u64(random.below(4) as u64 + 1));
+            matches = matches.eth_src(MacAddr::from_u64(random.below(4) + 1));
         }
         if random.below(3) == 0 {
             matches = matches.vlan_vid(VlanMatch::Tagged(random.below(2) as u16 + 1));
@@ -313,9 +314,9 @@ fn the_hashed_lookup_agrees_with_a_search_of_all_entries() {
         }
         tables.modify(Version::V1_3, &flow_mod, criteria, now).unwrap();
         assert_eq!(tables.len(), all.len());
-        let src = MacAddr::from_u64(random.below(5) as u64);
+        let src = MacAddr::from_u64(random.below(5));
         let tags = [(0x8100, random.below(3) as u16)];
-        let sent = build::ethernet(B, src, &tags[random.below(2)..], 0x1234, &[0; 46]);
+        let sent = build::ethernet(B, src, &tags[random.below(2) as usize..], 0x1234, &[0; 46]);
         let key = key_of(&sent, PortNo(random.below(4) as u32), 0);
         let best = all.iter().filter(|(_, c)| c.matches(&key)).map(|(p, _)| *p).max();
         let found = tables.lookup(TableId(0), &key).and_then(|id| tables.entry(id));

@@ -11,6 +11,8 @@ use umlaut_openflow::{
     Xid, build, decode, encode,
 };
 
+use crate::random::Random;
+
 use super::{EmulatedSwitch, Output, SwitchOptions};
 
 mod flows;
@@ -157,19 +159,6 @@ trait IntoMasked {
 impl IntoMasked for [u8; 4] {
     fn into_ip(self) -> Masked<std::net::Ipv4Addr> {
         Masked::from(std::net::Ipv4Addr::from(self))
-    }
-}
-
-/// A small generator: splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ z >> 31) as usize % limit
     }
 }
 
@@ -620,7 +609,7 @@ fn fragments_are_dropped_if_the_controller_says_so() {
 
 #[test]
 fn no_bytes_on_the_control_channel_break_the_switch() {
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut samples = Vec::new();
     for version in BOTH {
         let flow = FlowMod::add(on(1).eth_type(0x0800u16).ip_proto(17u8).udp_dst(9u16))
@@ -641,7 +630,7 @@ fn no_bytes_on_the_control_channel_break_the_switch() {
         let (version, mut bytes) = samples[round % samples.len()].clone();
         for _ in 0..=random.below(3) {
             // Never the length: the stream stays in step.
-            let at = match random.below(bytes.len()) {
+            let at = match random.below(bytes.len() as u64) as usize {
                 2 | 3 => 0,
                 at => at,
             };
