@@ -21,6 +21,15 @@ pub const SNIFF_LIMIT: usize = 100_000;
 /// How many packets wait for the answer to an ARP request. When full, the oldest is dropped.
 const WAITING_LIMIT: usize = 16;
 
+/// EtherType of probes between hosts without IPv4 addresses (IEEE 802 local experimental 1).
+const PROBE_TYPE: u16 = 0x88b5;
+
+/// UDP port of probes.
+const PROBE_PORT: u16 = 35_353;
+
+/// How the payload of a probe begins; the token follows.
+const PROBE: &[u8; 13] = b"umlaut probe ";
+
 /// How long an ARP request waits for its answer, and how often it is asked.
 const ARP_PATIENCE: Duration = Duration::from_secs(1);
 const ARP_TRIES: u32 = 3;
@@ -96,6 +105,7 @@ pub struct EmulatedHost {
     resolutions: BTreeMap<Ipv4Addr, Resolution>,
     sniffed: VecDeque<Sniffed>,
     counters: HostCounters,
+    probes: BTreeMap<u64, u64>,
     outputs: Vec<Vec<u8>>,
 }
 
@@ -111,6 +121,7 @@ impl EmulatedHost {
             resolutions: BTreeMap::new(),
             sniffed: VecDeque::new(),
             counters: HostCounters::default(),
+            probes: BTreeMap::new(),
             outputs: Vec::new(),
         }
     }
@@ -197,6 +208,7 @@ impl EmulatedHost {
     /// Forgets all frames and counts.
     pub fn reset(&mut self) {
         self.sniffed.clear();
+        self.probes.clear();
         self.counters = HostCounters::default();
     }
 
@@ -242,12 +254,38 @@ impl EmulatedHost {
         self.send_ethernet(MacAddr::BROADCAST, ARP, &arp);
     }
 
-    /// Tells everybody its address by broadcast (RFC 5227 §3: an ARP announcement).
+    /// Lets everybody know of it by broadcast: an ARP announcement (RFC 5227 §3), or without an IPv4
+    /// address a frame of a local experimental EtherType.
     pub fn announce(&mut self) {
-        if let Some(own) = self.spec.ipv4 {
-            self.send_arp_request(own);
-        } else {
-            self.solicit(self.spec.link_local());
+        match self.spec.ipv4 {
+            Some(own) => self.send_arp_request(own),
+            None => self.send_ethernet(MacAddr::BROADCAST, PROBE_TYPE, b"umlaut announcement"),
+        }
+    }
+
+    /// Sends another host a frame that it can tell from all others: UDP if both have IPv4 addresses,
+    /// else of a local experimental EtherType. No address is resolved.
+    pub fn send_probe(&mut self, to: &HostSpec, token: u64) {
+        let payload = [&PROBE[..], &token.to_be_bytes()].concat();
+        match (self.spec.ipv4, to.ipv4) {
+            (Some(src), Some(dst)) => {
+                let packet = build::udp(src, dst, PROBE_PORT, PROBE_PORT, &payload);
+                self.send_ethernet(to.mac, IPV4, &packet);
+            }
+            _ => self.send_ethernet(to.mac, PROBE_TYPE, &payload),
+        }
+    }
+
+    /// How often the probe with this token has arrived, addressed to this host.
+    pub fn probed(&self, token: u64) -> u64 {
+        self.probes.get(&token).copied().unwrap_or(0)
+    }
+
+    fn note_probe(&mut self, payload: &[u8]) {
+        if let Some(token) = payload.strip_prefix(PROBE)
+            && token.len() >= 8
+        {
+            *self.probes.entry(u64::from_be_bytes(bytes_at(token, 0))).or_default() += 1;
         }
     }
 
@@ -362,6 +400,9 @@ impl EmulatedHost {
             Network::Arp(at) if found.eth_type == ARP => self.arp(frame, at, now),
             Network::Ipv4(at) => self.ipv4(frame, &found, at),
             Network::Ipv6(at) => self.ipv6(frame, &found, at),
+            Network::Other if found.eth_type == PROBE_TYPE && !dst.is_group() => {
+                self.note_probe(&frame[found.payload..]);
+            }
             Network::Arp(_) | Network::Other => {}
         }
     }
@@ -413,6 +454,9 @@ impl EmulatedHost {
                     TCP => usize::from(frame[transport + 12] >> 4) * 4,
                     _ => 8,
                 };
+                if found.proto == UDP {
+                    self.note_probe(&frame[transport + 8..end.max(transport + 8)]);
+                }
                 let conversation = Conversation {
                     src: src.into(),
                     dst: dst.into(),

@@ -5,9 +5,10 @@
 //!   any controller  --- TCP on loopback ---------- EmulatedLab --- the same switches and hosts
 //! ```
 //!
-//! All of it is pure but the lab over TCP: values in, values out, `now` as an argument.
+//! Everything but [`emulated`] is pure: values in, values out, `now` as an argument.
 
 pub mod control;
+pub mod emulated;
 pub mod host;
 pub mod hub;
 mod layout;
@@ -17,8 +18,9 @@ pub mod switch;
 pub mod topology;
 
 pub use control::{ChannelId, ControlOutput, Controller};
+pub use emulated::{EmulatedLab, LabError};
 pub use host::EmulatedHost;
 pub use hub::Hub;
-pub use network::{Impairment, Network, NetworkOptions, RunEnd};
+pub use network::{Impairment, Network, NetworkCounters, NetworkOptions, Reach, RunEnd};
 pub use switch::{EmulatedSwitch, Output, SwitchCounters, SwitchOptions};
 pub use topology::{Endpoint, HostSpec, LinkSpec, SwitchSpec, Topology, TopologyError};

@@ -25,10 +25,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod channels;
 mod lanes;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use umlaut_openflow::{DatapathId, PortNo, Version};
@@ -44,10 +44,6 @@ use lanes::{Item, LaneId, Lanes};
 /// How many events one call of a `run_` function handles at most: a frame that circulates for ever
 /// ends the run with [`RunEnd::Exhausted`].
 const EVENT_LIMIT: u64 = 5_000_000;
-
-/// How long a switch waits before it connects again; doubled at each failure up to the second, as
-/// Open vSwitch does.
-const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 
 /// A timer that is due again as soon as it has run is run again after this.
 const TIMER_STEP: Duration = Duration::from_micros(1);
@@ -65,12 +61,16 @@ pub struct NetworkOptions {
     pub control_delay: Duration,
     /// Up to this is added to each delay, by chance.
     pub jitter: Duration,
+    /// How long a switch waits before it connects again: at first, and at most; doubled at each
+    /// failure.
+    pub backoff: (Duration, Duration),
     /// Whether hosts resolve addresses by ARP. If not, each knows all others from the start.
     pub real_arp: bool,
 }
 
 impl Default for NetworkOptions {
-    /// Seed 0, both versions, 10 µs per cable, 100 µs per channel, 20 µs jitter, static ARP.
+    /// Seed 0, both versions, 10 µs per cable, 100 µs per channel, 20 µs jitter, back-off as Open vSwitch
+    /// (1 to 8 s), static ARP.
     fn default() -> NetworkOptions {
         NetworkOptions {
             seed: 0,
@@ -78,6 +78,7 @@ impl Default for NetworkOptions {
             cable_delay: Duration::from_micros(10),
             control_delay: Duration::from_micros(100),
             jitter: Duration::from_micros(20),
+            backoff: (Duration::from_secs(1), Duration::from_secs(8)),
             real_arp: false,
         }
     }
@@ -120,6 +121,17 @@ pub enum RunEnd {
     Idle,
     /// Five million events happened and there was no end: frames circulate.
     Exhausted,
+}
+
+/// Whether one host reaches another.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Reach {
+    /// The sender.
+    pub from: String,
+    /// The receiver.
+    pub to: String,
+    /// Whether what was sent arrived.
+    pub reached: bool,
 }
 
 /// What was lost between the parts of the network.
@@ -239,7 +251,7 @@ impl<C: Controller> Network<C> {
                 switch,
                 channel: None,
                 connect_at: Some(now),
-                backoff: BACKOFF.0,
+                backoff: net.options.backoff.0,
                 off: false,
                 cut_off: false,
                 last_poll: None,
@@ -508,131 +520,6 @@ impl<C: Controller> Network<C> {
         }
     }
 
-    // ---- control channels ----
-
-    /// Breaks a switch's control channel: both ends notice at once, and the switch connects again
-    /// after its back-off. `None`: no such switch.
-    pub fn reset_channel(&mut self, dpid: DatapathId) -> Option<()> {
-        let index = self.switch_index(dpid)?;
-        self.break_channel(index);
-        Some(())
-    }
-
-    /// Cuts a switch off from the controller: bytes are held back in both directions, as TCP does,
-    /// and connecting fails, until [`Network::join`]. `None`: no such switch.
-    pub fn cut_off(&mut self, dpid: DatapathId) -> Option<()> {
-        let index = self.switch_index(dpid)?;
-        self.switches[index].cut_off = true;
-        self.lanes.hold(LaneId::ToController(index));
-        self.lanes.hold(LaneId::ToSwitch(index));
-        Some(())
-    }
-
-    /// Ends [`Network::cut_off`]: what was held back arrives.
-    pub fn join(&mut self, dpid: DatapathId) -> Option<()> {
-        let index = self.switch_index(dpid)?;
-        self.switches[index].cut_off = false;
-        self.lanes.release(LaneId::ToController(index), self.now);
-        self.lanes.release(LaneId::ToSwitch(index), self.now);
-        Some(())
-    }
-
-    /// Switches a switch off: entries and channel are gone, the ports at the other ends of its links
-    /// go down, frames to it are lost. `None`: no such switch.
-    pub fn power_off(&mut self, dpid: DatapathId) -> Option<()> {
-        let index = self.switch_index(dpid)?;
-        self.switches[index].switch.restart();
-        self.take_from_switch(index);
-        self.switches[index].off = true;
-        self.switches[index].connect_at = None;
-        self.set_neighbours(index, false);
-        Some(())
-    }
-
-    /// Switches a switch on again: it connects at once.
-    pub fn power_on(&mut self, dpid: DatapathId) -> Option<()> {
-        let index = self.switch_index(dpid)?;
-        let node = &mut self.switches[index];
-        node.off = false;
-        node.backoff = BACKOFF.0;
-        if node.channel.is_none() {
-            node.connect_at = Some(self.now);
-        }
-        self.set_neighbours(index, true);
-        Some(())
-    }
-
-    fn set_neighbours(&mut self, index: usize, up: bool) {
-        for cable in 0..self.cables.len() {
-            if !self.cables[cable].whole {
-                continue;
-            }
-            let [a, b] = self.cables[cable].ends;
-            let of = |plug: Plug| matches!(plug, Plug::Port(switch, _) if switch == index);
-            if of(a) || of(b) {
-                if !up {
-                    self.empty_cable(cable);
-                }
-                self.set_link(if of(a) { b } else { a }, up);
-            }
-        }
-    }
-
-    /// Kills the controller and puts another in its place, at once reachable or (`None`) not until
-    /// the next call. All channels break. Returns the old controller, if a new one is given.
-    pub fn replace_controller(&mut self, controller: Option<C>) -> Option<C> {
-        for index in 0..self.switches.len() {
-            self.lanes.clear(LaneId::ToController(index));
-            self.lanes.clear(LaneId::ToSwitch(index));
-            if self.switches[index].channel.take().is_some() {
-                self.switches[index].switch.disconnected(self.now);
-                self.connect_later(index);
-            }
-        }
-        self.open.clear();
-        self.reachable = controller.is_some();
-        self.last_controller_poll = None;
-        controller.map(|new| std::mem::replace(&mut self.controller, new))
-    }
-
-    fn break_channel(&mut self, index: usize) {
-        self.lanes.clear(LaneId::ToController(index));
-        self.lanes.clear(LaneId::ToSwitch(index));
-        let gone: Vec<ChannelId> =
-            self.open.iter().filter(|(_, at)| **at == index).map(|(id, _)| *id).collect();
-        for id in gone {
-            self.open.remove(&id);
-            self.controller.disconnected(id, self.now);
-        }
-        if self.switches[index].channel.take().is_some() {
-            self.switches[index].switch.disconnected(self.now);
-            self.connect_later(index);
-        }
-        self.take_from_controller();
-    }
-
-    fn connect_later(&mut self, index: usize) {
-        let node = &mut self.switches[index];
-        if !node.off {
-            node.connect_at = Some(self.now + node.backoff);
-            node.backoff = (node.backoff * 2).min(BACKOFF.1);
-        }
-    }
-
-    fn connect(&mut self, index: usize) {
-        let node = &mut self.switches[index];
-        node.connect_at = None;
-        if !self.reachable || node.cut_off {
-            return self.connect_later(index);
-        }
-        let id = ChannelId(self.next_channel);
-        self.next_channel += 1;
-        node.channel = Some(id);
-        self.push(LaneId::ToController(index), self.options.control_delay, Item::Open(id));
-        self.switches[index].switch.connected(self.now);
-        self.take_from_switch(index);
-    }
-
     // ---- running ----
 
     /// Runs until this time; at once back if it is past.
@@ -685,6 +572,12 @@ impl<C: Controller> Network<C> {
             }
         }
         RunEnd::Exhausted
+    }
+
+    /// When something happens next.
+    pub fn deadline(&self) -> Option<Instant> {
+        let timer = self.timers().map(|(at, _)| at).min();
+        timer.into_iter().chain(self.lanes.next()).min()
     }
 
     fn is_due(&self) -> bool {
@@ -798,7 +691,7 @@ impl<C: Controller> Network<C> {
                 if self.switches[index].channel == Some(id) {
                     self.switches[index].switch.control_input(&bytes, self.now);
                     if self.switches[index].switch.version().is_some() {
-                        self.switches[index].backoff = BACKOFF.0;
+                        self.switches[index].backoff = self.options.backoff.0;
                     }
                     self.take_from_switch(index);
                 }
@@ -896,31 +789,49 @@ impl<C: Controller> Network<C> {
 
     // ---- questions ----
 
-    /// Who can send to whom: every host first announces itself by broadcast, then each tries each by
-    /// a UDP datagram. Pairs in the order of the topology, hosts without IPv4 left out; counters and
-    /// frames of the hosts are reset.
-    pub fn reachability(&mut self) -> Vec<(String, String, bool)> {
+    /// Who can send to whom: every host first announces itself by broadcast, then each host in turn
+    /// tries each other one by unicast ([`EmulatedHost::send_probe`]). Pairs in the order of the
+    /// topology.
+    pub fn reachability(&mut self) -> Vec<Reach> {
         const PATIENCE: Duration = Duration::from_secs(1);
-        let names: Vec<(String, IpAddr)> = self
-            .hosts
-            .iter()
-            .filter_map(|host| Some((host.name().to_owned(), IpAddr::V4(host.spec().ipv4?))))
-            .collect();
-        for (name, _) in &names {
-            self.with_host(name, |host, _| host.announce());
+        for index in 0..self.hosts.len() {
+            self.hosts[index].announce();
+            self.take_from_host(index);
             let _ = self.run_until_idle(PATIENCE);
         }
         let mut pairs = Vec::new();
-        for (from, ip) in &names {
-            for (to, _) in names.iter().filter(|(to, _)| to != from) {
-                self.reset_hosts();
-                self.send_udp(from, to, b"umlaut reachability");
+        for from in 0..self.hosts.len() {
+            for to in (0..self.hosts.len()).filter(|to| *to != from) {
+                let token = self.probe(from, to);
                 let _ = self.run_until_idle(PATIENCE);
-                let arrived = self.host(to).is_some_and(|host| host.received_from(*ip) > 0);
-                pairs.push((from.clone(), to.clone(), arrived));
+                pairs.push(self.reach(from, to, token));
             }
         }
         pairs
+    }
+
+    /// Lets one host send another a probe; the probe's token.
+    pub(crate) fn probe(&mut self, from: usize, to: usize) -> u64 {
+        let token = self.random.next();
+        let to = self.hosts[to].spec().clone();
+        self.hosts[from].send_probe(&to, token);
+        self.take_from_host(from);
+        token
+    }
+
+    pub(crate) fn reach(&self, from: usize, to: usize, token: u64) -> Reach {
+        Reach {
+            from: self.hosts[from].name().to_owned(),
+            to: self.hosts[to].name().to_owned(),
+            reached: self.hosts[to].probed(token) > 0,
+        }
+    }
+
+    pub(crate) fn announce_all(&mut self) {
+        for index in 0..self.hosts.len() {
+            self.hosts[index].announce();
+            self.take_from_host(index);
+        }
     }
 }
 

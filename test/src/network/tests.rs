@@ -25,7 +25,7 @@ fn with_a_hub_everybody_reaches_everybody() {
             let pairs = net.reachability();
             let hosts = topology.hosts.len();
             assert_eq!(pairs.len(), hosts * (hosts - 1));
-            assert!(pairs.iter().all(|(_, _, reached)| *reached), "{version} {pairs:?}");
+            assert!(pairs.iter().all(|pair| pair.reached), "{version} {pairs:?}");
         }
     }
 }
@@ -156,7 +156,7 @@ fn controllers_and_switches_can_be_restarted() {
     net.power_on(s2).unwrap();
     assert!(net.run_until_true(SECOND, |net| net.controller().switches() == 2));
     let _ = net.run_until_idle(SECOND);
-    assert!(net.reachability().iter().all(|(_, _, reached)| *reached));
+    assert!(net.reachability().iter().all(|pair| pair.reached));
 }
 
 #[test]
@@ -193,4 +193,16 @@ fn tagged_hosts_are_deaf_to_other_vlans_and_injected_frames_enter_at_their_port(
     assert!(net.inject(Endpoint::new(1, 1), &frame) && !net.inject(Endpoint::new(7, 1), &frame));
     let _ = net.run_until_idle(SECOND);
     assert_eq!(received(&net, "h3"), 1);
+}
+
+#[test]
+fn hosts_without_addresses_are_reached_by_their_macs() {
+    let mut topology = Topology::single(3);
+    topology.hosts[1].ipv4 = None;
+    topology.hosts[2].vlan = VlanId::new(9);
+    let mut net = network(&topology, NetworkOptions::default());
+    let pairs = net.reachability();
+    let reached: Vec<(&str, &str)> =
+        pairs.iter().filter(|p| p.reached).map(|p| (&p.from[..], &p.to[..])).collect();
+    assert_eq!(reached, [("h1", "h2"), ("h2", "h1")]);
 }
