@@ -1,0 +1,305 @@
+//! What a switch does to a frame: tables, actions, outputs, packet-ins (1.3.5 §5; 1.0 §3). Pure.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use umlaut_openflow::{
+    Action, BufferId, ConfigFlags, Cookie, Instruction, MacAddr, MaxLen, Message, PacketIn,
+    PacketInReason, Port, PortConfig, PortNo, TableId, Version, VlanId, Xid,
+};
+
+use super::actions::{Edited, edit, in_set_order};
+use super::error::Refusal;
+use super::key::key_of;
+use super::{EmulatedSwitch, Output};
+use crate::layout::{Part, layout};
+
+/// 1.0 only: not to be flooded to.
+const NO_FLOOD: u32 = 16;
+
+/// Packets kept for the controller. When all places are in use, the oldest packet is overwritten.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    places: u32,
+    /// The next number; every number below has been given out.
+    next: u32,
+    kept: BTreeMap<u32, (PortNo, Vec<u8>)>,
+}
+
+impl Buffers {
+    pub(super) fn new(places: u32) -> Buffers {
+        Buffers { places, next: 0, kept: BTreeMap::new() }
+    }
+
+    fn keep(&mut self, in_port: PortNo, frame: &[u8]) -> Option<BufferId> {
+        if self.places == 0 {
+            return None;
+        }
+        while self.kept.len() >= self.places as usize {
+            self.kept.pop_first();
+        }
+        let id = self.next;
+        // All ones means "no buffer".
+        self.next = if id >= 0xffff_fffe { 0 } else { id + 1 };
+        self.kept.insert(id, (in_port, frame.to_vec()));
+        Some(BufferId(id))
+    }
+
+    fn missing(&self, id: BufferId) -> Refusal {
+        if id.0 < self.next { Refusal::BUFFER_EMPTY } else { Refusal::BUFFER_UNKNOWN }
+    }
+
+    pub(super) fn peek(&self, id: BufferId) -> Result<(PortNo, &[u8]), Refusal> {
+        let kept = self.kept.get(&id.0).map(|(port, frame)| (*port, &frame[..]));
+        kept.ok_or_else(|| self.missing(id))
+    }
+
+    pub(super) fn take(&mut self, id: BufferId) -> Result<(PortNo, Vec<u8>), Refusal> {
+        self.kept.remove(&id.0).ok_or_else(|| self.missing(id))
+    }
+}
+
+/// Where in the switch a packet is, for packet-ins that its actions send.
+#[derive(Clone, Copy)]
+struct Place {
+    in_port: PortNo,
+    table_id: TableId,
+    cookie: Cookie,
+    reason: PacketInReason,
+    metadata: u64,
+    /// Whether `TABLE` has a meaning.
+    from_controller: bool,
+}
+
+impl EmulatedSwitch {
+    /// A frame comes in at a port. Lost if the port is not there or not up.
+    pub fn frame_input(&mut self, port: PortNo, frame: &[u8], now: Instant) {
+        self.expire(now);
+        let receives = |p: &Port| p.is_up() && p.config.0 & PortConfig::NO_RECV.0 == 0;
+        if !self.ports.get(&port).is_some_and(receives) || frame.len() < 14 {
+            return;
+        }
+        self.counters.frames_in += 1;
+        self.run_tables(frame.to_vec(), port, now);
+    }
+
+    pub(super) fn run_packet_out(
+        &mut self,
+        mut frame: Vec<u8>,
+        in_port: PortNo,
+        actions: &[Action],
+        now: Instant,
+    ) {
+        let place = Place {
+            in_port,
+            table_id: TableId(0),
+            cookie: Cookie(u64::MAX),
+            reason: PacketInReason::ACTION,
+            metadata: 0,
+            from_controller: true,
+        };
+        self.run_actions(&mut frame, actions, place, now);
+    }
+
+    /// Runs a packet through the tables from the first.
+    pub(super) fn run_tables(&mut self, mut frame: Vec<u8>, in_port: PortNo, now: Instant) {
+        if self.config.flags == ConfigFlags::FRAG_DROP
+            && layout(&frame).is_some_and(|found| found.part != Part::Whole)
+        {
+            return;
+        }
+        let mut table_id = TableId(0);
+        let mut metadata = 0;
+        let mut written: Vec<Action> = Vec::new();
+        loop {
+            let key = key_of(&frame, in_port, metadata);
+            let Some(id) = self.tables.lookup(table_id, &key) else {
+                self.missed(&frame, in_port, table_id);
+                return;
+            };
+            self.tables.count(id, frame.len(), now);
+            let Some(entry) = self.tables.entry(id) else { return };
+            let miss = entry.is_table_miss() && self.version() != Some(Version::V1_0);
+            let place = Place {
+                in_port,
+                table_id,
+                cookie: entry.cookie,
+                reason: if miss { PacketInReason::NO_MATCH } else { PacketInReason::ACTION },
+                metadata,
+                from_controller: false,
+            };
+            let mut next = None;
+            for instruction in entry.instructions.clone() {
+                match instruction {
+                    Instruction::Apply(actions) => {
+                        let edited = self.run_actions(&mut frame, &actions, place, now);
+                        let Edited::Whole = edited else { return };
+                    }
+                    Instruction::Clear => written.clear(),
+                    Instruction::Write(actions) => written.extend(actions),
+                    Instruction::WriteMetadata { metadata: bits, mask } => {
+                        metadata = metadata & !mask | bits & mask;
+                    }
+                    Instruction::Goto(to) => next = Some(to),
+                    // Refused when the entry was made.
+                    _ => {}
+                }
+            }
+            match next {
+                // Only forward, by the check of the entry: the loop ends.
+                Some(to) if to > table_id => table_id = to,
+                _ => {
+                    let set = in_set_order(&written);
+                    self.run_actions(&mut frame, &set, Place { metadata, ..place }, now);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn missed(&mut self, frame: &[u8], in_port: PortNo, table_id: TableId) {
+        // 1.0 asks the controller; later versions drop unless a table-miss entry says otherwise.
+        if self.version() == Some(Version::V1_0) {
+            let place = Place {
+                in_port,
+                table_id,
+                cookie: Cookie(u64::MAX),
+                reason: PacketInReason::NO_MATCH,
+                metadata: 0,
+                from_controller: false,
+            };
+            self.packet_in(frame, place, MaxLen(self.config.miss_send_len));
+        } else {
+            self.counters.frames_missed += 1;
+        }
+    }
+
+    fn run_actions(
+        &mut self,
+        frame: &mut Vec<u8>,
+        actions: &[Action],
+        place: Place,
+        now: Instant,
+    ) -> Edited {
+        for action in actions {
+            match action {
+                Action::Output { port, max_len } => {
+                    self.output(frame, *port, *max_len, place, now);
+                }
+                Action::Enqueue { port, .. } => {
+                    self.output(frame, *port, MaxLen::NO_BUFFER, place, now);
+                }
+                action => {
+                    if edit(frame, action) == Edited::Expired {
+                        return Edited::Expired;
+                    }
+                }
+            }
+        }
+        Edited::Whole
+    }
+
+    fn output(&mut self, frame: &[u8], port: PortNo, max_len: MaxLen, at: Place, now: Instant) {
+        match port {
+            PortNo::IN_PORT => self.transmit(frame, at.in_port),
+            PortNo::CONTROLLER => self.packet_in(frame, at, max_len),
+            PortNo::TABLE if at.from_controller => {
+                self.run_tables(frame.to_vec(), at.in_port, now);
+            }
+            PortNo::TABLE | PortNo::ANY => {}
+            PortNo::ALL => self.flood(frame, at.in_port, 0),
+            PortNo::FLOOD => self.flood(frame, at.in_port, NO_FLOOD),
+            PortNo::NORMAL => self.normal(frame, at.in_port),
+            // Back to where it came from only by IN_PORT.
+            port if port == at.in_port => {}
+            port => self.transmit(frame, port),
+        }
+    }
+
+    /// To every port but the ingress and those that have any of the configuration bits `not`.
+    fn flood(&mut self, frame: &[u8], in_port: PortNo, not: u32) {
+        let ports: Vec<PortNo> = self
+            .ports
+            .values()
+            .filter(|port| port.port_no != in_port && port.config.0 & not == 0)
+            .map(|port| port.port_no)
+            .collect();
+        for port in ports {
+            self.transmit(frame, port);
+        }
+    }
+
+    /// A plain learning switch, one filtering database per VID; entries go with their port.
+    fn normal(&mut self, frame: &[u8], in_port: PortNo) {
+        let mac = |at: usize| MacAddr(crate::layout::bytes_at(frame, at));
+        let (dst, src) = (mac(0), mac(6));
+        if dst.is_bridge_reserved() {
+            return;
+        }
+        let vid =
+            layout(frame).and_then(|found| found.tag).and_then(|(_, tci)| VlanId::new(tci & 0xfff));
+        if !src.is_group() && self.ports.contains_key(&in_port) {
+            self.learned.insert((vid, src), in_port);
+        }
+        match self.learned.get(&(vid, dst)).copied() {
+            Some(port) if !dst.is_group() => {
+                if port != in_port {
+                    self.transmit(frame, port);
+                }
+            }
+            _ => self.flood(frame, in_port, NO_FLOOD),
+        }
+    }
+
+    fn transmit(&mut self, frame: &[u8], port: PortNo) {
+        let sends = |p: &Port| p.is_up() && p.config.0 & PortConfig::NO_FWD.0 == 0;
+        if self.ports.get(&port).is_some_and(sends) {
+            self.counters.frames_out += 1;
+            self.outputs.push(Output::Frame { port, frame: frame.to_vec() });
+        }
+    }
+
+    fn packet_in(&mut self, frame: &[u8], at: Place, max_len: MaxLen) {
+        let silent = |p: &Port| p.config.0 & PortConfig::NO_PACKET_IN.0 != 0;
+        let Some(version) = self.version() else {
+            self.counters.frames_missed += 1;
+            return;
+        };
+        if self.ports.get(&at.in_port).is_some_and(silent) {
+            return;
+        }
+        let buffer_id = match max_len {
+            MaxLen::NO_BUFFER => None,
+            _ => self.buffers.keep(at.in_port, frame),
+        };
+        // Only a packet that is kept is sent in part.
+        let part = match buffer_id {
+            Some(_) => frame.len().min(max_len.0.into()),
+            None => frame.len(),
+        };
+        let pipeline = match (version, at.metadata) {
+            (Version::V1_0, _) | (_, 0) => Vec::new(),
+            (_, metadata) => {
+                let mut fields = vec![0x80, 0, 0, 4];
+                fields.extend(at.in_port.0.to_be_bytes());
+                fields.extend([0x80, 0, 4, 8]);
+                fields.extend(metadata.to_be_bytes());
+                fields
+            }
+        };
+        let message = Message::PacketIn(PacketIn {
+            buffer_id,
+            total_len: u16::try_from(frame.len()).unwrap_or(u16::MAX),
+            in_port: at.in_port,
+            reason: at.reason,
+            table_id: at.table_id,
+            cookie: at.cookie,
+            pipeline: Cow::Owned(pipeline),
+            data: Cow::Borrowed(&frame[..part]),
+        });
+        if self.send(Xid(0), &message) {
+            self.counters.packet_ins += 1;
+        }
+    }
+}
