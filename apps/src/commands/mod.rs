@@ -9,6 +9,8 @@
 
 mod check;
 mod explain;
+#[cfg(feature = "lab")]
+mod lab;
 mod run;
 
 use std::fs;

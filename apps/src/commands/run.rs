@@ -13,6 +13,7 @@ use tracing::{error, info, warn};
 use umlaut_controller::runtime::{LogObserver, bind, serve};
 use umlaut_controller::{App, Seed, Shared};
 use umlaut_openflow::Version;
+use umlaut_slice_db::Policy;
 
 use super::{EX_CONFIG, complain, load};
 use crate::samples::{Hub, LearningSwitch};
@@ -45,6 +46,7 @@ enum Lab {
     /// Switches connect from outside
     None,
     /// A network of emulated switches and hosts, as the policy describes it
+    #[cfg(feature = "lab")]
     Emulated,
 }
 
@@ -111,7 +113,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let shared = Arc::new(shared.offering(&versions));
             info!(revision = shared.world.revision(), "policy in force");
             let reload = tokio::spawn(reload(shared.clone(), domains, path.clone()));
-            let done = serve_until_stopped(shared, &args).await;
+            let policy = shared.world.load();
+            let done = serve_until_stopped(shared, &args, Some(&policy.policy.policy)).await;
             reload.abort();
             done
         }
@@ -124,11 +127,11 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         (Application::LearningSwitch, None) => {
             let shared = Shared::new(LearningSwitch, (), seed, observer, now).offering(&versions);
-            serve_until_stopped(Arc::new(shared), &args).await
+            serve_until_stopped(Arc::new(shared), &args, None).await
         }
         (Application::Hub, None) => {
             let shared = Shared::new(Hub, (), seed, observer, now).offering(&versions);
-            serve_until_stopped(Arc::new(shared), &args).await
+            serve_until_stopped(Arc::new(shared), &args, None).await
         }
     }
 }
@@ -158,6 +161,7 @@ fn seed() -> anyhow::Result<Seed> {
 async fn serve_until_stopped<A: App>(
     shared: Arc<Shared<A>>,
     args: &Args,
+    policy: Option<&Policy>,
 ) -> anyhow::Result<ExitCode> {
     let in_lab = args.lab != Lab::None;
     let listen = match (&args.listen[..], in_lab) {
@@ -180,8 +184,53 @@ async fn serve_until_stopped<A: App>(
         info!("stopping");
         let _ = stop.send(true);
     });
+    #[cfg(feature = "lab")]
+    let lab = match args.lab {
+        Lab::None => None,
+        Lab::Emulated => {
+            let address = listeners.first().context("no listener")?.local_addr()?;
+            let versions = shared.versions();
+            let version = versions.iter().copied().max().unwrap_or(Version::V1_3);
+            Some(bring_up(policy, address, version, stopped.clone())?)
+        }
+    };
+    #[cfg(not(feature = "lab"))]
+    let _ = policy;
     serve(shared, listeners, stopped).await;
+    #[cfg(feature = "lab")]
+    if let Some(lab) = lab {
+        lab.await??;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Brings up the lab beside the controller; the task ends when the controller stops.
+#[cfg(feature = "lab")]
+fn bring_up(
+    policy: Option<&Policy>,
+    address: SocketAddr,
+    version: Version,
+    mut stopped: watch::Receiver<bool>,
+) -> anyhow::Result<tokio::task::JoinHandle<anyhow::Result<()>>> {
+    use super::lab;
+    let policy = policy.cloned();
+    let topology = match &policy {
+        Some(policy) => lab::topology(policy),
+        None => umlaut_testbed::Topology::single(4),
+    };
+    let running = Arc::new(lab::start(&topology, address, version)?);
+    Ok(tokio::spawn(async move {
+        let reporting = running.clone();
+        let report = tokio::task::spawn_blocking(move || {
+            lab::report(&reporting, &topology, policy.as_ref())
+        });
+        tokio::select! {
+            done = report => done??,
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+        let _ = stopped.wait_for(|stop| *stop).await;
+        Ok(())
+    }))
 }
 
 /// Reads the policy again when its file changes or SIGHUP arrives. A file with mistakes changes
