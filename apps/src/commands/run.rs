@@ -215,7 +215,7 @@ fn bring_up(
     use super::lab;
     let policy = policy.cloned();
     let topology = match &policy {
-        Some(policy) => lab::topology(policy),
+        Some(policy) => umlaut_testbed::of_policy(policy),
         None => umlaut_testbed::Topology::single(4),
     };
     let running = Arc::new(lab::start(&topology, address, version)?);

@@ -293,8 +293,9 @@ impl EmulatedSwitch {
             total_len: u16::try_from(frame.len()).unwrap_or(u16::MAX),
             in_port: at.in_port,
             reason: at.reason,
-            table_id: at.table_id,
-            cookie: at.cookie,
+            // 1.0 tells neither table nor cookie.
+            table_id: if version == Version::V1_0 { TableId(0) } else { at.table_id },
+            cookie: if version == Version::V1_0 { Cookie(u64::MAX) } else { at.cookie },
             pipeline: Cow::Owned(pipeline),
             data: Cow::Borrowed(&frame[..part]),
         });

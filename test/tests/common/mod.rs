@@ -1,0 +1,218 @@
+//! The sliceable switch on an emulated network in virtual time.
+
+#![allow(dead_code, unreachable_pub, reason = "shared by several test binaries")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use umlaut::sliceable::{Domains, SliceableSwitch};
+use umlaut_controller::virtual_time::{Output, VirtualController};
+use umlaut_controller::{Event, Observer, Seed, Shared};
+use umlaut_openflow::build::ethernet;
+use umlaut_openflow::{MacAddr, Version};
+use umlaut_slice_db::Policy;
+use umlaut_testbed::{
+    ChannelId, ControlOutput, Controller, Network, NetworkOptions, RunEnd, of_policy,
+};
+
+/// Both wire versions.
+pub const VERSIONS: [Version; 2] = [Version::V1_3, Version::V1_0];
+
+/// The EtherType of test frames (local experimental, IEEE 802).
+pub const TEST_TYPE: u16 = 0x88b5;
+
+/// The controller as the network drives it.
+pub struct Driven(pub VirtualController<SliceableSwitch>);
+
+impl Controller for Driven {
+    fn connected(&mut self, channel: ChannelId, now: Instant) {
+        self.0.connected(channel.0, now);
+        self.0.poll(now);
+    }
+
+    fn input(&mut self, channel: ChannelId, bytes: &[u8], now: Instant) {
+        self.0.input(channel.0, bytes);
+        self.0.poll(now);
+    }
+
+    fn disconnected(&mut self, channel: ChannelId, now: Instant) {
+        self.0.disconnected(channel.0, now);
+        self.0.poll(now);
+    }
+
+    fn poll(&mut self, now: Instant) {
+        self.0.poll(now);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Some(self.0.deadline())
+    }
+
+    fn drain(&mut self, out: &mut Vec<(ChannelId, ControlOutput)>) {
+        for (channel, output) in self.0.drain() {
+            let output = match output {
+                Output::Bytes(bytes) => ControlOutput::Bytes(bytes),
+                Output::Close => ControlOutput::Close,
+            };
+            out.push((ChannelId(channel), output));
+        }
+    }
+}
+
+/// Keeps what the controller tells.
+#[derive(Clone, Default)]
+pub struct Told(pub Arc<Mutex<Vec<Event>>>);
+
+impl Observer for Told {
+    fn event(&self, event: &Event) {
+        self.0.lock().unwrap().push(event.clone());
+    }
+}
+
+/// A running network.
+pub struct Bed {
+    pub network: Network<Driven>,
+    pub domains: Domains,
+    pub told: Told,
+    policy: String,
+    next: u64,
+}
+
+pub fn policy(text: &str) -> Policy {
+    match Policy::parse("test", text) {
+        Ok((policy, _)) => policy,
+        Err(mistakes) => panic!("{}", mistakes[0].render(false)),
+    }
+}
+
+fn controller(text: &str, domains: &Domains, told: &Told, seed: u64, now: Instant) -> Driven {
+    let seeds = Seed { lldp_key: [seed as u8; 16], epoch: seed as u8 };
+    let app = SliceableSwitch::default();
+    let observer = Box::new(told.clone());
+    let shared = Shared::new(app, domains.adopt(policy(text)), seeds, observer, now);
+    Driven(VirtualController::new(Arc::new(shared), seed, now))
+}
+
+impl Bed {
+    /// The network of a policy with this controller, settled.
+    pub fn new(text: &str, version: Version, seed: u64) -> Bed {
+        let mut bed = Bed::unsettled(text, version, seed);
+        bed.settle();
+        bed
+    }
+
+    pub fn unsettled(text: &str, version: Version, seed: u64) -> Bed {
+        let domains = Domains::default();
+        let told = Told::default();
+        let now = Instant::now();
+        let driven = controller(text, &domains, &told, seed, now);
+        let options = NetworkOptions::speaking(version).seed(seed);
+        let network = Network::new(&of_policy(&policy(text)), options, driven).unwrap();
+        Bed { network, domains, told, policy: text.to_owned(), next: 1 }
+    }
+
+    /// Until all switches are connected and no port is probed.
+    pub fn settle(&mut self) {
+        let count = self.network.switches().count();
+        let settled = self.network.run_until_true(Duration::from_secs(60), |network| {
+            let world = network.controller().0.shared().world.load();
+            world.topology.switches().count() == count && !world.topology.is_probing()
+        });
+        assert!(settled, "not settled: {:?}", self.told.0.lock().unwrap());
+    }
+
+    pub fn run(&mut self, time: Duration) {
+        assert_eq!(self.network.run_for(time), RunEnd::Time, "frames circulate");
+    }
+
+    /// Another policy for the running controller.
+    pub fn set_policy(&mut self, text: &str) {
+        let policy = self.domains.adopt(policy(text));
+        self.policy = text.to_owned();
+        self.network.with_controller(|driven, now| {
+            driven.0.shared().set_policy(policy, now);
+            driven.0.poll(now);
+        });
+        self.run(Duration::from_millis(50));
+    }
+
+    fn token(&mut self) -> Vec<u8> {
+        self.next += 1;
+        format!("<{:08}>", self.next).into_bytes()
+    }
+
+    pub fn mac(&self, name: &str) -> MacAddr {
+        match name.parse() {
+            Ok(mac) => mac,
+            Err(_) => match name {
+                "all" => MacAddr::BROADCAST,
+                name => self.network.host(name).unwrap_or_else(|| panic!("no host {name}")).mac(),
+            },
+        }
+    }
+
+    /// A host sends one frame to a host, an address, or `all`; who saw it, and how often.
+    pub fn say(&mut self, from: &str, to: &str) -> Vec<(String, usize)> {
+        let dst = self.mac(to);
+        let token = self.token();
+        self.network.with_host(from, |host, _| host.send_ethernet(dst, TEST_TYPE, &token)).unwrap();
+        self.run(Duration::from_millis(200));
+        self.network.who_saw(&token)
+    }
+
+    /// As `say`, with a frame of this payload and EtherType in front of the token.
+    pub fn say_ip(
+        &mut self,
+        from: &str,
+        to: &str,
+        make: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> Vec<(String, usize)> {
+        let dst = self.mac(to);
+        let token = self.token();
+        let packet = make(&token);
+        self.network.with_host(from, |host, _| host.send_ethernet(dst, 0x0800, &packet)).unwrap();
+        self.run(Duration::from_millis(200));
+        self.network.who_saw(&token)
+    }
+
+    /// A host sends exactly this frame, with the token as payload.
+    pub fn say_raw(
+        &mut self,
+        from: &str,
+        dst: MacAddr,
+        src: MacAddr,
+        tags: &[(u16, u16)],
+        eth_type: u16,
+    ) -> Vec<(String, usize)> {
+        let token = self.token();
+        let mut payload = token.clone();
+        payload.resize(46, 0);
+        let frame = ethernet(dst, src, tags, eth_type, &payload);
+        self.network.with_host(from, |host, _| host.send_raw(frame)).unwrap();
+        self.run(Duration::from_millis(200));
+        self.network.who_saw(&token)
+    }
+
+    /// How many flow entries the switches have beside the standing ones.
+    pub fn flows(&self) -> BTreeMap<String, usize> {
+        let switches = self.network.switches();
+        switches
+            .map(|switch| {
+                let flows = switch.flows(self.network.now());
+                let paths = flows.iter().filter(|flow| flow.priority == 0xffff).count();
+                (format!("s{}", switch.dpid().0), paths)
+            })
+            .collect()
+    }
+
+    /// Paths that the controller believes to be installed.
+    pub fn paths(&self) -> usize {
+        self.network.controller().0.switches().map(|switch| switch.paths().count()).sum()
+    }
+}
+
+/// `saw(&["a", "b"])`: each of them once.
+pub fn saw(names: &[&str]) -> Vec<(String, usize)> {
+    names.iter().map(|name| ((*name).to_owned(), 1)).collect()
+}
