@@ -92,7 +92,7 @@ fn hello(input: &[u8]) -> Parsed<'_, Hello> {
         if head.kind == 1
             && hello.versions.is_none()
             && hello.others.is_empty()
-            && body.len() % 4 == 0
+            && body.len().is_multiple_of(4)
         {
             let words = body.chunks_exact(4).map(|w| u32::from_be_bytes([w[0], w[1], w[2], w[3]]));
             hello.versions = Some(words.collect());

@@ -23,6 +23,7 @@ mod codec;
 mod error;
 mod fields;
 mod frame;
+pub mod lldp;
 mod model;
 mod oxm;
 pub mod packet;

@@ -257,7 +257,7 @@ fn head(class: u16, field: u8, has_mask: bool, length: u8, out: &mut BytesMut) {
 fn fits(oxm: &Oxm<'_>) -> bool {
     match width(oxm.field).filter(|_| oxm.class == BASIC) {
         Some(width) => oxm.body.len() == width * (1 + usize::from(oxm.has_mask)),
-        None => !oxm.has_mask || oxm.class == 0xffff || oxm.body.len() % 2 == 0,
+        None => !oxm.has_mask || oxm.class == 0xffff || oxm.body.len().is_multiple_of(2),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use crate::build;
 use crate::types::{MacAddr, Vid, VlanId};
 
 /// What is known of a header field.

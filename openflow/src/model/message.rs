@@ -76,6 +76,55 @@ pub enum Message<'a> {
     Opaque(Opaque<'a>),
 }
 
+impl Message<'_> {
+    /// The same message with its payload copied, free of the bytes that it was decoded from.
+    pub fn into_owned(self) -> Message<'static> {
+        fn own(bytes: Cow<'_, [u8]>) -> Cow<'static, [u8]> {
+            Cow::Owned(bytes.into_owned())
+        }
+        match self {
+            Message::Hello(hello) => Message::Hello(hello),
+            Message::Error(error) => {
+                Message::Error(ErrorMessage { code: error.code, data: own(error.data) })
+            }
+            Message::EchoRequest(data) => Message::EchoRequest(own(data)),
+            Message::EchoReply(data) => Message::EchoReply(own(data)),
+            Message::Experimenter { experimenter, body } => {
+                Message::Experimenter { experimenter, body: own(body) }
+            }
+            Message::FeaturesRequest => Message::FeaturesRequest,
+            Message::FeaturesReply(features) => Message::FeaturesReply(features),
+            Message::GetConfigRequest => Message::GetConfigRequest,
+            Message::GetConfigReply(config) => Message::GetConfigReply(config),
+            Message::SetConfig(config) => Message::SetConfig(config),
+            Message::PacketIn(packet) => Message::PacketIn(PacketIn {
+                pipeline: own(packet.pipeline),
+                data: own(packet.data),
+                ..packet
+            }),
+            Message::FlowRemoved(removed) => Message::FlowRemoved(removed),
+            Message::PortStatus(status) => Message::PortStatus(status),
+            Message::PacketOut(packet) => {
+                Message::PacketOut(PacketOut { data: own(packet.data), ..packet })
+            }
+            Message::FlowMod(flow_mod) => Message::FlowMod(flow_mod),
+            Message::BarrierRequest => Message::BarrierRequest,
+            Message::BarrierReply => Message::BarrierReply,
+            Message::DescriptionRequest => Message::DescriptionRequest,
+            Message::DescriptionReply(description) => Message::DescriptionReply(description),
+            Message::PortDescriptionRequest => Message::PortDescriptionRequest,
+            Message::PortDescriptionReply { ports, more } => {
+                Message::PortDescriptionReply { ports, more }
+            }
+            Message::FlowStatsRequest(request) => Message::FlowStatsRequest(request),
+            Message::FlowStatsReply { flows, more } => Message::FlowStatsReply { flows, more },
+            Message::Opaque(opaque) => {
+                Message::Opaque(Opaque { kind: opaque.kind, body: own(opaque.body) })
+            }
+        }
+    }
+}
+
 /// A message kept as it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Opaque<'a> {
