@@ -50,7 +50,9 @@ impl<'a> Iterator for Oxms<'a> {
 #[inline(always)]
 fn next(input: &[u8]) -> Parsed<'_, Oxm<'_>> {
     let (rest, head) = block(4, "oxm_header", input)?;
-    let (rest, body) = block(head[3].into(), "oxm_length", rest)?;
+    let Some((body, rest)) = rest.split_at_checked(head[3].into()) else {
+        return fail(&input[3..], "oxm_length", Problem::Length(head[3].into()));
+    };
     let oxm = Oxm {
         class: u16::from_be_bytes([head[0], head[1]]),
         field: head[2] >> 1,
