@@ -1,22 +1,19 @@
 //! Bytes to messages and back: what the versions share. Pure.
 
 use bytes::{BufMut, BytesMut};
-use nom::Parser;
 
 use crate::error::{Broken, DecodeError, EncodeError, Problem};
 use crate::frame::Header;
-use crate::model::{ErrorCode, ErrorMessage, Hello, Message, Opaque, SwitchConfig};
+use crate::model::{ErrorCode, ErrorMessage, Hello, Message, Opaque};
 use crate::types::{Version, Xid};
-use crate::wire::{Parsed, block, fail, fixed, pad8, round8, with_length};
+use crate::wire::{Decoded, Put, entry, fixed, pad8, round8, with_length};
 use crate::{v10, v13};
 
 fixed! {
     /// `ofp_header` (1.3.5 §7.1).
-    OfpHeader { version: u8, kind: u8, length: u16, xid: u32, }
+    OfpHeader { version: Version, kind: u8, length: u16, xid: Xid, }
     /// `ofp_error_msg` (§7.4.4).
     OfpError { kind: u16, code: u16, }
-    /// `ofp_switch_config` (§7.3.2).
-    OfpSwitchConfig { flags: u16, miss_send_len: u16, }
     /// `ofp_hello_elem_header` (§7.5.1).
     OfpHelloElement { kind: u16, length: u16, }
 }
@@ -43,12 +40,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
         nom::Err::Incomplete(_) => Broken::new(bytes, "message", Problem::Truncated),
     };
     let (body, head) = OfpHeader::parse(bytes).map_err(|e| error("message", None, inner(e)))?;
-    let header = Header {
-        version: Version(head.version),
-        kind: head.kind,
-        length: head.length,
-        xid: Xid(head.xid),
-    };
+    let header =
+        Header { version: head.version, kind: head.kind, length: head.length, xid: head.xid };
     if usize::from(head.length) != bytes.len() {
         let broken = Broken::new(&bytes[2..], "length", Problem::Length(head.length.into()));
         return Err(error("message", Some(header), broken));
@@ -60,7 +53,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
 
 fn body_of(header: Header, body: &[u8]) -> Result<Message<'_>, nom::Err<Broken>> {
     Ok(match header.kind {
-        0 => Message::Hello(hello.parse(body)?.1),
+        0 => Message::Hello(hello(header.version, body)?),
         1 => {
             let (data, error) = OfpError::parse(body)?;
             let code = ErrorCode::new(error.kind, error.code);
@@ -76,31 +69,45 @@ fn body_of(header: Header, body: &[u8]) -> Result<Message<'_>, nom::Err<Broken>>
     })
 }
 
-fn hello(input: &[u8]) -> Parsed<'_, Hello> {
+/// OFPHET_VERSIONBITMAP.
+const VERSION_BITMAP: u16 = 1;
+
+/// A hello with its elements. Elements came with 1.3.1; what an older peer sends in a hello is to be
+/// ignored (1.0 §5.5.1), so there nothing is an error.
+fn hello(version: Version, body: &[u8]) -> Decoded<Hello> {
     let mut hello = Hello::default();
-    let mut rest = input;
+    match elements(body, &mut hello) {
+        Ok(()) => {}
+        Err(error) if version >= Version::V1_3 => return Err(error),
+        Err(_) => hello = Hello::default(),
+    }
+    let mut again = BytesMut::new();
+    if put_hello(&hello, &mut again).is_err() || again != body {
+        hello.wire = Some(body.to_vec());
+    }
+    Ok(hello)
+}
+
+fn elements(body: &[u8], hello: &mut Hello) -> Decoded<()> {
+    let mut rest = body;
     while !rest.is_empty() {
-        let at = rest;
-        let (_, head) = OfpHelloElement::parse(at)?;
-        let length = usize::from(head.length);
-        if length < OfpHelloElement::SIZE || length > at.len() {
-            return fail(&at[2..], "element.length", Problem::Length(head.length.into()));
-        }
-        let body = &at[OfpHelloElement::SIZE..length];
+        let (_, head) = OfpHelloElement::parse(rest)?;
+        let (_, whole) = entry(rest, 2, OfpHelloElement::SIZE, "element.length")?;
+        let element = &whole[OfpHelloElement::SIZE..];
         // The last element may lack its padding.
-        rest = &at[round8(length).min(at.len())..];
-        if head.kind == 1
+        rest = rest.get(round8(whole.len())..).unwrap_or_default();
+        if head.kind == VERSION_BITMAP
             && hello.versions.is_none()
-            && hello.others.is_empty()
-            && body.len() % 4 == 0
+            && element.len().is_multiple_of(4)
         {
-            let words = body.chunks_exact(4).map(|w| u32::from_be_bytes([w[0], w[1], w[2], w[3]]));
+            let words = element.chunks_exact(4);
+            let words = words.map(|w| u32::from_be_bytes([w[0], w[1], w[2], w[3]]));
             hello.versions = Some(words.collect());
         } else {
-            hello.others.push((head.kind, body.to_vec()));
+            hello.others.push((head.kind, element.to_vec()));
         }
     }
-    Ok((rest, hello))
+    Ok(())
 }
 
 /// Appends a message to `out`. On an error `out` is as it was.
@@ -116,7 +123,7 @@ pub fn encode(
     let start = out.len();
     let written = with_length(out, 2, "message", |out| {
         let kind_at = out.len() + 1;
-        OfpHeader { version: version.0, kind: 0, length: 0, xid: xid.0 }.write(out);
+        OfpHeader { version, kind: 0, length: 0, xid }.write(out)?;
         out[kind_at] = encode_body(version, message, out)?;
         Ok(())
     });
@@ -137,7 +144,7 @@ fn encode_body(
             0
         }
         Message::Error(error) => {
-            OfpError { kind: error.code.kind(), code: error.code.code() }.write(out);
+            OfpError { kind: error.code.kind(), code: error.code.code() }.write(out)?;
             out.put_slice(&error.data);
             1
         }
@@ -161,48 +168,27 @@ fn encode_body(
     })
 }
 
-fn put_hello(hello: &Hello, out: &mut BytesMut) -> Result<(), EncodeError> {
-    let start = out.len();
-    let mut element = |kind: u16, body: &[u8]| {
-        let length = u16::try_from(OfpHelloElement::SIZE + body.len())
-            .map_err(|_| EncodeError::TooLong { what: "hello element" })?;
-        OfpHelloElement { kind, length }.write(out);
-        out.put_slice(body);
-        pad8(out, start);
-        Ok(())
-    };
+fn put_hello(hello: &Hello, out: &mut BytesMut) -> Put {
+    if let Some(wire) = &hello.wire {
+        out.put_slice(wire);
+        return Ok(());
+    }
     if let Some(words) = &hello.versions {
         let body: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
-        element(1, &body)?;
+        put_element(VERSION_BITMAP, &body, out)?;
     }
-    for (kind, body) in &hello.others {
-        element(*kind, body)?;
-    }
+    hello.others.iter().try_for_each(|(kind, body)| put_element(*kind, body, out))
+}
+
+fn put_element(kind: u16, body: &[u8], out: &mut BytesMut) -> Put {
+    let start = out.len();
+    with_length(out, 2, "hello element", |out| {
+        OfpHelloElement { kind, length: 0 }.write(out)?;
+        out.put_slice(body);
+        Ok(())
+    })?;
+    pad8(out, start);
     Ok(())
-}
-
-pub(crate) fn parse_config(body: &[u8]) -> Parsed<'_, SwitchConfig> {
-    let (rest, config) = OfpSwitchConfig::parse(body)?;
-    let flags = crate::model::ConfigFlags(config.flags);
-    Ok((rest, SwitchConfig { flags, miss_send_len: config.miss_send_len }))
-}
-
-pub(crate) fn put_config(config: &SwitchConfig, out: &mut BytesMut) {
-    OfpSwitchConfig { flags: config.flags.0, miss_send_len: config.miss_send_len }.write(out);
-}
-
-pub(crate) fn parse_experimenter(body: &[u8]) -> Parsed<'_, Message<'_>> {
-    let (body, id) = block(4, "experimenter", body)?;
-    let experimenter = u32::from_be_bytes([id[0], id[1], id[2], id[3]]);
-    Ok((&[], Message::Experimenter { experimenter, body: body.into() }))
-}
-
-/// The end of a message that has no variable part.
-pub(crate) fn ended(rest: &[u8]) -> Result<(), nom::Err<Broken>> {
-    match rest.len() {
-        0 => Ok(()),
-        n => fail(rest, "end", Problem::Trailing(n as u32)),
-    }
 }
 
 /// The specification's name of a message type.

@@ -23,6 +23,7 @@ pub enum Problem {
 
 /// Which part of a message is wrong: it decides the type of the OFPT_ERROR answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Part {
     /// The message as such (OFPET_BAD_REQUEST).
     #[default]
@@ -33,6 +34,14 @@ pub enum Part {
     Instruction,
     /// A match (OFPET_BAD_MATCH).
     Match,
+    /// The field of a set-field action (OFPBAC_BAD_SET_LEN).
+    SetField,
+    /// A bucket of a group (OFPGMFC_BAD_BUCKET).
+    Bucket,
+    /// A meter band (OFPMMFC_BAD_BAND).
+    Band,
+    /// A property of a table (OFPET_TABLE_FEATURES_FAILED).
+    TableFeature,
 }
 
 /// The error of parsers: a place and what is wrong there. Small, so that the good case stays fast.
@@ -87,28 +96,42 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    /// The OFPT_ERROR that the specification asks for, as numbered in `version`; `None` if the
-    /// header itself is at fault and there is nobody to answer.
+    /// The OFPT_ERROR that the specification asks for, as numbered in `version` (1.0 §5.4.4, 1.3.5
+    /// §7.4.4). `None` if the header itself is at fault and there is nobody to answer, and for an
+    /// OFPT_ERROR: errors are not answered by errors.
     pub fn error_code(&self, version: Version) -> Option<ErrorCode> {
         self.xid?;
+        if self.message == "OFPT_ERROR" {
+            return None;
+        }
         let v10 = version == Version::V1_0;
-        Some(match (self.part, self.problem) {
-            (Part::Request, Problem::Value(_)) if self.field == "version" => ErrorCode::new(1, 0),
-            (Part::Request, Problem::Value(_)) if self.field == "type" => ErrorCode::new(1, 1),
-            (Part::Request, _) => ErrorCode::new(1, 6),
-            (Part::Action, Problem::Value(_)) => ErrorCode::new(2, 0),
-            (Part::Action, _) => ErrorCode::new(2, 1),
-            (Part::Instruction, Problem::Value(_)) => ErrorCode::new(3, 0),
-            (Part::Instruction, _) if !v10 => ErrorCode::new(3, 7),
-            (Part::Match, Problem::Value(_)) if !v10 => ErrorCode::new(4, 7),
-            (Part::Match, _) if !v10 => ErrorCode::new(4, 1),
-            (Part::Instruction | Part::Match, _) => ErrorCode::new(1, 6),
-        })
+        let unknown = matches!(self.problem, Problem::Value(_));
+        let (kind, code) = match self.part {
+            Part::Request if unknown && self.field == "version" => (1, 0),
+            Part::Request if unknown && self.field == "type" => (1, 1),
+            Part::Action if unknown => (2, 0),
+            Part::Action => (2, 1),
+            Part::SetField if v10 => (2, 1),
+            Part::SetField => (2, 14),
+            // 1.0 has no errors of their own for the following.
+            _ if v10 => (1, 6),
+            Part::Instruction if unknown => (3, 0),
+            Part::Instruction => (3, 7),
+            Part::Match if unknown && self.field == "match.type" => (4, 0),
+            Part::Match if unknown => (4, 7),
+            Part::Match => (4, 1),
+            Part::Bucket => (6, 12),
+            Part::Band => (12, 8),
+            Part::TableFeature => (13, 3),
+            Part::Request => (1, 6),
+        };
+        Some(ErrorCode::new(kind, code))
     }
 }
 
 /// A message that a wire version cannot express. Nothing was written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncodeError {
     /// The version has no such thing.
     #[error("{what} cannot be expressed in OpenFlow version {version}")]
@@ -122,6 +145,12 @@ pub enum EncodeError {
     #[error("{what} is too long")]
     TooLong {
         /// What.
+        what: &'static str,
+    },
+    /// A value outside the space of its field, or one that contradicts another field.
+    #[error("{what} has a value that cannot be written")]
+    Value {
+        /// The field.
         what: &'static str,
     },
     /// There is no codec for the version.

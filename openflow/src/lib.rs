@@ -20,11 +20,13 @@
 
 pub mod build;
 mod codec;
+mod common;
 mod error;
 mod fields;
 mod frame;
+pub mod lldp;
 mod model;
-mod oxm;
+pub mod nicira;
 pub mod packet;
 mod types;
 mod v10;
@@ -36,5 +38,5 @@ pub use error::{DecodeError, EncodeError, Part, Problem};
 pub use fields::FieldSet;
 pub use frame::{FrameError, HEADER, Header, next_frame};
 pub use model::*;
-pub use oxm::{Oxm, Oxms};
 pub use types::*;
+pub use v13::oxm::{Oxm, Oxms};

@@ -6,6 +6,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use crate::build;
 use crate::types::{MacAddr, Vid, VlanId};
 
 /// What is known of a header field.
@@ -431,7 +432,8 @@ mod tests {
     #[test]
     fn tags_are_told_apart() {
         let vid = VlanId::new(7).unwrap();
-        let rows: [(&[(u16, u16)], Tag, bool); 6] = [
+        type Row = (&'static [(u16, u16)], Tag, bool);
+        let rows: [Row; 6] = [
             (&[(0x8100, 0x6007)], Tag::Vlan { vid, pcp: 3 }, false),
             (&[(0x8100, 0xa000)], Tag::Priority { pcp: 5 }, false),
             (&[(0x8100, 0x0fff)], Tag::Reserved, false),

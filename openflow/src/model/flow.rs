@@ -7,8 +7,8 @@ use super::matching::Match;
 use crate::types::{BufferId, Cookie, GroupId, PortNo, TableId, newtype};
 
 newtype! {
-    /// What a flow-mod does (1.3.5 §7.3.4.1).
-    FlowModCommand(u8) "flow-mod command {}" {
+    /// What a flow-mod does (1.3.5 §7.3.4.1). 16 bits in 1.0, 8 in later versions.
+    FlowModCommand(u16) "flow-mod command {}" {
         /// Adds an entry, replacing one with the same match and priority.
         ADD = 0,
         /// Changes the actions of all entries that the match covers.
@@ -60,7 +60,7 @@ pub struct FlowMod {
     pub cookie: Cookie,
     /// For modify and delete in 1.1 and later: only entries whose cookie agrees in these bits.
     pub cookie_mask: u64,
-    /// The table; 1.0 has only table 0.
+    /// The table; 1.0 has only table 0, and `ALL` means that there too.
     pub table_id: TableId,
     /// What to do.
     pub command: FlowModCommand,
@@ -244,4 +244,15 @@ pub struct FlowStats {
     pub matches: Match,
     /// What it does; empty: drop.
     pub instructions: Vec<Instruction>,
+}
+
+/// The sum over flow entries (OFPMP_AGGREGATE).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AggregateStats {
+    /// Packets matched.
+    pub packet_count: u64,
+    /// Bytes matched.
+    pub byte_count: u64,
+    /// How many entries.
+    pub flow_count: u32,
 }

@@ -1,5 +1,7 @@
 //! Ports. Pure.
 
+use std::time::Duration;
+
 use crate::types::{MacAddr, PortNo, newtype};
 
 newtype! {
@@ -87,4 +89,52 @@ pub struct PortStatus {
     pub reason: PortStatusReason,
     /// The port as it is now.
     pub port: Port,
+}
+
+/// Changes a port (OFPT_PORT_MOD, 1.3.5 §7.3.4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortMod {
+    /// The port.
+    pub port_no: PortNo,
+    /// Its hardware address, which must be the right one.
+    pub hw_addr: MacAddr,
+    /// The new configuration bits.
+    pub config: PortConfig,
+    /// Which of them to change.
+    pub mask: PortConfig,
+    /// Features to advertise, verbatim per version; 0 changes nothing.
+    pub advertise: u32,
+}
+
+/// Counters of a port (OFPMP_PORT_STATS, 1.3.5 §7.3.5.6). All ones: not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortStats {
+    /// The port.
+    pub port_no: PortNo,
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Packets dropped at reception.
+    pub rx_dropped: u64,
+    /// Packets dropped at transmission.
+    pub tx_dropped: u64,
+    /// Errors at reception; at least the sum of the three below.
+    pub rx_errors: u64,
+    /// Errors at transmission.
+    pub tx_errors: u64,
+    /// Alignment errors.
+    pub rx_frame_err: u64,
+    /// Overruns.
+    pub rx_over_err: u64,
+    /// Check sequence errors.
+    pub rx_crc_err: u64,
+    /// Collisions.
+    pub collisions: u64,
+    /// How long it has existed; zero in 1.0.
+    pub duration: Duration,
 }

@@ -1,0 +1,134 @@
+//! Actions of 1.0 (1.0 §5.2.4). Pure.
+
+use std::net::Ipv4Addr;
+
+use bytes::BytesMut;
+
+use crate::common::{OfpTlv, lacks, put_raw_tlv, tlv};
+use crate::error::Part;
+use crate::model::{Action, Instruction, Masked, MatchField, MaxLen};
+use crate::types::{MacAddr, Version};
+use crate::wire::{Decoded, Port16, Put, fixed, list, whole, within};
+
+fixed! {
+    /// `ofp_action_output` behind its head.
+    OfpOutput { port: Port16, max_len: u16, }
+    /// `ofp_action_vlan_vid`, `ofp_action_tp_port` behind their head.
+    OfpHalf { value: u16, [2], }
+    /// `ofp_action_vlan_pcp`, `ofp_action_nw_tos` behind their head.
+    OfpByte { value: u8, [3], }
+    /// `ofp_action_nw_addr` behind its head.
+    OfpNwAddr { value: Ipv4Addr, }
+    /// `ofp_action_dl_addr` behind its head.
+    OfpDlAddr { value: MacAddr, [6], }
+    /// Actions with nothing but their head: strip-VLAN.
+    OfpNothing { [4], }
+    /// `ofp_action_enqueue` behind its head.
+    OfpEnqueue { port: Port16, [6], queue_id: u32, }
+}
+
+/// Decodes an action list up to its end.
+pub(super) fn actions(input: &[u8]) -> Decoded<Vec<Action>> {
+    list(input, 8, |at| {
+        let (rest, (kind, body)) = tlv(at, "action.len").map_err(within(Part::Action))?;
+        Ok((rest, action(kind, body).map_err(within(Part::Action))?))
+    })
+}
+
+fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
+    let set = Action::SetField;
+    let half = || whole(OfpHalf::parse(body)).map(|half| half.value);
+    let byte = || whole(OfpByte::parse(body)).map(|byte| byte.value);
+    let dl_addr = || whole(OfpDlAddr::parse(body)).map(|addr| addr.value.into());
+    let nw_addr = || whole(OfpNwAddr::parse(body)).map(|addr| addr.value.into());
+    Ok(match kind {
+        0 => {
+            let output = whole(OfpOutput::parse(body))?;
+            Action::Output { port: output.port, max_len: MaxLen(output.max_len) }
+        }
+        1 => Action::SetVlanVid(half()?),
+        2 => Action::SetVlanPcp(byte()?),
+        3 => {
+            whole(OfpNothing::parse(body))?;
+            Action::PopVlan
+        }
+        4 => set(MatchField::EthSrc(dl_addr()?)),
+        5 => set(MatchField::EthDst(dl_addr()?)),
+        6 => set(MatchField::Ipv4Src(nw_addr()?)),
+        7 => set(MatchField::Ipv4Dst(nw_addr()?)),
+        8 => match byte()? {
+            tos if tos & 3 == 0 => set(MatchField::IpDscp(tos >> 2)),
+            // Bits of ECN, which this action may not set.
+            tos => Action::Raw { kind, body: vec![tos, 0, 0, 0] },
+        },
+        9 => set(MatchField::TpSrc(half()?)),
+        10 => set(MatchField::TpDst(half()?)),
+        11 => {
+            let enqueue = whole(OfpEnqueue::parse(body))?;
+            Action::Enqueue { port: enqueue.port, queue_id: enqueue.queue_id }
+        }
+        kind => Action::Raw { kind, body: body.to_vec() },
+    })
+}
+
+pub(super) fn put_actions(list: &[Action], out: &mut BytesMut) -> Put {
+    list.iter().try_for_each(|action| put_action(action, out))
+}
+
+fn put_action(action: &Action, out: &mut BytesMut) -> Put {
+    macro_rules! put {
+        ($kind:literal, $fixed:ident { $($field:ident: $value:expr),* }) => {{
+            OfpTlv { kind: $kind, length: (OfpTlv::SIZE + $fixed::SIZE) as u16 }.write(out)?;
+            $fixed { $($field: $value),* }.write(out)
+        }};
+    }
+    match action {
+        Action::Output { port, max_len } => {
+            put!(0, OfpOutput { port: *port, max_len: max_len.0 })
+        }
+        Action::SetVlanVid(vid) => put!(1, OfpHalf { value: *vid }),
+        Action::SetVlanPcp(pcp) => put!(2, OfpByte { value: *pcp }),
+        Action::PopVlan => put!(3, OfpNothing {}),
+        Action::SetField(field) => match field {
+            MatchField::EthSrc(Masked { value, mask: None }) => {
+                put!(4, OfpDlAddr { value: *value })
+            }
+            MatchField::EthDst(Masked { value, mask: None }) => {
+                put!(5, OfpDlAddr { value: *value })
+            }
+            MatchField::Ipv4Src(Masked { value, mask: None }) => {
+                put!(6, OfpNwAddr { value: *value })
+            }
+            MatchField::Ipv4Dst(Masked { value, mask: None }) => {
+                put!(7, OfpNwAddr { value: *value })
+            }
+            MatchField::IpDscp(dscp) if *dscp < 64 => put!(8, OfpByte { value: dscp << 2 }),
+            MatchField::TpSrc(port) | MatchField::TcpSrc(port) | MatchField::UdpSrc(port) => {
+                put!(9, OfpHalf { value: *port })
+            }
+            MatchField::TpDst(port) | MatchField::TcpDst(port) | MatchField::UdpDst(port) => {
+                put!(10, OfpHalf { value: *port })
+            }
+            _ => lacks("setting this field", Version::V1_0),
+        },
+        Action::Enqueue { port, queue_id } => {
+            put!(11, OfpEnqueue { port: *port, queue_id: *queue_id })
+        }
+        Action::Raw { kind, body } => put_raw_tlv(*kind, body, "action", out),
+        _ => lacks("this action", Version::V1_0),
+    }
+}
+
+/// What entries of 1.0 do is a plain action list.
+pub(super) fn instructions(input: &[u8]) -> Decoded<Vec<Instruction>> {
+    let actions = actions(input)?;
+    Ok(if actions.is_empty() { Vec::new() } else { vec![Instruction::Apply(actions)] })
+}
+
+pub(super) fn put_instructions(list: &[Instruction], out: &mut BytesMut) -> Put {
+    match list {
+        [] => Ok(()),
+        [Instruction::Apply(actions)] => put_actions(actions, out),
+        _ => lacks("an instruction other than one apply-actions", Version::V1_0),
+    }
+}

@@ -1,0 +1,283 @@
+//! The match of 1.0: a fixed structure with wildcards (1.0 §5.2.3). Pure.
+
+use std::net::Ipv4Addr;
+
+use bytes::{BufMut, BytesMut};
+
+use crate::common::lacks;
+use crate::error::EncodeError;
+use crate::model::{Masked, Match, MatchField, VlanMatch};
+use crate::types::{MacAddr, PortNo, Version};
+use crate::wire::{Parsed, Port16, Put, fixed};
+
+fixed! {
+    /// `ofp_match` (§5.2.3).
+    OfpMatch {
+        wildcards: u32,
+        in_port: Port16,
+        dl_src: MacAddr,
+        dl_dst: MacAddr,
+        dl_vlan: u16,
+        dl_vlan_pcp: u8,
+        [1],
+        dl_type: u16,
+        nw_tos: u8,
+        nw_proto: u8,
+        [2],
+        nw_src: Ipv4Addr,
+        nw_dst: Ipv4Addr,
+        tp_src: u16,
+        tp_dst: u16,
+    }
+}
+
+/// Where `ofp_match` has reserved bytes: they do not count as content.
+const PADDING: [usize; 3] = [21, 26, 27];
+
+// ofp_flow_wildcards (§5.2.3).
+const W_IN_PORT: u32 = 1;
+const W_DL_VLAN: u32 = 1 << 1;
+const W_DL_SRC: u32 = 1 << 2;
+const W_DL_DST: u32 = 1 << 3;
+const W_DL_TYPE: u32 = 1 << 4;
+const W_NW_PROTO: u32 = 1 << 5;
+const W_TP_SRC: u32 = 1 << 6;
+const W_TP_DST: u32 = 1 << 7;
+const NW_SRC_SHIFT: u32 = 8;
+const NW_DST_SHIFT: u32 = 14;
+const W_DL_VLAN_PCP: u32 = 1 << 20;
+const W_NW_TOS: u32 = 1 << 21;
+/// Everything wildcarded, in the form that encoding gives.
+const W_ALL: u32 = W_IN_PORT
+    | W_DL_VLAN
+    | W_DL_SRC
+    | W_DL_DST
+    | W_DL_TYPE
+    | W_NW_PROTO
+    | W_TP_SRC
+    | W_TP_DST
+    | 32 << NW_SRC_SHIFT
+    | 32 << NW_DST_SHIFT
+    | W_DL_VLAN_PCP
+    | W_NW_TOS;
+
+const V: Version = Version::V1_0;
+const NO_VLAN: u16 = 0xffff;
+const ARP: u16 = 0x0806;
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Decodes a match. What the fields do not say, values under wildcards and wildcard counts above 32,
+/// is kept beside them.
+pub(super) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
+    let (rest, m) = OfpMatch::parse(input)?;
+    let mut matches = Match::new();
+    let has = |bit: u32| m.wildcards & bit == 0;
+    if has(W_IN_PORT) {
+        matches.push(MatchField::InPort(m.in_port));
+    }
+    if has(W_DL_SRC) {
+        matches.push(MatchField::EthSrc(m.dl_src.into()));
+    }
+    if has(W_DL_DST) {
+        matches.push(MatchField::EthDst(m.dl_dst.into()));
+    }
+    if has(W_DL_VLAN) {
+        matches.push(MatchField::VlanVid(match m.dl_vlan {
+            NO_VLAN => VlanMatch::Absent,
+            // Above 4095 no frame matches; the number survives all the same.
+            vid => VlanMatch::Tagged(vid),
+        }));
+    }
+    if has(W_DL_VLAN_PCP) {
+        matches.push(MatchField::VlanPcp(m.dl_vlan_pcp));
+    }
+    if has(W_DL_TYPE) {
+        matches.push(MatchField::EthType(m.dl_type));
+    }
+    if has(W_NW_TOS) {
+        matches.push(MatchField::IpDscp(m.nw_tos >> 2));
+    }
+    let arp = has(W_DL_TYPE) && m.dl_type == ARP;
+    if has(W_NW_PROTO) {
+        matches.push(match arp {
+            true => MatchField::ArpOp(m.nw_proto.into()),
+            false => MatchField::IpProto(m.nw_proto),
+        });
+    }
+    for (shift, value, source) in [(NW_SRC_SHIFT, m.nw_src, true), (NW_DST_SHIFT, m.nw_dst, false)]
+    {
+        let wild = m.wildcards >> shift & 0x3f;
+        if wild >= 32 {
+            continue;
+        }
+        let mask = (wild != 0).then(|| Ipv4Addr::from(u32::MAX << wild));
+        let address = Masked { value, mask };
+        matches.push(match (arp, source) {
+            (true, true) => MatchField::ArpSpa(address),
+            (true, false) => MatchField::ArpTpa(address),
+            (false, true) => MatchField::Ipv4Src(address),
+            (false, false) => MatchField::Ipv4Dst(address),
+        });
+    }
+    let proto = if has(W_NW_PROTO) && !arp { m.nw_proto } else { 0 };
+    if has(W_TP_SRC) {
+        matches.push(match (proto, u8::try_from(m.tp_src)) {
+            (TCP, _) => MatchField::TcpSrc(m.tp_src),
+            (UDP, _) => MatchField::UdpSrc(m.tp_src),
+            (ICMP, Ok(kind)) => MatchField::Icmpv4Type(kind),
+            _ => MatchField::TpSrc(m.tp_src),
+        });
+    }
+    if has(W_TP_DST) {
+        matches.push(match (proto, u8::try_from(m.tp_dst)) {
+            (TCP, _) => MatchField::TcpDst(m.tp_dst),
+            (UDP, _) => MatchField::UdpDst(m.tp_dst),
+            (ICMP, Ok(code)) => MatchField::Icmpv4Code(code),
+            _ => MatchField::TpDst(m.tp_dst),
+        });
+    }
+    let mut again = BytesMut::with_capacity(OfpMatch::SIZE);
+    let same = put_fields(&matches, &mut again).is_ok()
+        && again.iter().zip(input).enumerate().all(|(at, (a, b))| a == b || PADDING.contains(&at));
+    if !same {
+        matches.v10_wire = input.first_chunk().map(|wire: &[u8; 40]| Box::new(*wire));
+    }
+    Ok((rest, matches))
+}
+
+fn put_fields(matches: &Match, out: &mut BytesMut) -> Put {
+    canonical(matches)?.write(out)
+}
+
+fn canonical(matches: &Match) -> Result<OfpMatch, EncodeError> {
+    let mut m = OfpMatch {
+        wildcards: W_ALL,
+        in_port: PortNo(0),
+        dl_src: MacAddr::ZERO,
+        dl_dst: MacAddr::ZERO,
+        dl_vlan: 0,
+        dl_vlan_pcp: 0,
+        dl_type: 0,
+        nw_tos: 0,
+        nw_proto: 0,
+        nw_src: Ipv4Addr::UNSPECIFIED,
+        nw_dst: Ipv4Addr::UNSPECIFIED,
+        tp_src: 0,
+        tp_dst: 0,
+    };
+    let exact = |masked| if masked { lacks("a masked MAC address", V) } else { Ok(()) };
+    for field in matches.fields() {
+        match field {
+            MatchField::InPort(port) => {
+                claim(&mut m.wildcards, W_IN_PORT)?;
+                m.in_port = *port;
+            }
+            MatchField::EthSrc(mac) => {
+                exact(mac.mask.is_some())?;
+                claim(&mut m.wildcards, W_DL_SRC)?;
+                m.dl_src = mac.value;
+            }
+            MatchField::EthDst(mac) => {
+                exact(mac.mask.is_some())?;
+                claim(&mut m.wildcards, W_DL_DST)?;
+                m.dl_dst = mac.value;
+            }
+            MatchField::VlanVid(vlan) => {
+                claim(&mut m.wildcards, W_DL_VLAN)?;
+                m.dl_vlan = match *vlan {
+                    VlanMatch::Absent => NO_VLAN,
+                    // 0xffff would say the contrary.
+                    VlanMatch::Tagged(vid) if vid != NO_VLAN => vid,
+                    _ => return lacks("any tagged frame, or a masked VID", V),
+                };
+            }
+            MatchField::VlanPcp(pcp) => {
+                claim(&mut m.wildcards, W_DL_VLAN_PCP)?;
+                m.dl_vlan_pcp = *pcp;
+            }
+            MatchField::EthType(eth_type) => {
+                claim(&mut m.wildcards, W_DL_TYPE)?;
+                m.dl_type = *eth_type;
+            }
+            MatchField::IpDscp(dscp) => {
+                claim(&mut m.wildcards, W_NW_TOS)?;
+                if *dscp > 63 {
+                    return Err(EncodeError::Value { what: "ip_dscp" });
+                }
+                m.nw_tos = dscp << 2;
+            }
+            MatchField::IpProto(proto) => {
+                claim(&mut m.wildcards, W_NW_PROTO)?;
+                m.nw_proto = *proto;
+            }
+            MatchField::ArpOp(op) => {
+                claim(&mut m.wildcards, W_NW_PROTO)?;
+                m.nw_proto = match u8::try_from(*op) {
+                    Ok(op) => op,
+                    Err(_) => return lacks("an ARP operation above 255", V),
+                };
+            }
+            MatchField::Ipv4Src(address) | MatchField::ArpSpa(address) => {
+                claim(&mut m.wildcards, 32 << NW_SRC_SHIFT)?;
+                m.wildcards |= wild_bits(address)? << NW_SRC_SHIFT;
+                m.nw_src = address.value;
+            }
+            MatchField::Ipv4Dst(address) | MatchField::ArpTpa(address) => {
+                claim(&mut m.wildcards, 32 << NW_DST_SHIFT)?;
+                m.wildcards |= wild_bits(address)? << NW_DST_SHIFT;
+                m.nw_dst = address.value;
+            }
+            MatchField::TcpSrc(port) | MatchField::UdpSrc(port) | MatchField::TpSrc(port) => {
+                claim(&mut m.wildcards, W_TP_SRC)?;
+                m.tp_src = *port;
+            }
+            MatchField::TcpDst(port) | MatchField::UdpDst(port) | MatchField::TpDst(port) => {
+                claim(&mut m.wildcards, W_TP_DST)?;
+                m.tp_dst = *port;
+            }
+            MatchField::Icmpv4Type(kind) => {
+                claim(&mut m.wildcards, W_TP_SRC)?;
+                m.tp_src = u16::from(*kind);
+            }
+            MatchField::Icmpv4Code(code) => {
+                claim(&mut m.wildcards, W_TP_DST)?;
+                m.tp_dst = u16::from(*code);
+            }
+            _ => return lacks("this match field", V),
+        }
+    }
+    Ok(m)
+}
+
+/// Turns a wildcard off, once.
+fn claim(wildcards: &mut u32, bits: u32) -> Result<(), EncodeError> {
+    if *wildcards & bits != bits {
+        return lacks("two conditions on one match field", V);
+    }
+    *wildcards &= !bits;
+    Ok(())
+}
+
+/// How many low bits a prefix mask leaves open.
+fn wild_bits(address: &Masked<Ipv4Addr>) -> Result<u32, EncodeError> {
+    let mask = address.mask.map_or(u32::MAX, u32::from);
+    let wild = mask.trailing_zeros();
+    match mask.checked_shr(wild).unwrap_or(0).trailing_ones() + wild {
+        // A mask of zeros is the wildcard itself.
+        32 => Ok(wild),
+        _ => lacks("an IPv4 mask that is no prefix", V),
+    }
+}
+
+/// Writes a match: as it came, if it came from the wire and its fields alone do not say it all.
+pub(super) fn put_match(matches: &Match, out: &mut BytesMut) -> Put {
+    match &matches.v10_wire {
+        Some(wire) => {
+            out.put_slice(&wire[..]);
+            Ok(())
+        }
+        None => put_fields(matches, out),
+    }
+}

@@ -1,0 +1,342 @@
+//! OXM match fields and the 1.3 match (OpenFlow 1.3.5 §7.2.3). Pure.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use bytes::{BufMut, BytesMut};
+
+use crate::error::{EncodeError, Part, Problem};
+use crate::model::{Masked, Match, MatchField, RawOxm, VlanMatch};
+use crate::types::{MacAddr, PortNo, Version};
+use crate::wire::{Decoded, Parsed, Put, Wire, block, fail, pad8, round8, with_length, within};
+
+const BASIC: u16 = 0x8000;
+const PRESENT: u16 = 0x1000;
+
+/// One field of an OXM list, undecoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Oxm<'a> {
+    /// OXM class.
+    pub class: u16,
+    /// Field number in its class.
+    pub field: u8,
+    /// Whether the second half of the body is a mask.
+    pub has_mask: bool,
+    /// Value, and mask if there is one.
+    pub body: &'a [u8],
+}
+
+/// The fields of an OXM list, one after the other. Ends at the first that does not fit; decoding
+/// has checked that there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct Oxms<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Oxms<'a> {
+    /// The fields in `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Oxms<'a> {
+        Oxms(bytes)
+    }
+}
+
+impl<'a> Iterator for Oxms<'a> {
+    type Item = Oxm<'a>;
+
+    fn next(&mut self) -> Option<Oxm<'a>> {
+        let (rest, oxm) = next(self.0).ok()?;
+        self.0 = rest;
+        Some(oxm)
+    }
+}
+
+#[inline(always)]
+fn next(input: &[u8]) -> Parsed<'_, Oxm<'_>> {
+    let (rest, head) = block(4, "oxm_header", input)?;
+    let Some((body, rest)) = rest.split_at_checked(head[3].into()) else {
+        return fail(&input[3..], "oxm_length", Problem::Length(head[3].into()));
+    };
+    let oxm = Oxm {
+        class: u16::from_be_bytes([head[0], head[1]]),
+        field: head[2] >> 1,
+        has_mask: head[2] & 1 != 0,
+        body,
+    };
+    Ok((rest, oxm))
+}
+
+/// A 24-bit number (PBB I-SID).
+#[derive(Clone, Copy)]
+struct U24;
+
+impl Wire for U24 {
+    const SIZE: usize = 3;
+    type Value = u32;
+    fn read(b: &[u8]) -> u32 {
+        u32::from_be_bytes([0, b[0], b[1], b[2]])
+    }
+    fn write(value: &u32, out: &mut BytesMut) -> Put {
+        let [0, low @ ..] = value.to_be_bytes() else {
+            return Err(EncodeError::Value { what: "pbb_isid" });
+        };
+        out.put_slice(&low);
+        Ok(())
+    }
+}
+
+fn raw(oxm: &Oxm<'_>) -> MatchField {
+    MatchField::Raw(RawOxm {
+        class: oxm.class,
+        field: oxm.field,
+        has_mask: oxm.has_mask,
+        body: oxm.body.to_vec(),
+    })
+}
+
+/// The table of the basic class: number, variant, type, and whether it may be masked. What has a mask
+/// but may not, and bits outside a field's space, stay raw; a wrong width is an error.
+macro_rules! basic {
+    (
+        plain { $($pn:literal $pv:ident $pt:ty,)* }
+        masked { $($mn:literal $mv:ident $mt:ty,)* }
+    ) => {
+        /// Bytes of the value, without mask.
+        pub(super) const fn width(field: u8) -> Option<usize> {
+            match field {
+                $($pn => Some(<$pt as Wire>::SIZE),)*
+                $($mn => Some(<$mt as Wire>::SIZE),)*
+                VLAN_VID => Some(2),
+                MPLS_BOS => Some(1),
+                _ => None,
+            }
+        }
+
+        /// A field whose width has been checked.
+        fn basic(oxm: &Oxm<'_>) -> Option<MatchField> {
+            let width = width(oxm.field)?;
+            let (value, mask) = match oxm.has_mask {
+                true => (oxm.body.get(..width)?, Some(oxm.body.get(width..)?)),
+                false => (oxm.body, None),
+            };
+            Some(match (oxm.field, mask) {
+                $(($pn, None) => MatchField::$pv(<$pt as Wire>::read(value)),)*
+                $(($mn, mask) => MatchField::$mv(Masked {
+                    value: <$mt as Wire>::read(value),
+                    mask: mask.map(<$mt as Wire>::read),
+                }),)*
+                (VLAN_VID, mask) => {
+                    MatchField::VlanVid(vlan(u16::read(value), mask.map(u16::read)))
+                }
+                (MPLS_BOS, None) if value[0] <= 1 => MatchField::MplsBos(value[0] == 1),
+                _ => return None,
+            })
+        }
+
+        /// Writes a field of the basic class; `None` if it is not one.
+        fn put_basic(field: &MatchField, out: &mut BytesMut) -> Option<Put> {
+            fn put<T: Wire>(
+                number: u8,
+                value: &T::Value,
+                mask: Option<&T::Value>,
+                out: &mut BytesMut,
+            ) -> Put {
+                let length = T::SIZE * (1 + usize::from(mask.is_some()));
+                // Six-bit widths at most: the address of IPv6 with its mask has 32 bytes.
+                head(BASIC, number, mask.is_some(), length as u8, out);
+                T::write(value, out)?;
+                mask.map_or(Ok(()), |mask| T::write(mask, out))
+            }
+            Some(match field {
+                $(MatchField::$pv(value) => put::<$pt>($pn, value, None, out),)*
+                $(MatchField::$mv(m) => put::<$mt>($mn, &m.value, m.mask.as_ref(), out),)*
+                MatchField::VlanVid(vlan) => match vlan_bits(*vlan) {
+                    Some((value, mask)) => put::<u16>(VLAN_VID, &value, mask.as_ref(), out),
+                    None => Err(EncodeError::Value { what: "vlan_vid" }),
+                },
+                MatchField::MplsBos(bos) => put::<u8>(MPLS_BOS, &u8::from(*bos), None, out),
+                MatchField::Raw(_) | MatchField::TpSrc(_) | MatchField::TpDst(_) => return None,
+            })
+        }
+    };
+}
+
+const VLAN_VID: u8 = 6;
+const MPLS_BOS: u8 = 36;
+
+basic! {
+    plain {
+        0 InPort PortNo,
+        1 InPhyPort PortNo,
+        5 EthType u16,
+        7 VlanPcp u8,
+        8 IpDscp u8,
+        9 IpEcn u8,
+        10 IpProto u8,
+        13 TcpSrc u16,
+        14 TcpDst u16,
+        15 UdpSrc u16,
+        16 UdpDst u16,
+        17 SctpSrc u16,
+        18 SctpDst u16,
+        19 Icmpv4Type u8,
+        20 Icmpv4Code u8,
+        21 ArpOp u16,
+        29 Icmpv6Type u8,
+        30 Icmpv6Code u8,
+        32 Ipv6NdSll MacAddr,
+        33 Ipv6NdTll MacAddr,
+        34 MplsLabel u32,
+        35 MplsTc u8,
+    }
+    masked {
+        2 Metadata u64,
+        3 EthDst MacAddr,
+        4 EthSrc MacAddr,
+        11 Ipv4Src Ipv4Addr,
+        12 Ipv4Dst Ipv4Addr,
+        22 ArpSpa Ipv4Addr,
+        23 ArpTpa Ipv4Addr,
+        24 ArpSha MacAddr,
+        25 ArpTha MacAddr,
+        26 Ipv6Src Ipv6Addr,
+        27 Ipv6Dst Ipv6Addr,
+        28 Ipv6Flabel u32,
+        31 Ipv6NdTarget Ipv6Addr,
+        37 PbbIsid U24,
+        38 TunnelId u64,
+        39 Ipv6Exthdr u16,
+    }
+}
+
+fn vlan(value: u16, mask: Option<u16>) -> VlanMatch {
+    match (value, mask) {
+        (0, None) => VlanMatch::Absent,
+        (PRESENT, Some(PRESENT)) => VlanMatch::Present,
+        (value, None) if value & !0xfff == PRESENT => VlanMatch::Tagged(value & 0xfff),
+        _ => VlanMatch::Raw { value, mask },
+    }
+}
+
+fn vlan_bits(vlan: VlanMatch) -> Option<(u16, Option<u16>)> {
+    Some(match vlan {
+        VlanMatch::Absent => (0, None),
+        VlanMatch::Present => (PRESENT, Some(PRESENT)),
+        VlanMatch::Tagged(vid) if vid <= 0xfff => (PRESENT | vid, None),
+        VlanMatch::Tagged(_) => return None,
+        VlanMatch::Raw { value, mask } => (value, mask),
+    })
+}
+
+fn head(class: u16, field: u8, has_mask: bool, length: u8, out: &mut BytesMut) {
+    out.put_u16(class);
+    out.put_u8(field << 1 | u8::from(has_mask));
+    out.put_u8(length);
+}
+
+/// Whether the body has the width of its field.
+fn fits(oxm: &Oxm<'_>) -> bool {
+    match width(oxm.field).filter(|_| oxm.class == BASIC) {
+        Some(width) => oxm.body.len() == width * (1 + usize::from(oxm.has_mask)),
+        None => !oxm.has_mask || oxm.class == 0xffff || oxm.body.len().is_multiple_of(2),
+    }
+}
+
+/// Checks a list without decoding it: every header and width.
+pub(crate) fn check(list: &[u8]) -> Decoded<()> {
+    let mut rest = list;
+    while !rest.is_empty() {
+        let (after, oxm) = next(rest)?;
+        if !fits(&oxm) {
+            return fail(&rest[3..], "oxm_length", Problem::Length(oxm.body.len() as u32));
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+impl Oxm<'_> {
+    /// The field as the model has it; [`MatchField::Raw`] for what has no variant of its own.
+    pub fn decode(&self) -> MatchField {
+        match self.class {
+            BASIC if fits(self) => basic(self).unwrap_or_else(|| raw(self)),
+            _ => raw(self),
+        }
+    }
+}
+
+/// One field at the start of `input`, as in a set-field action.
+pub(crate) fn parse_field(input: &[u8]) -> Parsed<'_, MatchField> {
+    let (rest, oxm) = next(input)?;
+    if !fits(&oxm) {
+        return fail(&input[3..], "oxm_length", Problem::Length(oxm.body.len() as u32));
+    }
+    Ok((rest, oxm.decode()))
+}
+
+/// Cuts the OXM list out of an `ofp_match` and checks it (§7.2.3.1).
+#[inline(always)]
+pub(crate) fn match_list(input: &[u8]) -> Parsed<'_, &[u8]> {
+    cut(input).map_err(within(Part::Match))
+}
+
+#[inline(always)]
+fn cut(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (_, head) = block(4, "match", input)?;
+    let (kind, stated) = (u16::read(head), u16::read(&head[2..]));
+    let length = usize::from(stated);
+    if kind != 1 {
+        return fail(input, "match.type", Problem::Value(kind.into()));
+    }
+    if length < 4 || round8(length) > input.len() {
+        return fail(&input[2..], "match.length", Problem::Length(stated.into()));
+    }
+    let list = &input[4..length];
+    check(list)?;
+    Ok((&input[round8(length)..], list))
+}
+
+/// Decodes an `ofp_match`.
+pub(crate) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
+    let (rest, list) = match_list(input)?;
+    Ok((rest, Oxms(list).map(|oxm| oxm.decode()).collect()))
+}
+
+/// Writes one field.
+pub(crate) fn put_field(field: &MatchField, out: &mut BytesMut) -> Put {
+    if let Some(put) = put_basic(field, out) {
+        return put;
+    }
+    match field {
+        MatchField::Raw(raw) => {
+            let length = u8::try_from(raw.body.len())
+                .map_err(|_| EncodeError::TooLong { what: "match field" })?;
+            let oxm =
+                Oxm { class: raw.class, field: raw.field, has_mask: raw.has_mask, body: &raw.body };
+            // What decoding would refuse is not sent.
+            if raw.field > 0x7f || !fits(&oxm) {
+                return Err(EncodeError::Value { what: "match field" });
+            }
+            head(raw.class, raw.field, raw.has_mask, length, out);
+            out.put_slice(&raw.body);
+            Ok(())
+        }
+        _ => Err(EncodeError::Inexpressible {
+            what: "a transport port of an unnamed protocol",
+            version: Version::V1_3,
+        }),
+    }
+}
+
+/// Writes an `ofp_match` around what `list` writes.
+pub(crate) fn put_match_with(out: &mut BytesMut, list: impl FnOnce(&mut BytesMut) -> Put) -> Put {
+    let start = out.len();
+    with_length(out, 2, "match", |out| {
+        out.put_u16(1);
+        out.put_u16(0);
+        list(out)
+    })?;
+    pad8(out, start);
+    Ok(())
+}
+
+/// Writes an `ofp_match`.
+pub(crate) fn put_match(m: &Match, out: &mut BytesMut) -> Put {
+    put_match_with(out, |out| m.fields().iter().try_for_each(|field| put_field(field, out)))
+}
