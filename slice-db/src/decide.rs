@@ -321,18 +321,18 @@ pub fn decide<N: Network, T: Trace>(
         if src == dst {
             return drop(decision, DropReason::SamePort);
         }
-        if let Some(location) = network.locate(slice, dst) {
-            if let Some(to) = point_of(policy, network, slice, location.at, dst) {
-                trace.step(Step::Located(location));
-                decision.verdict = if to == at {
-                    Verdict::Drop(DropReason::SamePort)
-                } else if usable(network, to) && network.reachable(at.dpid, to.dpid) {
-                    Verdict::Forward { to }
-                } else {
-                    Verdict::Drop(DropReason::NoPath)
-                };
-                return decision;
-            }
+        if let Some(location) = network.locate(slice, dst)
+            && let Some(to) = point_of(policy, network, slice, location.at, dst)
+        {
+            trace.step(Step::Located(location));
+            decision.verdict = if to == at {
+                Verdict::Drop(DropReason::SamePort)
+            } else if usable(network, to) && network.reachable(at.dpid, to.dpid) {
+                Verdict::Forward { to }
+            } else {
+                Verdict::Drop(DropReason::NoPath)
+            };
+            return decision;
         }
         trace.step(Step::Unlocated);
     }

@@ -14,7 +14,9 @@ pub mod hub;
 mod layout;
 pub mod network;
 mod of_policy;
+pub mod ovs;
 mod random;
+pub mod scenario;
 pub mod switch;
 pub mod topology;
 

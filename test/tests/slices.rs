@@ -22,6 +22,9 @@ slices:
 links: [[s1/9, s2/9]]
 "#;
 
+/// Sender, destination, source, tags and EtherType of a frame.
+type Row<'a> = (&'a str, MacAddr, MacAddr, &'a [(u16, u16)], u16);
+
 fn ring(members: &str) -> String {
     format!(
         r#"
@@ -226,7 +229,7 @@ slices:
         let all = MacAddr::BROADCAST;
         // A foreign address as source or destination changes nothing about whose port it is.
         assert_eq!(bed.say_raw("b1", a1, a2, &[], common::TEST_TYPE), saw(&["b2"]));
-        let rows: [(&str, MacAddr, MacAddr, &[(u16, u16)], u16); 8] = [
+        let rows: [Row<'_>; 8] = [
             ("b1", all, a1, &[(0x8100, 7)], common::TEST_TYPE),
             ("a1", b1, a1, &[(0x8100, 20)], common::TEST_TYPE),
             ("a1", all, a1, &[(0x8100, 20)], common::TEST_TYPE),

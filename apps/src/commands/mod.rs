@@ -60,13 +60,14 @@ impl Cli {
     }
 }
 
+/// A policy and its warnings, or all that is wrong with it.
+pub(crate) type Loaded = Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>>;
+
 /// Reads a policy file: the policy and its warnings, or what is wrong with it.
 ///
 /// # Errors
 /// The file cannot be read.
-pub(crate) fn load(
-    path: &Path,
-) -> anyhow::Result<Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>>> {
+pub(crate) fn load(path: &Path) -> anyhow::Result<Loaded> {
     use anyhow::Context;
     let name = path.display().to_string();
     let size = fs::metadata(path).with_context(|| name.clone())?.len();

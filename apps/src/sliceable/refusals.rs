@@ -13,11 +13,14 @@ use super::Cx;
 /// How many refusals are remembered. When it is full all are forgotten and may be told again.
 const REMEMBERED: usize = 4096;
 
+/// Who was refused where, and the reason's code.
+type Refusal = (Attachment, MacAddr, &'static str);
+
 /// The refusals told so far under the policy of a revision. The lock is taken for refused frames
 /// only, which a drop entry keeps at the switch.
 #[derive(Default)]
 pub(super) struct Refusals {
-    told: Mutex<(u64, HashSet<(Attachment, MacAddr, &'static str)>)>,
+    told: Mutex<(u64, HashSet<Refusal>)>,
 }
 
 impl Refusals {
@@ -45,7 +48,7 @@ impl Refusals {
         });
     }
 
-    fn is_new(&self, revision: u64, refusal: (Attachment, MacAddr, &'static str)) -> bool {
+    fn is_new(&self, revision: u64, refusal: Refusal) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.0 != revision || told.1.len() >= REMEMBERED {
             *told = (revision, HashSet::new());

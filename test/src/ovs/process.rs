@@ -1,0 +1,50 @@
+//! The controller as a child process. Runtime.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::Sender;
+
+use super::Event;
+use crate::scenario::GroundError;
+
+/// A running `umlaut run`. Dropped: killed and reaped.
+pub(super) struct Controller {
+    child: Child,
+}
+
+impl Controller {
+    /// Starts it; each line of its log becomes an event.
+    pub(super) fn start(
+        binary: &Path,
+        port: u16,
+        policy: &Path,
+        events: Sender<Event>,
+    ) -> Result<Controller, GroundError> {
+        let mut child = Command::new(binary)
+            .args(["run", "--log-format", "json", "--listen", &format!("127.0.0.1:{port}")])
+            .arg(policy)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| GroundError(format!("{}: {error}", binary.display())))?;
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if events.send(Event::Log(line)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Ok(Controller { child })
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,90 @@
+//! What a scenario needs of a network. Pure: a trait.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use umlaut_openflow::{DatapathId, PortNo};
+
+/// Something that a ground could not do.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct GroundError(pub String);
+
+impl From<std::io::Error> for GroundError {
+    fn from(error: std::io::Error) -> GroundError {
+        GroundError(error.to_string())
+    }
+}
+
+/// What happens to the controller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Control {
+    /// It dies without a word.
+    Kill,
+    /// It runs again, with the policy of now.
+    Start,
+}
+
+/// A path entry of a switch, as far as scenarios look at it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FlowLine {
+    /// Its ingress port.
+    pub in_port: Option<PortNo>,
+    /// Where it sends frames; `None`: nowhere.
+    pub out_port: Option<PortNo>,
+    /// `keep`, `strip` or `set N`.
+    pub vlan: String,
+}
+
+/// A running network with a controller. Hosts, switches and links are those of the policy that it
+/// was made from.
+pub trait Ground {
+    /// Time since the start.
+    fn elapsed(&self) -> Duration;
+
+    /// Lets time pass until something happens, a few milliseconds at most.
+    fn pump(&mut self);
+
+    /// A host sends a frame.
+    fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError>;
+
+    /// Takes the frames that have arrived at hosts, with their names.
+    fn take_sniffed(&mut self) -> Vec<(String, Vec<u8>)>;
+
+    /// Whether the controller serves exactly these switches and knows exactly so many links (each
+    /// direction counted), and probes no port.
+    fn is_ready(&mut self, switches: &[DatapathId], links: usize) -> bool;
+
+    /// Cuts or mends a link; both ends notice.
+    fn link(
+        &mut self,
+        a: (DatapathId, PortNo),
+        b: (DatapathId, PortNo),
+        up: bool,
+    ) -> Result<(), GroundError>;
+
+    /// Takes a host port down or up.
+    fn port(&mut self, end: (DatapathId, PortNo), up: bool) -> Result<(), GroundError>;
+
+    /// Plugs a host into another port.
+    fn move_host(&mut self, host: &str, to: (DatapathId, PortNo)) -> Result<(), GroundError>;
+
+    /// Stops or starts a switch; it comes back with an empty flow table.
+    fn switch(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError>;
+
+    /// Cuts or restores a control connection.
+    fn channel(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError>;
+
+    /// Kills or starts the controller.
+    fn controller(&mut self, control: Control) -> Result<(), GroundError>;
+
+    /// Replaces the policy file and waits until it is in force, or refused.
+    fn policy(&mut self, text: &str, good: bool) -> Result<(), GroundError>;
+
+    /// The path entries of a switch.
+    fn flows(&mut self, dpid: DatapathId) -> Result<Vec<FlowLine>, GroundError>;
+
+    /// What there is to know when a scenario fails.
+    fn report(&mut self) -> String;
+}

@@ -1,0 +1,228 @@
+//! Scenarios: a policy, a network, and steps with what must arrive at every host. One format for
+//! all grounds. Pure.
+//!
+//! ```yaml
+//! name: two slices
+//! policy:                       # a policy file; hosts with `at`, switches and links are the network
+//!   umlaut: 1
+//!   switches: {s1: 0x1}
+//!   hosts: {a: {mac: "00:00:00:00:00:01", at: s1/1}, b: {mac: "00:00:00:00:00:02", at: s1/2}}
+//!   slices: {lab: {members: [{port: s1/1}, {port: s1/2}]}}
+//! steps:
+//!   - {send: {from: a, to: b}, arrives: [b]}   # at exactly these hosts, once at each
+//! ```
+
+mod ground;
+mod markers;
+mod run;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_yaml::Value;
+
+pub use ground::{Control, FlowLine, Ground, GroundError};
+pub use markers::MARKER_SLICE;
+pub use run::{Failure, run};
+
+/// A scenario.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Its name.
+    pub name: String,
+    /// What it shows.
+    #[serde(default)]
+    pub about: String,
+    /// The first policy.
+    pub policy: Value,
+    /// Later policies, by name.
+    #[serde(default)]
+    pub revisions: BTreeMap<String, Value>,
+    /// Slices that are added to the policy, numbered from 0: slice k has the MAC addresses 2k+1 and
+    /// 2k+2.
+    #[serde(default)]
+    pub mac_slices: u32,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+/// A frame to send.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Send {
+    /// The host that sends.
+    pub from: String,
+    /// The host whose addresses are the destination, `all`, or a MAC address.
+    pub to: String,
+    /// What is sent.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Another source MAC address than the host's.
+    #[serde(default)]
+    pub src: Option<String>,
+    /// Tags instead of the host's own, as TPID and TCI, outermost first.
+    #[serde(default)]
+    pub tags: Option<Vec<(u16, u16)>>,
+    /// UDP or TCP source and destination port.
+    #[serde(default = "one_one")]
+    pub ports: (u16, u16),
+    /// How often, each time another frame.
+    #[serde(default = "one")]
+    pub count: u32,
+    /// Each time from another source MAC address: 06:xx:xx:xx:xx:xx, counted.
+    #[serde(default)]
+    pub random_sources: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn one_one() -> (u16, u16) {
+    (1, 1)
+}
+
+/// Kinds of frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A frame of a local experimental EtherType.
+    #[default]
+    Plain,
+    /// A UDP datagram.
+    Udp,
+    /// A TCP segment.
+    Tcp,
+    /// An ICMP echo request.
+    Icmp,
+    /// An ARP request.
+    Arp,
+    /// An IPv6 neighbour solicitation.
+    Nd,
+    /// A fragment of a UDP datagram that is not the first.
+    Fragment,
+    /// LLDP as another network's switch would send it.
+    Lldp,
+}
+
+/// A flow entry to be found: every field given must agree.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlowWanted {
+    /// The switch's name.
+    pub switch: String,
+    /// Its ingress port.
+    #[serde(default)]
+    pub in_port: Option<u32>,
+    /// Where it sends frames.
+    #[serde(default)]
+    pub out_port: Option<u32>,
+    /// What it does to the VLAN: `keep`, `strip` or `set N`.
+    #[serde(default)]
+    pub vlan: Option<String>,
+    /// How many path entries agree.
+    pub count: usize,
+}
+
+/// What background traffic between two hosts must have come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// Every frame arrived.
+    All,
+    /// No frame sent more than two seconds after the last change arrived.
+    Stopped,
+    /// Frames sent in the last second arrived.
+    Resumed,
+    /// Anything, but never elsewhere.
+    Any,
+}
+
+/// One step. Exactly one of the actions is given.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Sends frames.
+    #[serde(default)]
+    pub send: Option<Send>,
+    /// Where each of them arrives: exactly there, once. Host names.
+    #[serde(default)]
+    pub arrives: Vec<String>,
+    /// Looks at flow entries.
+    #[serde(default)]
+    pub flows: Option<FlowWanted>,
+    /// `s1/9-s2/9 down`.
+    #[serde(default)]
+    pub link: Option<String>,
+    /// `s1/1 down`.
+    #[serde(default)]
+    pub port: Option<String>,
+    /// `h2 to s1/5`.
+    #[serde(default)]
+    pub r#move: Option<String>,
+    /// `s1 stop`, `s1 start`.
+    #[serde(default)]
+    pub switch: Option<String>,
+    /// `kill`, `start`.
+    #[serde(default)]
+    pub controller: Option<Control>,
+    /// `s1 down`: the control connection.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Puts a revision in force.
+    #[serde(default)]
+    pub revise: Option<String>,
+    /// Writes a broken policy file: the running one must stay.
+    #[serde(default)]
+    pub break_policy: bool,
+    /// Starts background traffic: `[a > b, c > d]`, a frame each 20 ms.
+    #[serde(default)]
+    pub traffic: Option<Vec<String>>,
+    /// Ends background traffic and looks at what became of it.
+    #[serde(default)]
+    pub end_traffic: Option<BTreeMap<String, Fate>>,
+    /// Lets milliseconds pass (background traffic goes on).
+    #[serde(default)]
+    pub pass: Option<u64>,
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// What is wrong and where, in words.
+    pub fn parse(text: &str) -> Result<Scenario, String> {
+        let scenario: Scenario = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        for (index, step) in scenario.steps.iter().enumerate() {
+            let actions = [
+                step.send.is_some(),
+                step.flows.is_some(),
+                step.link.is_some(),
+                step.port.is_some(),
+                step.r#move.is_some(),
+                step.switch.is_some(),
+                step.controller.is_some(),
+                step.channel.is_some(),
+                step.revise.is_some(),
+                step.break_policy,
+                step.traffic.is_some(),
+                step.end_traffic.is_some(),
+                step.pass.is_some(),
+            ];
+            let given = actions.iter().filter(|given| **given).count();
+            if given != 1 {
+                return Err(format!("step {}: {given} actions are given, not one", index + 1));
+            }
+            if step.send.is_none() && !step.arrives.is_empty() {
+                return Err(format!("step {}: arrives goes with send", index + 1));
+            }
+            if let Some(name) = &step.revise
+                && !scenario.revisions.contains_key(name)
+            {
+                return Err(format!("step {}: there is no revision {name}", index + 1));
+            }
+        }
+        Ok(scenario)
+    }
+}

@@ -1,0 +1,615 @@
+//! Running a scenario on a ground. Pure but for the ground.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use umlaut_openflow::build;
+use umlaut_openflow::{DatapathId, MacAddr, PortNo, Vid};
+use umlaut_slice_db::{Host, Policy};
+
+use super::markers::{MARKER_PORTS, markers, with_markers};
+use super::{Control, Fate, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step};
+
+/// How long anything may take that must happen.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Between two frames of background traffic.
+const TRAFFIC_PERIOD: Duration = Duration::from_millis(20);
+/// Old traffic must have stopped so long after a change.
+const STOPS_WITHIN: Duration = Duration::from_secs(2);
+/// The EtherType of plain frames.
+const PLAIN: u16 = 0x88b5;
+
+/// Why a scenario failed: the step, counted from 1, and what was wrong.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("step {step}: {message}")]
+pub struct Failure {
+    /// The step; 0: bringing the network up.
+    pub step: usize,
+    /// What was wrong.
+    pub message: String,
+}
+
+/// Who sent a frame, when, and for whom.
+struct Sent {
+    pair: Option<usize>,
+    at: Duration,
+}
+
+struct Pair {
+    name: String,
+    from: String,
+    to: String,
+}
+
+struct Runner<'a, G> {
+    ground: G,
+    scenario: &'a Scenario,
+    policy: Policy,
+    dpids: Vec<DatapathId>,
+    stopped: BTreeSet<DatapathId>,
+    cut_channels: BTreeSet<DatapathId>,
+    cut: BTreeSet<usize>,
+    controller_up: bool,
+    token: u64,
+    arrivals: BTreeMap<u64, Vec<String>>,
+    sent: BTreeMap<u64, Sent>,
+    pairs: Vec<Pair>,
+    traffic_due: Duration,
+    changed: Duration,
+}
+
+/// Runs a scenario on the ground that `make` brings up for a policy text.
+///
+/// # Errors
+/// The first step that came out differently.
+pub fn run<G: Ground>(
+    scenario: &Scenario,
+    make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
+) -> Result<(), Failure> {
+    let fail = |message: String| Failure { step: 0, message };
+    let bare = serde_yaml::to_string(&scenario.policy).map_err(|e| fail(e.to_string()))?;
+    let read = |text: &str| {
+        Policy::parse("policy", text)
+            .map(|(policy, _)| policy)
+            .map_err(|mistakes| fail(mistakes[0].render(false)))
+    };
+    let mut dpids: Vec<DatapathId> =
+        crate::of_policy(&read(&bare)?).switches.iter().map(|s| s.dpid).collect();
+    dpids.sort_unstable();
+    let text = with_markers(&scenario.policy, &dpids, scenario.mac_slices);
+    let policy = read(&text)?;
+    let ground = make(&policy, &text).map_err(|error| fail(error.0))?;
+    let mut runner = Runner {
+        ground,
+        scenario,
+        policy,
+        dpids,
+        stopped: BTreeSet::new(),
+        cut_channels: BTreeSet::new(),
+        cut: BTreeSet::new(),
+        controller_up: true,
+        token: 0,
+        arrivals: BTreeMap::new(),
+        sent: BTreeMap::new(),
+        pairs: Vec::new(),
+        traffic_due: Duration::ZERO,
+        changed: Duration::ZERO,
+    };
+    let told = |runner: &mut Runner<'_, G>, step, error: GroundError| Failure {
+        step,
+        message: format!("{}\n{}", error.0, runner.ground.report()),
+    };
+    if let Err(error) = runner.wait_ready() {
+        return Err(told(&mut runner, 0, error));
+    }
+    for (index, step) in scenario.steps.iter().enumerate() {
+        if let Err(error) = runner.step(step) {
+            return Err(told(&mut runner, index + 1, error));
+        }
+    }
+    Ok(())
+}
+
+fn error<T>(message: impl Into<String>) -> Result<T, GroundError> {
+    Err(GroundError(message.into()))
+}
+
+impl<G: Ground> Runner<'_, G> {
+    fn step(&mut self, step: &Step) -> Result<(), GroundError> {
+        if let Some(send) = &step.send {
+            return self.send(send, &step.arrives);
+        }
+        if let Some(wanted) = &step.flows {
+            return self.flows(wanted);
+        }
+        if let Some(pairs) = &step.traffic {
+            return self.start_traffic(pairs);
+        }
+        if let Some(fates) = &step.end_traffic {
+            return self.end_traffic(fates);
+        }
+        if let Some(milliseconds) = step.pass {
+            let until = self.ground.elapsed() + Duration::from_millis(milliseconds);
+            while self.ground.elapsed() < until {
+                self.pump()?;
+            }
+            return Ok(());
+        }
+        self.change(step)?;
+        self.changed = self.ground.elapsed();
+        Ok(())
+    }
+
+    // ---- changes of the network ----
+
+    fn change(&mut self, step: &Step) -> Result<(), GroundError> {
+        if let Some(text) = &step.link {
+            let (ends, up) = state(text)?;
+            let Some((a, b)) = ends.split_once('-') else {
+                return error(format!("{text}: no link"));
+            };
+            let (a, b) = (self.end(a)?, self.end(b)?);
+            let link = self.policy.links().position(|l| l == (a, b) || l == (b, a));
+            let Some(link) = link else { return error(format!("{text}: no such link")) };
+            if up {
+                self.cut.remove(&link)
+            } else {
+                self.cut.insert(link)
+            };
+            self.ground.link(a, b, up)?;
+            return self.wait_ready();
+        }
+        if let Some(text) = &step.port {
+            let (end, up) = state(text)?;
+            let end = self.end(end)?;
+            self.ground.port(end, up)?;
+            return self.settle();
+        }
+        if let Some(text) = &step.r#move {
+            let Some((host, to)) = text.split_once(" to ") else {
+                return error(format!("{text}: not HOST to SWITCH/PORT"));
+            };
+            let to = self.end(to)?;
+            self.ground.move_host(host, to)?;
+            return self.settle();
+        }
+        if let Some(text) = &step.switch {
+            let (name, up) = match text.split_once(' ') {
+                Some((name, "stop")) => (name, false),
+                Some((name, "start")) => (name, true),
+                _ => return error(format!("{text}: not SWITCH stop or start")),
+            };
+            let dpid = self.dpid(name)?;
+            if up {
+                self.stopped.remove(&dpid)
+            } else {
+                self.stopped.insert(dpid)
+            };
+            self.ground.switch(dpid, up)?;
+            return self.wait_ready();
+        }
+        if let Some(text) = &step.channel {
+            let (name, up) = state(text)?;
+            let dpid = self.dpid(name)?;
+            if up {
+                self.cut_channels.remove(&dpid)
+            } else {
+                self.cut_channels.insert(dpid)
+            };
+            self.ground.channel(dpid, up)?;
+            return self.wait_ready();
+        }
+        if let Some(control) = step.controller {
+            self.controller_up = control == Control::Start;
+            self.ground.controller(control)?;
+            return if self.controller_up { self.wait_ready() } else { Ok(()) };
+        }
+        if let Some(name) = &step.revise {
+            let revision = &self.scenario.revisions[name];
+            let text = with_markers(revision, &self.dpids, self.scenario.mac_slices);
+            let (policy, _) = Policy::parse("revision", &text)
+                .map_err(|mistakes| GroundError(mistakes[0].render(false)))?;
+            self.ground.policy(&text, true)?;
+            self.policy = policy;
+            return self.settle();
+        }
+        self.ground.policy("umlaut: 1\nslices: {broken: [\n", false)
+    }
+
+    fn dpid(&self, name: &str) -> Result<DatapathId, GroundError> {
+        match self.policy.switches().find(|(known, _)| *known == name) {
+            Some((_, dpid)) => Ok(dpid),
+            None => error(format!("there is no switch {name}")),
+        }
+    }
+
+    fn end(&self, text: &str) -> Result<(DatapathId, PortNo), GroundError> {
+        let Some((switch, port)) = text.split_once('/') else {
+            return error(format!("{text}: not SWITCH/PORT"));
+        };
+        let port = port.parse().map_err(|e| GroundError(format!("{text}: {e}")))?;
+        Ok((self.dpid(switch)?, port))
+    }
+
+    // ---- time ----
+
+    /// Lets a little time pass: traffic goes on, arrivals are noted.
+    fn pump(&mut self) -> Result<(), GroundError> {
+        let now = self.ground.elapsed();
+        if !self.pairs.is_empty() && now >= self.traffic_due {
+            self.traffic_due = now + TRAFFIC_PERIOD;
+            for index in 0..self.pairs.len() {
+                let (from, to) = (self.pairs[index].from.clone(), self.pairs[index].to.clone());
+                let send = Send {
+                    from,
+                    to,
+                    kind: Kind::Plain,
+                    src: None,
+                    tags: None,
+                    ports: (1, 1),
+                    count: 1,
+                    random_sources: false,
+                };
+                self.send_one(&send, 0, Some(index))?;
+            }
+        }
+        self.ground.pump();
+        for (host, frame) in self.ground.take_sniffed() {
+            if let Some(token) = token_in(&frame) {
+                self.arrivals.entry(token).or_default().push(host);
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        what: &str,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) -> Result<(), GroundError> {
+        let until = self.ground.elapsed() + DEADLINE;
+        while !done(self) {
+            if self.ground.elapsed() > until {
+                return error(format!("waited {DEADLINE:?} for {what}"));
+            }
+            self.pump()?;
+        }
+        Ok(())
+    }
+
+    /// Until the controller serves all running switches and knows all whole links.
+    fn wait_ready(&mut self) -> Result<(), GroundError> {
+        if !self.controller_up {
+            return Ok(());
+        }
+        let gone = |d: &DatapathId, r: &Self| r.stopped.contains(d) || r.cut_channels.contains(d);
+        let switches: Vec<DatapathId> =
+            self.dpids.iter().filter(|dpid| !gone(dpid, self)).copied().collect();
+        let whole = self.policy.links().enumerate().filter(|(index, (a, b))| {
+            // The links of a switch without a control connection are believed for a while.
+            !self.cut.contains(index)
+                && !self.stopped.contains(&a.0)
+                && !self.stopped.contains(&b.0)
+        });
+        let links = whole.count() * 2;
+        let exact = self.cut_channels.is_empty();
+        self.wait("the controller to know the network", |runner| {
+            let links = if exact { links } else { usize::MAX };
+            runner.ground.is_ready(&switches, links)
+        })?;
+        self.settle()
+    }
+
+    /// Until everything sent before has been dealt with.
+    fn settle(&mut self) -> Result<(), GroundError> {
+        if !self.controller_up {
+            return Ok(());
+        }
+        for _ in 0..2 {
+            for index in 0..self.dpids.len() {
+                self.mark(self.dpids[index])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a marker from a switch and waits until it has arrived at all that it reaches.
+    fn mark(&mut self, from: DatapathId) -> Result<(), GroundError> {
+        if self.stopped.contains(&from) || self.cut_channels.contains(&from) {
+            return Ok(());
+        }
+        let token = self.next_token();
+        let names = markers(from);
+        let frame = self.marker_frame(&names[0], token)?;
+        self.ground.send(&names[0], &frame)?;
+        let component = self.component(from);
+        let others: Vec<String> =
+            component.into_iter().flat_map(markers).filter(|name| *name != names[0]).collect();
+        self.wait("a marker", |runner| {
+            let seen = runner.arrivals.get(&token);
+            others.iter().all(|name| seen.is_some_and(|seen| seen.contains(name)))
+        })
+    }
+
+    fn marker_frame(&self, name: &str, token: u64) -> Result<Vec<u8>, GroundError> {
+        let host = self.host(name)?;
+        Ok(padded(build::ethernet(MacAddr::BROADCAST, host.mac, &[], PLAIN, &payload(token))))
+    }
+
+    /// The switches that this one reaches over whole links, itself among them.
+    fn component(&self, from: DatapathId) -> BTreeSet<DatapathId> {
+        let running =
+            |dpid: &DatapathId| !self.stopped.contains(dpid) && !self.cut_channels.contains(dpid);
+        let mut found = BTreeSet::from([from]);
+        if !running(&from) {
+            return found;
+        }
+        loop {
+            let before = found.len();
+            for (index, (a, b)) in self.policy.links().enumerate() {
+                if !self.cut.contains(&index)
+                    && running(&a.0)
+                    && running(&b.0)
+                    && (found.contains(&a.0) || found.contains(&b.0))
+                {
+                    found.extend([a.0, b.0]);
+                }
+            }
+            if found.len() == before {
+                return found;
+            }
+        }
+    }
+
+    // ---- frames ----
+
+    fn next_token(&mut self) -> u64 {
+        self.token += 1;
+        self.token
+    }
+
+    fn host(&self, name: &str) -> Result<Host, GroundError> {
+        match self.policy.host(name) {
+            Some(host) => Ok(host.clone()),
+            None => error(format!("there is no host {name}")),
+        }
+    }
+
+    fn send_one(
+        &mut self,
+        send: &Send,
+        index: u32,
+        pair: Option<usize>,
+    ) -> Result<u64, GroundError> {
+        let token = self.next_token();
+        let frame = self.frame(send, index, token)?;
+        self.sent.insert(token, Sent { pair, at: self.ground.elapsed() });
+        self.ground.send(&send.from, &frame)?;
+        Ok(token)
+    }
+
+    fn frame(&self, send: &Send, index: u32, token: u64) -> Result<Vec<u8>, GroundError> {
+        let from = self.host(&send.from)?;
+        let mut src = match &send.src {
+            Some(text) => text.parse().map_err(|e| GroundError(format!("src: {e}")))?,
+            None => from.mac,
+        };
+        if send.random_sources {
+            src = MacAddr::from_u64(
+                0x0600_0000_0000 | u64::from(index).wrapping_mul(2_654_435_761) & 0xff_ffff_ffff,
+            );
+        }
+        let (dst, to_ip) = match send.to.as_str() {
+            "all" => (MacAddr::BROADCAST, Ipv4Addr::BROADCAST),
+            text => match text.parse() {
+                Ok(mac) => (mac, Ipv4Addr::new(192, 168, 0, 250)),
+                Err(_) => {
+                    let host = self.host(text)?;
+                    (host.mac, ipv4(&host))
+                }
+            },
+        };
+        let tags = match (&send.tags, from.at.map(|at| at.vid)) {
+            (Some(tags), _) => tags.clone(),
+            (None, Some(Vid::Tagged(vid))) => vec![(0x8100, vid.number())],
+            (None, _) => Vec::new(),
+        };
+        let from_ip = ipv4(&from);
+        let data = payload(token);
+        let (sport, dport) = send.ports;
+        let (dst, eth_type, packet) = match send.kind {
+            Kind::Plain => (dst, PLAIN, data),
+            Kind::Udp => (dst, 0x0800, build::udp(from_ip, to_ip, sport, dport, &data)),
+            Kind::Tcp => (dst, 0x0800, build::tcp(from_ip, to_ip, sport, dport, 2, &data)),
+            Kind::Icmp => (dst, 0x0800, build::icmp_echo(8, from_ip, to_ip, 1, 1, &data)),
+            Kind::Arp => {
+                let mut arp = build::arp(1, src, from_ip, MacAddr::ZERO, to_ip);
+                arp.extend(data);
+                (MacAddr::BROADCAST, 0x0806, arp)
+            }
+            Kind::Nd => {
+                let target =
+                    std::net::Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(dst.to_u64()));
+                let mut nd = build::neighbour_solicitation(src, target, target);
+                nd.extend(data);
+                (build::solicited_node(target).1, 0x86dd, nd)
+            }
+            Kind::Fragment => {
+                let mut ip = build::udp(from_ip, to_ip, sport, dport, &data);
+                ip[6] = 0x00;
+                ip[7] = 0x10;
+                (dst, 0x0800, ip)
+            }
+            Kind::Lldp => {
+                let mut pdu =
+                    vec![0x02, 0x02, 0x07, b'1', 0x04, 0x02, 0x07, b'1', 0x06, 0x02, 0, 15];
+                pdu.extend([0, 0]);
+                pdu.extend(data);
+                (MacAddr::LLDP, 0x88cc, pdu)
+            }
+        };
+        Ok(padded(build::ethernet(dst, src, &tags, eth_type, &packet)))
+    }
+
+    fn send(&mut self, send: &Send, arrives: &[String]) -> Result<(), GroundError> {
+        let mut wanted: Vec<String> = arrives.to_vec();
+        wanted.sort();
+        let mut tokens = Vec::new();
+        for index in 0..send.count {
+            tokens.push(self.send_one(send, index, None)?);
+            // A long burst must not overrun what the system queues for us.
+            if index % 64 == 63 {
+                self.pump()?;
+            }
+        }
+        let arrived = |runner: &Self, token: &u64| {
+            runner.arrivals.get(token).map_or(0, Vec::len) >= wanted.len()
+        };
+        if !wanted.is_empty() {
+            let waited = self.wait("frames to arrive", |runner| {
+                tokens.iter().all(|token| arrived(runner, token))
+            });
+            if let Err(late) = waited {
+                let short: Vec<_> = tokens
+                    .iter()
+                    .filter(|token| !arrived(self, token))
+                    .map(|token| self.arrivals.get(token).cloned().unwrap_or_default())
+                    .collect();
+                return error(format!(
+                    "{} at {wanted:?}: {} of {} did not, first seen at {:?}",
+                    late.0,
+                    short.len(),
+                    tokens.len(),
+                    short.first()
+                ));
+            }
+        }
+        self.settle()?;
+        for token in &tokens {
+            let mut seen = self.arrivals.get(token).cloned().unwrap_or_default();
+            seen.sort();
+            if seen != wanted {
+                return error(format!(
+                    "{} to {} ({:?}) arrived at {seen:?}, not at {wanted:?}",
+                    send.from, send.to, send.kind
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn flows(&mut self, wanted: &FlowWanted) -> Result<(), GroundError> {
+        let dpid = self.dpid(&wanted.switch)?;
+        let until = self.ground.elapsed() + DEADLINE;
+        loop {
+            let flows = self.ground.flows(dpid)?;
+            let found = flows
+                .iter()
+                .filter(|flow| {
+                    wanted.in_port.is_none_or(|port| flow.in_port == Some(PortNo(port)))
+                        && wanted.out_port.is_none_or(|port| flow.out_port == Some(PortNo(port)))
+                        && wanted.vlan.as_ref().is_none_or(|vlan| flow.vlan == *vlan)
+                        && !flow.in_port.is_some_and(|port| MARKER_PORTS.contains(&port.0))
+                })
+                .count();
+            if found == wanted.count {
+                return Ok(());
+            }
+            if self.ground.elapsed() > until {
+                return error(format!("{found} entries, not {}: {flows:?}", wanted.count));
+            }
+            self.pump()?;
+        }
+    }
+
+    // ---- background traffic ----
+
+    fn start_traffic(&mut self, pairs: &[String]) -> Result<(), GroundError> {
+        for name in pairs {
+            let Some((from, to)) = name.split_once('>') else {
+                return error(format!("{name}: not HOST > HOST"));
+            };
+            let (from, to) = (from.trim().to_owned(), to.trim().to_owned());
+            self.host(&from)?;
+            self.host(&to)?;
+            self.pairs.push(Pair { name: name.clone(), from, to });
+        }
+        Ok(())
+    }
+
+    fn end_traffic(&mut self, fates: &BTreeMap<String, Fate>) -> Result<(), GroundError> {
+        let pairs = std::mem::take(&mut self.pairs);
+        let ended = self.ground.elapsed();
+        self.settle()?;
+        let until = self.ground.elapsed() + Duration::from_millis(300);
+        while self.ground.elapsed() < until {
+            self.pump()?;
+        }
+        for (index, pair) in pairs.iter().enumerate() {
+            let Some(fate) = fates.get(&pair.name) else {
+                return error(format!("nothing is said of the traffic {}", pair.name));
+            };
+            let (mut sent, mut lost, mut late, mut last) = (0, 0, 0, 0);
+            for (token, frame) in self.sent.iter().filter(|(_, frame)| frame.pair == Some(index)) {
+                sent += 1;
+                let seen = self.arrivals.get(token).cloned().unwrap_or_default();
+                if seen.iter().any(|host| *host != pair.to) || seen.len() > 1 {
+                    return error(format!("a frame of {} arrived at {seen:?}", pair.name));
+                }
+                lost += usize::from(seen.is_empty());
+                late += usize::from(!seen.is_empty() && frame.at > self.changed + STOPS_WITHIN);
+                last += usize::from(!seen.is_empty() && frame.at + Duration::from_secs(1) > ended);
+            }
+            let good = match fate {
+                Fate::All => lost == 0,
+                Fate::Stopped => late == 0 && sent > 0,
+                Fate::Resumed => last > 0,
+                Fate::Any => true,
+            };
+            if !good {
+                return error(format!(
+                    "traffic {} should be {fate:?}: {sent} sent, {lost} lost, {late} arrived too \
+                     late after the change, {last} in the last second",
+                    pair.name
+                ));
+            }
+        }
+        self.sent.retain(|_, frame| frame.pair.is_none());
+        Ok(())
+    }
+}
+
+fn state(text: &str) -> Result<(&str, bool), GroundError> {
+    match text.rsplit_once(' ') {
+        Some((what, "up")) => Ok((what, true)),
+        Some((what, "down")) => Ok((what, false)),
+        _ => error(format!("{text}: neither up nor down")),
+    }
+}
+
+fn ipv4(host: &Host) -> Ipv4Addr {
+    match host.ip {
+        Some(IpAddr::V4(ip)) => ip,
+        _ => Ipv4Addr::new(192, 168, 0, host.mac.0[5]),
+    }
+}
+
+fn payload(token: u64) -> Vec<u8> {
+    format!("<{token:08}>").into_bytes()
+}
+
+fn padded(mut frame: Vec<u8>) -> Vec<u8> {
+    frame.resize(frame.len().max(60), 0);
+    frame
+}
+
+/// The token in a frame.
+fn token_in(frame: &[u8]) -> Option<u64> {
+    frame.windows(10).find_map(|w| {
+        let digits = w.strip_prefix(b"<")?.strip_suffix(b">")?;
+        let text =
+            std::str::from_utf8(digits).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?;
+        text.parse().ok()
+    })
+}

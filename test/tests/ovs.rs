@@ -1,0 +1,80 @@
+//! The scenarios on real Open vSwitch, in both versions. Runs where `UMLAUT_OVS` is set, as
+//! `test/on-open-vswitch` does; arguments choose scenarios by name.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use umlaut_openflow::Version;
+use umlaut_testbed::ovs::{OpenVSwitch, unusable};
+use umlaut_testbed::scenario::{Scenario, run};
+
+/// Bridges, namespaces and interfaces begin with this.
+const PREFIX: &str = "uml";
+const LISTEN: u16 = 26_654;
+
+fn main() -> ExitCode {
+    let required = std::env::var("UMLAUT_OVS").ok();
+    let Some(required) = required else {
+        println!("Open vSwitch scenarios are run by test/on-open-vswitch");
+        return ExitCode::SUCCESS;
+    };
+    if let Some(why) = unusable() {
+        println!("Open vSwitch cannot be used here: {why}");
+        return if required == "required" { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let binary = std::env::var_os("UMLAUT_BIN").map(PathBuf::from);
+    let Some(binary) = binary else {
+        println!("UMLAUT_BIN does not say where the umlaut command is");
+        return ExitCode::FAILURE;
+    };
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let (mut passed, mut failed) = (0, 0);
+    for (file, scenario) in scenarios() {
+        if !wanted.is_empty() && !wanted.iter().any(|part| file.contains(part.as_str())) {
+            continue;
+        }
+        for version in [Version::V1_0, Version::V1_3] {
+            let begun = Instant::now();
+            let done = run(&scenario, |policy, text| {
+                OpenVSwitch::start(PREFIX, version, policy, text, &binary, LISTEN)
+            });
+            let seconds = begun.elapsed().as_secs_f64();
+            match done {
+                Ok(()) => {
+                    passed += 1;
+                    println!("ok      {seconds:6.1} s  {version}  {file}: {}", scenario.name);
+                }
+                Err(failure) => {
+                    failed += 1;
+                    println!(
+                        "FAILED  {seconds:6.1} s  {version}  {file}: {}\n{failure}",
+                        scenario.name
+                    );
+                }
+            }
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// All scenario files, in order of their names.
+fn scenarios() -> Vec<(String, Scenario)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the folder of scenarios")
+        .map(|entry| entry.expect("a file").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .collect();
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(&path).expect("a readable file");
+            let scenario = Scenario::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            (name, scenario)
+        })
+        .collect()
+}
