@@ -11,13 +11,15 @@ use umlaut_openflow::{
     SwitchDescription, TableId, Version, Xid, decode, encode, next_frame,
 };
 
-use super::actions::{check_actions, check_instructions};
+use super::actions::{check_actions, check_instruction_references, check_instructions};
 use super::error::Refusal;
 use super::key::{Criteria, key_of};
 use super::{EmulatedSwitch, Output};
+use crate::layout::Packet;
 
-/// How much of a refused message comes back with the error: 64 bytes, as Open vSwitch sends.
-const ERROR_DATA: usize = 64;
+/// How much of a refused message comes back with the error: all of it, as Open vSwitch does, as far
+/// as it fits.
+const ERROR_DATA: usize = 0xffff - 12;
 
 /// How many bytes of entries one part of a statistics reply carries.
 const REPLY_PART: usize = 60_000;
@@ -141,7 +143,10 @@ impl EmulatedSwitch {
         self.channel.version().is_some_and(|version| self.send_in(version, xid, message))
     }
 
-    pub(super) fn send_flow_removed(&mut self, removed: FlowRemoved) {
+    pub(super) fn send_flow_removed(&mut self, mut removed: FlowRemoved) {
+        if self.version() == Some(Version::V1_0) {
+            removed.hard_timeout = 0;
+        }
         if self.send(Xid(0), &Message::FlowRemoved(removed)) {
             self.counters.flow_removals += 1;
         }
@@ -325,13 +330,16 @@ impl EmulatedSwitch {
         mut request: FlowStatsRequest,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let criteria = Criteria::of_match(version, &request.matches)?;
+        let (criteria, _) = Criteria::of_match(version, &request.matches)?;
         if version == Version::V1_0 {
             (request.cookie, request.cookie_mask) = (Cookie(0), 0);
         }
         let mut part = Vec::new();
         let mut size = 0;
-        for flow in self.tables.stats(&request, &criteria, now) {
+        for mut flow in self.tables.stats(&request, &criteria, now) {
+            if version == Version::V1_0 {
+                flow.flags = FlowModFlags(0);
+            }
             let mut bytes = BytesMut::new();
             let alone = Message::FlowStatsReply { flows: vec![flow.clone()], more: false };
             // An entry made in another version may be inexpressible in this one: it is left out.
@@ -353,7 +361,7 @@ impl EmulatedSwitch {
     fn flow_mod(
         &mut self,
         version: Version,
-        flow_mod: FlowMod,
+        mut flow_mod: FlowMod,
         now: Instant,
     ) -> Result<(), Refusal> {
         let old = version == Version::V1_0;
@@ -368,7 +376,8 @@ impl EmulatedSwitch {
         if flow_mod.command.0 > FlowModCommand::DELETE_STRICT.0 {
             return Err(Refusal::FLOW_BAD_COMMAND);
         }
-        let criteria = Criteria::of_match(version, &flow_mod.matches)?;
+        let (criteria, matches) = Criteria::of_match(version, &flow_mod.matches)?;
+        flow_mod.matches = matches;
         let deletes =
             matches!(flow_mod.command, FlowModCommand::DELETE | FlowModCommand::DELETE_STRICT);
         // Deletions carry no meaning in their actions.
@@ -379,6 +388,14 @@ impl EmulatedSwitch {
             };
             let n_tables = self.options.n_tables;
             check_instructions(version, &flow_mod.instructions, &criteria, table, n_tables)?;
+            // What changes nothing refers to nothing.
+            if self.tables.is_effective(version, &flow_mod, &criteria) {
+                check_instruction_references(&flow_mod.instructions)?;
+            }
+        }
+        // As Open vSwitch: without the packet no entry either.
+        if let Some(id) = flow_mod.buffer_id.filter(|_| !deletes) {
+            self.buffers.peek(id)?;
         }
         for removed in self.tables.modify(version, &flow_mod, criteria, now)? {
             self.send_flow_removed(removed);
@@ -386,7 +403,7 @@ impl EmulatedSwitch {
         match flow_mod.buffer_id {
             Some(id) if !deletes => {
                 let (in_port, frame) = self.buffers.take(id)?;
-                self.run_tables(frame, in_port, now);
+                self.run_tables(Packet::new(frame), in_port, now);
                 Ok(())
             }
             _ => Ok(()),
@@ -408,17 +425,17 @@ impl EmulatedSwitch {
         if !from_somewhere {
             return Err(Refusal::BAD_PORT);
         }
-        let frame = match packet.buffer_id {
+        let frame = Packet::new(match packet.buffer_id {
             Some(id) => self.buffers.peek(id)?.1.to_vec(),
             None => packet.data.into_owned(),
-        };
-        let mut context = Criteria::of_packet(&key_of(&frame, in_port, 0));
-        check_actions(version, &packet.actions, &mut context)?;
+        });
+        let context = Criteria::of_packet(&key_of(&frame, in_port, 0));
+        check_actions(version, &packet.actions, context)?;
         if let Some(id) = packet.buffer_id {
             self.buffers.take(id)?;
         }
         // Less than an Ethernet header is no packet.
-        if frame.len() >= 14 {
+        if frame.bytes.len() >= 14 {
             self.run_packet_out(frame, in_port, &packet.actions, now);
         }
         Ok(())
