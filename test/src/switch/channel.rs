@@ -2,13 +2,13 @@
 //! §7; 1.0 §4.5, §5). Pure.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use umlaut_openflow::{
-    Cookie, ErrorMessage, Features, FlowMod, FlowModCommand, FlowModFlags, FlowRemoved,
-    FlowStatsRequest, Header, Hello, Message, PacketOut, Port, PortNo, PortStatus,
-    SwitchDescription, TableId, Version, Xid, decode, encode, next_frame,
+    AggregateStats, Cookie, ErrorMessage, Features, FlowMod, FlowModCommand, FlowModFlags,
+    FlowRemoved, FlowStats, FlowStatsRequest, Header, Hello, Message, PacketOut, Port, PortNo,
+    PortStats, PortStatus, SwitchDescription, TableId, Version, Xid, decode, encode, next_frame,
 };
 
 use super::actions::{check_actions, check_instruction_references, check_instructions};
@@ -255,6 +255,23 @@ impl EmulatedSwitch {
             Message::DescriptionRequest => self.description(xid),
             Message::PortDescriptionRequest => self.port_description(version, xid),
             Message::FlowStatsRequest(request) => self.flow_stats(version, xid, request, now)?,
+            Message::AggregateStatsRequest(request) => {
+                let flows = self.selected_flows(version, request, now)?;
+                let stats = AggregateStats {
+                    packet_count: flows.iter().map(|flow| flow.packet_count).sum(),
+                    byte_count: flows.iter().map(|flow| flow.byte_count).sum(),
+                    flow_count: flows.len() as u32,
+                };
+                self.send(xid, &Message::AggregateStatsReply(stats));
+            }
+            Message::PortStatsRequest { port } => self.port_stats(version, xid, port, now)?,
+            Message::PortMod(change) => {
+                let port = self.ports.get(&change.port_no).ok_or(Refusal::PORT_MOD_BAD_PORT)?;
+                if port.hw_addr != change.hw_addr {
+                    return Err(Refusal::PORT_MOD_BAD_ADDRESS);
+                }
+                self.configure(change.port_no, change.config, change.mask, now);
+            }
             Message::FlowMod(flow_mod) => {
                 self.counters.flow_mods += 1;
                 self.flow_mod(version, flow_mod, now)?;
@@ -264,6 +281,16 @@ impl EmulatedSwitch {
                 self.packet_out(version, packet, now)?;
             }
             Message::Experimenter { .. } => return Err(Refusal::BAD_EXPERIMENTER),
+            Message::TableStatsRequest
+            | Message::QueueStatsRequest { .. }
+            | Message::GroupStatsRequest { .. }
+            | Message::GroupDescriptionRequest
+            | Message::GroupFeaturesRequest
+            | Message::MeterStatsRequest { .. }
+            | Message::MeterConfigRequest { .. }
+            | Message::MeterFeaturesRequest
+            | Message::TableFeaturesRequest { .. }
+            | Message::ExperimenterStatsRequest { .. } => return Err(Refusal::BAD_STATISTICS),
             Message::Opaque(opaque) => {
                 let statistics = if version == Version::V1_0 { 16 } else { 18 };
                 return Err(match opaque.kind {
@@ -271,7 +298,7 @@ impl EmulatedSwitch {
                     _ => Refusal::BAD_TYPE,
                 });
             }
-            // What only switches send.
+            // What only switches send, and what this one has not: groups, meters, roles, queues.
             _ => return Err(Refusal::BAD_TYPE),
         }
         Ok(())
@@ -323,20 +350,79 @@ impl EmulatedSwitch {
         }
     }
 
-    fn flow_stats(
+    fn port_stats(
         &mut self,
         version: Version,
         xid: Xid,
-        mut request: FlowStatsRequest,
+        port: PortNo,
         now: Instant,
     ) -> Result<(), Refusal> {
+        if port != PortNo::ANY && !self.ports.contains_key(&port) {
+            return Err(Refusal::BAD_PORT);
+        }
+        let old = version == Version::V1_0;
+        let asked = |p: &PortNo| port == PortNo::ANY || port == *p;
+        let expressible = |p: &PortNo| !old || p.to_v10().is_some();
+        let numbers: Vec<PortNo> =
+            self.ports.keys().copied().filter(|p| asked(p) && expressible(p)).collect();
+        let stats = |port_no: &PortNo| {
+            let traffic = self.traffic.get(port_no).copied().unwrap_or_default();
+            let age =
+                |since| if old { Duration::ZERO } else { now.saturating_duration_since(since) };
+            PortStats {
+                port_no: *port_no,
+                rx_packets: traffic.rx_packets,
+                tx_packets: traffic.tx_packets,
+                rx_bytes: traffic.rx_bytes,
+                tx_bytes: traffic.tx_bytes,
+                rx_dropped: 0,
+                tx_dropped: 0,
+                rx_errors: 0,
+                tx_errors: 0,
+                rx_frame_err: 0,
+                rx_over_err: 0,
+                rx_crc_err: 0,
+                collisions: 0,
+                duration: traffic.since.map_or(Duration::ZERO, age),
+            }
+        };
+        let all: Vec<PortStats> = numbers.iter().map(stats).collect();
+        // 112 bytes each at most: five hundred to a part.
+        let mut parts = all.chunks(500).peekable();
+        if parts.peek().is_none() {
+            self.send(xid, &Message::PortStatsReply { ports: Vec::new(), more: false });
+        }
+        while let Some(part) = parts.next() {
+            let more = parts.peek().is_some();
+            self.send(xid, &Message::PortStatsReply { ports: part.to_vec(), more });
+        }
+        Ok(())
+    }
+
+    /// The entries that a statistics request asks for, oldest first.
+    fn selected_flows(
+        &self,
+        version: Version,
+        mut request: FlowStatsRequest,
+        now: Instant,
+    ) -> Result<Vec<FlowStats>, Refusal> {
         let (criteria, _) = Criteria::of_match(version, &request.matches)?;
         if version == Version::V1_0 {
             (request.cookie, request.cookie_mask) = (Cookie(0), 0);
         }
+        Ok(self.tables.stats(&request, &criteria, now))
+    }
+
+    fn flow_stats(
+        &mut self,
+        version: Version,
+        xid: Xid,
+        request: FlowStatsRequest,
+        now: Instant,
+    ) -> Result<(), Refusal> {
         let mut part = Vec::new();
         let mut size = 0;
-        for mut flow in self.tables.stats(&request, &criteria, now) {
+        for mut flow in self.selected_flows(version, request, now)? {
             if version == Version::V1_0 {
                 flow.flags = FlowModFlags(0);
             }

@@ -81,6 +81,10 @@ impl EmulatedSwitch {
             return;
         }
         self.counters.frames_in += 1;
+        if let Some(traffic) = self.traffic.get_mut(&port) {
+            traffic.rx_packets += 1;
+            traffic.rx_bytes += frame.len() as u64;
+        }
         self.run_tables(Packet::new(frame.to_vec()), port, now);
     }
 
@@ -257,6 +261,10 @@ impl EmulatedSwitch {
         let sends = |p: &Port| p.is_up() && p.config.0 & PortConfig::NO_FWD.0 == 0;
         if self.ports.get(&port).is_some_and(sends) {
             self.counters.frames_out += 1;
+            if let Some(traffic) = self.traffic.get_mut(&port) {
+                traffic.tx_packets += 1;
+                traffic.tx_bytes += frame.len() as u64;
+            }
             self.outputs.push(Output::Frame { port, frame: frame.to_vec() });
         }
     }
@@ -280,12 +288,16 @@ impl EmulatedSwitch {
             None => frame.len(),
         };
         let pipeline = match (version, at.metadata) {
-            (Version::V1_0, _) | (_, 0) => Vec::new(),
+            (Version::V1_0, _) => Vec::new(),
+            (_, 0) if at.in_port != PortNo::ANY => Vec::new(),
             (_, metadata) => {
+                // "From nowhere" is told as a port as well.
                 let mut fields = vec![0x80, 0, 0, 4];
                 fields.extend(at.in_port.0.to_be_bytes());
-                fields.extend([0x80, 0, 4, 8]);
-                fields.extend(metadata.to_be_bytes());
+                if metadata != 0 {
+                    fields.extend([0x80, 0, 4, 8]);
+                    fields.extend(metadata.to_be_bytes());
+                }
                 fields
             }
         };

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use umlaut_openflow::{
     Action, BufferId, ConfigFlags, Cookie, DatapathId, ErrorCode, FlowMod, FlowModCommand,
     FlowModFlags, GroupId, Hello, Instruction, MacAddr, Masked, Match, MatchField, MaxLen, Message,
-    PacketInReason, PacketOut, PortNo, PortStatusReason, SwitchConfig, TableId, Version, VlanMatch,
-    Xid, build, decode, encode,
+    PacketInReason, PacketOut, PortConfig, PortMod, PortNo, PortStatusReason, SwitchConfig,
+    TableId, Version, VlanMatch, Xid, build, decode, encode,
 };
 
 use crate::random::Random;
@@ -476,6 +476,49 @@ fn port_changes_are_told_and_stop_traffic() {
         bench.switch.set_link(PortNo(2), true, bench.now);
         bench.said();
         assert_eq!(ports(bench.enter(1, &frame(&[]))), [2, 5]);
+    }
+}
+
+#[test]
+fn the_controller_configures_ports_and_reads_their_counters() {
+    for (version, unknown, address) in
+        [(Version::V1_0, (4, 0), (4, 1)), (Version::V1_3, (7, 0), (7, 1))]
+    {
+        let mut bench = Bench::new(version);
+        let all = Action::output(PortNo::ALL);
+        bench.flow(FlowMod::add(Match::new()).apply(vec![all]));
+        let hw_addr = bench.switch.ports().next().unwrap().hw_addr;
+        let change = |port_no, hw_addr, config| {
+            Message::PortMod(PortMod {
+                port_no: PortNo(port_no),
+                hw_addr,
+                config: PortConfig(config),
+                mask: PortConfig(PortConfig::PORT_DOWN.0 | PortConfig::NO_FWD.0),
+                advertise: 0,
+            })
+        };
+        assert_eq!(refusal(&bench.ask(change(9, hw_addr, 1))), Some(unknown));
+        assert_eq!(refusal(&bench.ask(change(1, A, 1))), Some(address));
+        for (config, up, sends) in [
+            (PortConfig::NO_FWD.0, true, false),
+            (PortConfig::PORT_DOWN.0, false, false),
+            (0, true, true),
+        ] {
+            let said = bench.ask(change(1, hw_addr, config));
+            let [Message::PortStatus(status)] = &said[..] else { panic!("{said:?}") };
+            assert_eq!((status.port.port_no, status.port.is_up()), (PortNo(1), up));
+            assert_eq!(ports(bench.enter(2, &frame(&[]))).contains(&1), sends, "{config}");
+        }
+        let said = bench.ask(Message::PortStatsRequest { port: PortNo(2) });
+        let [Message::PortStatsReply { ports, more: false }] = &said[..] else {
+            panic!("{said:?}")
+        };
+        let bytes = 3 * frame(&[]).len() as u64;
+        assert_eq!((ports[0].rx_packets, ports[0].rx_bytes, ports[0].tx_packets), (3, bytes, 0));
+        let said = bench.ask(Message::PortStatsRequest { port: PortNo::ANY });
+        let [Message::PortStatsReply { ports, .. }] = &said[..] else { panic!("{said:?}") };
+        assert_eq!((ports.len(), ports[0].tx_packets, ports[2].tx_packets), (5, 1, 3));
+        assert!(refusal(&bench.ask(Message::PortStatsRequest { port: PortNo(77) })).is_some());
     }
 }
 
