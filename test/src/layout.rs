@@ -62,7 +62,7 @@ pub(crate) enum Network {
 pub(crate) struct Layout {
     /// TPID and control information of the outermost tag.
     pub(crate) tag: Option<(u16, u16)>,
-    /// EtherType behind the outermost tag.
+    /// EtherType behind the tags that are looked through.
     pub(crate) eth_type: u16,
     /// Where the payload of the frame begins.
     pub(crate) payload: usize,
@@ -90,19 +90,64 @@ pub(crate) fn bytes_at<const N: usize>(frame: &[u8], at: usize) -> [u8; N] {
     bytes.unwrap_or([0; N])
 }
 
+/// A frame inside a switch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Packet {
+    /// The frame as it would leave now.
+    pub(crate) bytes: Vec<u8>,
+    /// How many tags are looked through: one, and those that the switch itself has put before it.
+    tags: usize,
+}
+
+impl Packet {
+    /// A frame as it came in.
+    pub(crate) fn new(bytes: Vec<u8>) -> Packet {
+        Packet { bytes, tags: 1 }
+    }
+
+    /// Its headers; `None` if it is shorter than an Ethernet header.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        layout_behind(&self.bytes, self.tags)
+    }
+
+    /// Puts a tag before all others.
+    pub(crate) fn push_tag(&mut self, tpid: u16, tci: u16) {
+        let tagged = self.layout().is_some_and(|found| found.tag.is_some());
+        let ([a, b], [c, d]) = (tpid.to_be_bytes(), tci.to_be_bytes());
+        self.bytes.splice(12..12, [a, b, c, d]);
+        self.tags += usize::from(tagged);
+    }
+
+    /// Takes the outermost tag, if there is one.
+    pub(crate) fn pop_tag(&mut self) {
+        if self.layout().is_some_and(|found| found.tag.is_some()) {
+            self.bytes.drain(12..16);
+            self.tags = self.tags.saturating_sub(1).max(1);
+        }
+    }
+}
+
 /// Finds the headers of a frame; `None` if it is shorter than an Ethernet header.
 pub(crate) fn layout(frame: &[u8]) -> Option<Layout> {
+    layout_behind(frame, 1)
+}
+
+/// Finds the headers behind up to `tags` tags.
+fn layout_behind(frame: &[u8], tags: usize) -> Option<Layout> {
     if frame.len() < 14 {
         return None;
     }
-    let outer = u16_at(frame, 12);
-    let (tag, type_at) = match outer {
+    let mut tag = None;
+    let mut type_at = 12;
+    for _ in 0..tags {
+        let tpid = u16_at(frame, type_at);
         // An EtherType must follow the tag, or it is no tag.
-        VLAN | SERVICE_VLAN if frame.len() >= 18 => Some(((outer, u16_at(frame, 14)), 16)),
-        _ => None,
+        if !matches!(tpid, VLAN | SERVICE_VLAN) || frame.len() < type_at + 6 {
+            break;
+        }
+        tag = tag.or(Some((tpid, u16_at(frame, type_at + 2))));
+        type_at += 4;
     }
-    .unzip();
-    let type_at = type_at.unwrap_or(12);
     let (eth_type, payload) = ether_type(frame, type_at);
     let mut found = Layout {
         tag,

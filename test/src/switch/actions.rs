@@ -9,16 +9,17 @@ use umlaut_openflow::{
 };
 
 use super::error::Refusal;
-use super::key::{Criteria, Prerequisite, prerequisite};
+use super::key::{Criteria, prerequisite};
 use crate::layout::{
-    ARP, ICMP, ICMPV6, IPV4, IPV6, Layout, Network, Part, RARP, SERVICE_VLAN, TCP, UDP, VLAN,
-    layout, u16_at,
+    ICMP, ICMPV6, IPV4, IPV6, Layout, Network, Packet, SERVICE_VLAN, TCP, UDP, VLAN, u16_at,
 };
 
 /// How many tags a frame may have after a push.
 const MAX_TAGS: usize = 2;
 
-/// Whether a switch accepts the instructions of an entry in `table` with these criteria.
+/// Whether a switch accepts the instructions of an entry in `table` with these criteria. As in Open
+/// vSwitch each action is first looked at by itself, then all in their context: that decides which of
+/// several errors is told.
 pub(crate) fn check_instructions(
     version: Version,
     instructions: &[Instruction],
@@ -27,7 +28,6 @@ pub(crate) fn check_instructions(
     n_tables: u8,
 ) -> Result<(), Refusal> {
     let mut seen = Vec::new();
-    let mut context = criteria.clone();
     for instruction in instructions {
         let kind = std::mem::discriminant(instruction);
         if seen.contains(&kind) {
@@ -35,85 +35,79 @@ pub(crate) fn check_instructions(
         }
         seen.push(kind);
         match instruction {
-            Instruction::Apply(actions) => check_actions(version, actions, &mut context)?,
-            Instruction::Write(actions) => check_actions(version, actions, &mut context.clone())?,
-            Instruction::Clear | Instruction::WriteMetadata { .. } => {}
-            Instruction::Goto(to) if to.0 > table.0 && to.0 < n_tables => {}
-            Instruction::Goto(_) => return Err(Refusal::INSTRUCTION_BAD_TABLE),
-            Instruction::Meter(_) => return Err(Refusal::METER_UNKNOWN),
+            Instruction::Apply(actions) | Instruction::Write(actions) => {
+                actions.iter().try_for_each(|action| check_form(version, action))?;
+            }
+            Instruction::Clear
+            | Instruction::WriteMetadata { .. }
+            | Instruction::Goto(_)
+            | Instruction::Meter(_) => {}
             _ => return Err(Refusal::INSTRUCTION_UNKNOWN),
         }
     }
-    Ok(())
+    let mut context = criteria.clone();
+    for instruction in instructions {
+        match instruction {
+            Instruction::Apply(actions) => check_context(version, actions, &mut context)?,
+            Instruction::Write(actions) => check_context(version, actions, &mut context.clone())?,
+            _ => {}
+        }
+    }
+    let backwards = |i: &Instruction| match i {
+        Instruction::Goto(to) => to.0 <= table.0 || to.0 >= n_tables,
+        _ => false,
+    };
+    match instructions.iter().any(backwards) {
+        true => Err(Refusal::INSTRUCTION_BAD_TABLE),
+        false => Ok(()),
+    }
 }
 
-/// Whether a switch accepts an action list for packets of which `context` is known. The context
-/// follows the tags that the actions push and pop.
-pub(crate) fn check_actions(
-    version: Version,
-    actions: &[Action],
-    context: &mut Criteria,
-) -> Result<(), Refusal> {
-    let old = version == Version::V1_0;
-    let mut pushed = 0;
-    for action in actions {
-        match action {
-            Action::Output { port, .. } | Action::Enqueue { port, .. } => {
-                if !is_output(version, *port) {
-                    return Err(Refusal::ACTION_BAD_OUT_PORT);
-                }
+/// Whether the groups and meters that the instructions of an entry name are there: none are.
+pub(crate) fn check_instruction_references(instructions: &[Instruction]) -> Result<(), Refusal> {
+    for instruction in instructions {
+        match instruction {
+            Instruction::Apply(actions) | Instruction::Write(actions) => {
+                check_references(actions)?;
             }
-            Action::PopVlan if old => context.assume_tag(false),
-            Action::PopVlan => {
-                if !context.has_tag() {
-                    return Err(Refusal::ACTION_MATCH_INCONSISTENT);
-                }
-                // What is left below is not known.
-                context.assume_tag(false);
-            }
-            Action::PushVlan(VLAN | SERVICE_VLAN) if !old => {
-                pushed += 1;
-                if pushed + usize::from(context.has_tag() && pushed == 1) > MAX_TAGS {
-                    return Err(Refusal::ACTION_BAD_TAG);
-                }
-                context.assume_tag(true);
-            }
-            Action::PushVlan(_) if !old => return Err(Refusal::ACTION_BAD_ARGUMENT),
-            Action::SetVlanVid(vid) if old && *vid < 0x1000 => context.assume_tag(true),
-            Action::SetVlanPcp(pcp) if old && *pcp < 8 => context.assume_tag(true),
-            Action::SetVlanVid(_) | Action::SetVlanPcp(_) if old => {
-                return Err(Refusal::ACTION_BAD_ARGUMENT);
-            }
-            Action::SetField(field) => check_set(old, field, context)?,
-            Action::SetNwTtl(_) | Action::DecNwTtl if !old => {
-                if !matches!(context.eth_type(), Some(IPV4 | IPV6)) {
-                    return Err(Refusal::ACTION_MATCH_INCONSISTENT);
-                }
-            }
-            Action::SetQueue(_) if !old => {}
-            Action::Group(_) if !old => return Err(Refusal::ACTION_BAD_OUT_GROUP),
-            _ => return Err(Refusal::ACTION_BAD_TYPE),
+            Instruction::Meter(_) => return Err(Refusal::METER_UNKNOWN),
+            _ => {}
         }
     }
     Ok(())
 }
 
-/// Ordinary ports need not exist: output there is lost.
-fn is_output(version: Version, port: PortNo) -> bool {
-    match port {
-        PortNo::IN_PORT
-        | PortNo::TABLE
-        | PortNo::NORMAL
-        | PortNo::FLOOD
-        | PortNo::ALL
-        | PortNo::CONTROLLER
-        | PortNo::LOCAL => true,
-        PortNo(number) if version == Version::V1_0 => (1..0xff00).contains(&number),
-        PortNo(number) => (1..=PortNo::MAX.0).contains(&number),
+/// Whether a switch accepts an action list for a packet of which `context` is known.
+pub(crate) fn check_actions(
+    version: Version,
+    actions: &[Action],
+    mut context: Criteria,
+) -> Result<(), Refusal> {
+    actions.iter().try_for_each(|action| check_form(version, action))?;
+    check_context(version, actions, &mut context)?;
+    check_references(actions)
+}
+
+/// Whether this version has the action, with such arguments.
+fn check_form(version: Version, action: &Action) -> Result<(), Refusal> {
+    let old = version == Version::V1_0;
+    let argument = |ok: bool| if ok { Ok(()) } else { Err(Refusal::ACTION_BAD_ARGUMENT) };
+    match action {
+        Action::PopVlan => Ok(()),
+        Action::Output { port, .. } => check_output(version, *port),
+        Action::Enqueue { port, .. } if old => check_output(version, *port),
+        Action::SetVlanVid(vid) if old => argument(*vid < 0x1000),
+        Action::SetVlanPcp(pcp) if old => argument(*pcp < 8),
+        Action::PushVlan(tpid) if !old => argument(matches!(*tpid, VLAN | SERVICE_VLAN)),
+        Action::SetField(field) => check_set(old, field),
+        Action::SetNwTtl(_) | Action::DecNwTtl | Action::SetQueue(_) | Action::Group(_) if !old => {
+            Ok(())
+        }
+        _ => Err(Refusal::ACTION_BAD_TYPE),
     }
 }
 
-fn check_set(old: bool, field: &MatchField, context: &Criteria) -> Result<(), Refusal> {
+fn check_set(old: bool, field: &MatchField) -> Result<(), Refusal> {
     let valid = match field {
         MatchField::EthDst(_)
         | MatchField::EthSrc(_)
@@ -124,8 +118,6 @@ fn check_set(old: bool, field: &MatchField, context: &Criteria) -> Result<(), Re
         MatchField::IpDscp(dscp) => *dscp < 64,
         _ if old => return Err(Refusal::ACTION_BAD_TYPE),
         MatchField::VlanVid(VlanMatch::Tagged(vid)) => *vid < 0x1000,
-        // Without the bit that says "present".
-        MatchField::VlanVid(_) => false,
         MatchField::VlanPcp(pcp) => *pcp < 8,
         MatchField::IpEcn(ecn) => *ecn < 4,
         MatchField::Ipv6Flabel(label) => label.value < 1 << 20,
@@ -145,18 +137,85 @@ fn check_set(old: bool, field: &MatchField, context: &Criteria) -> Result<(), Re
         | MatchField::Icmpv6Type(_)
         | MatchField::Icmpv6Code(_)
         | MatchField::Ipv6NdTarget(_) => true,
+        // A field that the switch knows but does not write, or a VID without the bit that says
+        // "present".
+        MatchField::InPort(_)
+        | MatchField::EthType(_)
+        | MatchField::IpProto(_)
+        | MatchField::VlanVid(_) => false,
         _ => return Err(Refusal::ACTION_BAD_SET_TYPE),
     };
-    if !valid {
-        return Err(Refusal::ACTION_BAD_SET_ARGUMENT);
+    if valid { Ok(()) } else { Err(Refusal::ACTION_BAD_SET_ARGUMENT) }
+}
+
+/// Whether the actions fit packets of which `context` is known; it follows the tags that they push
+/// and pop.
+fn check_context(
+    version: Version,
+    actions: &[Action],
+    context: &mut Criteria,
+) -> Result<(), Refusal> {
+    let old = version == Version::V1_0;
+    let mut tags = usize::from(context.has_tag());
+    for action in actions {
+        let fits = match action {
+            Action::PopVlan => {
+                let tagged = tags > 0;
+                // Tags that were below the outermost one are not known.
+                tags = tags.saturating_sub(1);
+                context.assume_tag(tags > 0);
+                // 1.0 lets actions stand that do nothing to some packets.
+                old || tagged
+            }
+            Action::PushVlan(_) => {
+                tags += 1;
+                if tags > MAX_TAGS {
+                    return Err(Refusal::ACTION_BAD_TAG);
+                }
+                context.assume_tag(true);
+                true
+            }
+            Action::SetVlanVid(_) | Action::SetVlanPcp(_) => {
+                tags = tags.max(1);
+                context.assume_tag(true);
+                true
+            }
+            Action::SetField(MatchField::VlanVid(_)) => tags > 0,
+            Action::SetField(field) => old || context.satisfies(prerequisite(field)),
+            Action::SetNwTtl(_) | Action::DecNwTtl => {
+                matches!(context.eth_type(), Some(IPV4 | IPV6))
+            }
+            _ => true,
+        };
+        if !fits {
+            return Err(Refusal::ACTION_MATCH_INCONSISTENT);
+        }
     }
-    let needed = match field {
-        // 1.0 lets such an action stand and does nothing to other packets.
-        _ if old => Prerequisite::None,
-        MatchField::VlanVid(_) => Prerequisite::Tag,
-        field => prerequisite(field),
-    };
-    if context.satisfies(needed) { Ok(()) } else { Err(Refusal::ACTION_MATCH_INCONSISTENT) }
+    Ok(())
+}
+
+/// There are no groups.
+fn check_references(actions: &[Action]) -> Result<(), Refusal> {
+    match actions.iter().any(|action| matches!(action, Action::Group(_))) {
+        true => Err(Refusal::ACTION_BAD_OUT_GROUP),
+        false => Ok(()),
+    }
+}
+
+/// Ordinary ports need not exist: output there is lost. As in Open vSwitch that goes for port 0 too.
+fn check_output(version: Version, port: PortNo) -> Result<(), Refusal> {
+    let highest = if version == Version::V1_0 { 0xfeff } else { PortNo::MAX.0 };
+    match port {
+        PortNo::IN_PORT
+        | PortNo::TABLE
+        | PortNo::NORMAL
+        | PortNo::FLOOD
+        | PortNo::ALL
+        | PortNo::CONTROLLER
+        | PortNo::LOCAL => Ok(()),
+        PortNo(number) if number <= highest => Ok(()),
+        _ => Err(Refusal::ACTION_BAD_OUT_PORT),
+    }
 }
 
 /// Puts an action set in the order in which it is executed (1.3.5 §5.10); of each kind the last
@@ -197,63 +256,54 @@ pub(crate) enum Edited {
 }
 
 /// Applies an action that changes the frame; outputs and the like change nothing.
-pub(crate) fn edit(frame: &mut Vec<u8>, action: &Action) -> Edited {
-    let Some(found) = layout(frame) else { return Edited::Whole };
+pub(crate) fn edit(packet: &mut Packet, action: &Action) -> Edited {
+    let Some(found) = packet.layout() else { return Edited::Whole };
     match action {
-        Action::PopVlan => pop_tag(frame, &found),
+        Action::PopVlan => packet.pop_tag(),
         Action::PushVlan(tpid) => {
             // A new tag takes VID and PCP from the one below it (1.3.5 §5.12.1).
             let tci = found.tag.map_or(0, |(_, tci)| tci & 0xefff);
-            push_tag(frame, *tpid, tci);
+            packet.push_tag(*tpid, tci);
         }
-        Action::SetVlanVid(vid) => set_tag(frame, &found, *vid & 0xfff, 0x0fff, true),
-        Action::SetVlanPcp(pcp) => set_tag(frame, &found, u16::from(*pcp) << 13, 0xe000, true),
-        Action::SetField(field) => set_field(frame, &found, field),
-        Action::SetNwTtl(ttl) => set_ttl(frame, &found, *ttl),
+        Action::SetVlanVid(vid) => match found.tag {
+            Some(_) => set_tag(&mut packet.bytes, &found, *vid & 0xfff, 0x0fff),
+            None => packet.push_tag(VLAN, *vid & 0xfff),
+        },
+        Action::SetVlanPcp(pcp) => match found.tag {
+            Some(_) => set_tag(&mut packet.bytes, &found, u16::from(*pcp) << 13, 0xe000),
+            None => packet.push_tag(VLAN, u16::from(*pcp) << 13),
+        },
+        Action::SetField(field) => set_field(&mut packet.bytes, &found, field),
+        Action::SetNwTtl(ttl) => set_ttl(&mut packet.bytes, &found, *ttl),
         Action::DecNwTtl => {
             let ttl = match found.network {
-                Network::Ipv4(at) => frame[at + 8],
-                Network::Ipv6(at) => frame[at + 7],
+                Network::Ipv4(at) => packet.bytes[at + 8],
+                Network::Ipv6(at) => packet.bytes[at + 7],
                 Network::Arp(_) | Network::Other => return Edited::Whole,
             };
             if ttl <= 1 {
                 return Edited::Expired;
             }
-            set_ttl(frame, &found, ttl - 1);
+            set_ttl(&mut packet.bytes, &found, ttl - 1);
         }
         _ => {}
     }
     Edited::Whole
 }
 
-fn pop_tag(frame: &mut Vec<u8>, found: &Layout) {
-    if found.tag.is_some() {
-        frame.drain(12..16);
-    }
-}
-
-fn push_tag(frame: &mut Vec<u8>, tpid: u16, tci: u16) {
-    let ([a, b], [c, d]) = (tpid.to_be_bytes(), tci.to_be_bytes());
-    frame.splice(12..12, [a, b, c, d]);
-}
-
-fn set_tag(frame: &mut Vec<u8>, found: &Layout, bits: u16, mask: u16, may_push: bool) {
-    match found.tag {
+fn set_tag(frame: &mut [u8], found: &Layout, bits: u16, mask: u16) {
+    if let Some((_, tci)) = found.tag {
         // The CFI bit is cleared: in memory it is the bit that says "present".
-        Some((_, tci)) => {
-            frame[14..16].copy_from_slice(&(tci & !mask & 0xefff | bits).to_be_bytes());
-        }
-        None if may_push => push_tag(frame, VLAN, bits),
-        None => {}
+        frame[14..16].copy_from_slice(&(tci & !mask & 0xefff | bits).to_be_bytes());
     }
 }
 
-fn set_field(frame: &mut Vec<u8>, found: &Layout, field: &MatchField) {
+fn set_field(frame: &mut [u8], found: &Layout, field: &MatchField) {
     match *field {
         MatchField::EthDst(Masked { value, .. }) => frame[0..6].copy_from_slice(&value.0),
         MatchField::EthSrc(Masked { value, .. }) => frame[6..12].copy_from_slice(&value.0),
-        MatchField::VlanVid(VlanMatch::Tagged(vid)) => set_tag(frame, found, vid, 0xfff, false),
-        MatchField::VlanPcp(pcp) => set_tag(frame, found, u16::from(pcp) << 13, 0xe000, false),
+        MatchField::VlanVid(VlanMatch::Tagged(vid)) => set_tag(frame, found, vid, 0xfff),
+        MatchField::VlanPcp(pcp) => set_tag(frame, found, u16::from(pcp) << 13, 0xe000),
         MatchField::IpDscp(dscp) => set_tos(frame, found, dscp << 2, 0xfc),
         MatchField::IpEcn(ecn) => set_tos(frame, found, ecn, 0x03),
         MatchField::Ipv4Src(Masked { value, .. }) => set_ipv4(frame, found, 12, value.octets()),
@@ -271,8 +321,8 @@ fn set_field(frame: &mut Vec<u8>, found: &Layout, field: &MatchField) {
         MatchField::TcpDst(port) => set_port(frame, found, &[TCP], 2, port),
         MatchField::UdpSrc(port) => set_port(frame, found, &[UDP], 0, port),
         MatchField::UdpDst(port) => set_port(frame, found, &[UDP], 2, port),
-        MatchField::TpSrc(port) => set_port(frame, found, &[TCP, UDP], 0, port),
-        MatchField::TpDst(port) => set_port(frame, found, &[TCP, UDP], 2, port),
+        MatchField::TpSrc(port) => set_transport(frame, found, true, port),
+        MatchField::TpDst(port) => set_transport(frame, found, false, port),
         MatchField::Icmpv4Type(kind) => set_icmp(frame, found, ICMP, 0, kind),
         MatchField::Icmpv4Code(code) => set_icmp(frame, found, ICMP, 1, code),
         MatchField::Icmpv6Type(kind) => set_icmp(frame, found, ICMPV6, 0, kind),
@@ -353,16 +403,9 @@ fn set_address(frame: &mut [u8], found: &Layout, at: usize, new: &[u8]) {
 }
 
 fn set_ipv4(frame: &mut [u8], found: &Layout, offset: usize, new: [u8; 4]) {
-    match found.network {
-        Network::Ipv4(at) => {
-            set_address(frame, found, at + offset, &new);
-            replace(frame, at + offset, &new, Some(at + 10));
-        }
-        // As Open vSwitch: IPv4 sets of 1.0 are also for ARP's addresses.
-        Network::Arp(at) if matches!(found.eth_type, ARP | RARP) => {
-            replace(frame, at + if offset == 12 { 14 } else { 24 }, &new, None);
-        }
-        _ => {}
+    if let Network::Ipv4(at) = found.network {
+        set_address(frame, found, at + offset, &new);
+        replace(frame, at + offset, &new, Some(at + 10));
     }
 }
 
@@ -402,14 +445,20 @@ fn set_ttl(frame: &mut [u8], found: &Layout, ttl: u8) {
 }
 
 fn set_port(frame: &mut [u8], found: &Layout, protos: &[u8], offset: usize, port: u16) {
-    // Fragments show no ports to the tables, so nothing is set there.
     if let Some(at) = found.transport
         && protos.contains(&found.proto)
-        && found.part == Part::Whole
     {
         let sum = pseudo_sum(frame, found);
         replace(frame, at + offset, &port.to_be_bytes(), sum);
         mend_udp(frame, found, sum);
+    }
+}
+
+/// The port actions of 1.0: for ICMP they set type and code, as Open vSwitch has it.
+fn set_transport(frame: &mut [u8], found: &Layout, source: bool, value: u16) {
+    match found.proto {
+        ICMP | ICMPV6 => set_icmp(frame, found, found.proto, usize::from(!source), value as u8),
+        _ => set_port(frame, found, &[TCP, UDP], if source { 0 } else { 2 }, value),
     }
 }
 
@@ -436,6 +485,7 @@ mod tests {
     use umlaut_openflow::{MacAddr, build};
 
     use super::*;
+    use crate::layout::ARP;
 
     const A: MacAddr = MacAddr([0, 0, 0, 0, 0, 1]);
     const B: MacAddr = MacAddr([0, 0, 0, 0, 0, 2]);
@@ -445,11 +495,11 @@ mod tests {
     }
 
     fn edited(frame: &[u8], actions: &[Action]) -> Vec<u8> {
-        let mut frame = frame.to_vec();
+        let mut packet = Packet::new(frame.to_vec());
         for action in actions {
-            assert_eq!(edit(&mut frame, action), Edited::Whole);
+            assert_eq!(edit(&mut packet, action), Edited::Whole);
         }
-        frame
+        packet.bytes
     }
 
     #[test]
@@ -483,16 +533,16 @@ mod tests {
         let frame = |src, target| {
             build::ethernet(B, A, &[], IPV6, &build::neighbour_solicitation(A, src, target))
         };
-        let mut after = edited(
+        // The builder sends to the solicited node.
+        let destination = build::solicited_node(at(8)).0;
+        let after = edited(
             &frame(at(1), at(2)),
             &[
                 Action::SetField(MatchField::Ipv6Src(at(7).into())),
                 Action::SetField(MatchField::Ipv6NdTarget(at(8).into())),
+                Action::SetField(MatchField::Ipv6Dst(destination.into())),
             ],
         );
-        // The builder sends to the solicited node; this was set by its own action.
-        let destination = build::solicited_node(at(8)).0;
-        edit(&mut after, &Action::SetField(MatchField::Ipv6Dst(destination.into())));
         assert_eq!(after, frame(at(7), at(8)));
     }
 
@@ -538,7 +588,7 @@ mod tests {
         assert_eq!(build::checksum(&[&after[14..34]]), 0, "header");
         assert_eq!(build::checksum(&[&after[34..]]), 0, "icmp");
         assert_eq!((after[15], after[22], after[34]), (46 << 2 | 1, 2, 0));
-        let mut dying = edited(&base, &[Action::SetNwTtl(1)]);
+        let mut dying = Packet::new(edited(&base, &[Action::SetNwTtl(1)]));
         assert_eq!(edit(&mut dying, &Action::DecNwTtl), Edited::Expired);
     }
 
@@ -573,9 +623,9 @@ mod tests {
         for frame in &whole {
             for len in 0..=frame.len() {
                 for action in &actions {
-                    let mut cut = frame[..len].to_vec();
+                    let mut cut = Packet::new(frame[..len].to_vec());
                     edit(&mut cut, action);
-                    assert!(cut.len() <= len + 4);
+                    assert!(cut.bytes.len() <= len + 4);
                 }
             }
         }

@@ -2,22 +2,24 @@
 //! §7; 1.0 §4.5, §5). Pure.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use umlaut_openflow::{
-    Cookie, ErrorMessage, Features, FlowMod, FlowModCommand, FlowModFlags, FlowRemoved,
-    FlowStatsRequest, Header, Hello, Message, PacketOut, Port, PortNo, PortStatus,
-    SwitchDescription, TableId, Version, Xid, decode, encode, next_frame,
+    AggregateStats, Cookie, ErrorMessage, Features, FlowMod, FlowModCommand, FlowModFlags,
+    FlowRemoved, FlowStats, FlowStatsRequest, Header, Hello, Message, PacketOut, Port, PortNo,
+    PortStats, PortStatus, SwitchDescription, TableId, Version, Xid, decode, encode, next_frame,
 };
 
-use super::actions::{check_actions, check_instructions};
+use super::actions::{check_actions, check_instruction_references, check_instructions};
 use super::error::Refusal;
 use super::key::{Criteria, key_of};
 use super::{EmulatedSwitch, Output};
+use crate::layout::Packet;
 
-/// How much of a refused message comes back with the error: 64 bytes, as Open vSwitch sends.
-const ERROR_DATA: usize = 64;
+/// How much of a refused message comes back with the error: all of it, as Open vSwitch does, as far
+/// as it fits.
+const ERROR_DATA: usize = 0xffff - 12;
 
 /// How many bytes of entries one part of a statistics reply carries.
 const REPLY_PART: usize = 60_000;
@@ -141,7 +143,10 @@ impl EmulatedSwitch {
         self.channel.version().is_some_and(|version| self.send_in(version, xid, message))
     }
 
-    pub(super) fn send_flow_removed(&mut self, removed: FlowRemoved) {
+    pub(super) fn send_flow_removed(&mut self, mut removed: FlowRemoved) {
+        if self.version() == Some(Version::V1_0) {
+            removed.hard_timeout = 0;
+        }
         if self.send(Xid(0), &Message::FlowRemoved(removed)) {
             self.counters.flow_removals += 1;
         }
@@ -250,6 +255,23 @@ impl EmulatedSwitch {
             Message::DescriptionRequest => self.description(xid),
             Message::PortDescriptionRequest => self.port_description(version, xid),
             Message::FlowStatsRequest(request) => self.flow_stats(version, xid, request, now)?,
+            Message::AggregateStatsRequest(request) => {
+                let flows = self.selected_flows(version, request, now)?;
+                let stats = AggregateStats {
+                    packet_count: flows.iter().map(|flow| flow.packet_count).sum(),
+                    byte_count: flows.iter().map(|flow| flow.byte_count).sum(),
+                    flow_count: flows.len() as u32,
+                };
+                self.send(xid, &Message::AggregateStatsReply(stats));
+            }
+            Message::PortStatsRequest { port } => self.port_stats(version, xid, port, now)?,
+            Message::PortMod(change) => {
+                let port = self.ports.get(&change.port_no).ok_or(Refusal::PORT_MOD_BAD_PORT)?;
+                if port.hw_addr != change.hw_addr {
+                    return Err(Refusal::PORT_MOD_BAD_ADDRESS);
+                }
+                self.configure(change.port_no, change.config, change.mask, now);
+            }
             Message::FlowMod(flow_mod) => {
                 self.counters.flow_mods += 1;
                 self.flow_mod(version, flow_mod, now)?;
@@ -259,6 +281,16 @@ impl EmulatedSwitch {
                 self.packet_out(version, packet, now)?;
             }
             Message::Experimenter { .. } => return Err(Refusal::BAD_EXPERIMENTER),
+            Message::TableStatsRequest
+            | Message::QueueStatsRequest { .. }
+            | Message::GroupStatsRequest { .. }
+            | Message::GroupDescriptionRequest
+            | Message::GroupFeaturesRequest
+            | Message::MeterStatsRequest { .. }
+            | Message::MeterConfigRequest { .. }
+            | Message::MeterFeaturesRequest
+            | Message::TableFeaturesRequest { .. }
+            | Message::ExperimenterStatsRequest { .. } => return Err(Refusal::BAD_STATISTICS),
             Message::Opaque(opaque) => {
                 let statistics = if version == Version::V1_0 { 16 } else { 18 };
                 return Err(match opaque.kind {
@@ -266,7 +298,7 @@ impl EmulatedSwitch {
                     _ => Refusal::BAD_TYPE,
                 });
             }
-            // What only switches send.
+            // What only switches send, and what this one has not: groups, meters, roles, queues.
             _ => return Err(Refusal::BAD_TYPE),
         }
         Ok(())
@@ -318,20 +350,82 @@ impl EmulatedSwitch {
         }
     }
 
+    fn port_stats(
+        &mut self,
+        version: Version,
+        xid: Xid,
+        port: PortNo,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        if port != PortNo::ANY && !self.ports.contains_key(&port) {
+            return Err(Refusal::BAD_PORT);
+        }
+        let old = version == Version::V1_0;
+        let asked = |p: &PortNo| port == PortNo::ANY || port == *p;
+        let expressible = |p: &PortNo| !old || p.to_v10().is_some();
+        let numbers: Vec<PortNo> =
+            self.ports.keys().copied().filter(|p| asked(p) && expressible(p)).collect();
+        let stats = |port_no: &PortNo| {
+            let traffic = self.traffic.get(port_no).copied().unwrap_or_default();
+            let age =
+                |since| if old { Duration::ZERO } else { now.saturating_duration_since(since) };
+            PortStats {
+                port_no: *port_no,
+                rx_packets: traffic.rx_packets,
+                tx_packets: traffic.tx_packets,
+                rx_bytes: traffic.rx_bytes,
+                tx_bytes: traffic.tx_bytes,
+                rx_dropped: 0,
+                tx_dropped: 0,
+                rx_errors: 0,
+                tx_errors: 0,
+                rx_frame_err: 0,
+                rx_over_err: 0,
+                rx_crc_err: 0,
+                collisions: 0,
+                duration: traffic.since.map_or(Duration::ZERO, age),
+            }
+        };
+        let all: Vec<PortStats> = numbers.iter().map(stats).collect();
+        // 112 bytes each at most: five hundred to a part.
+        let mut parts = all.chunks(500).peekable();
+        if parts.peek().is_none() {
+            self.send(xid, &Message::PortStatsReply { ports: Vec::new(), more: false });
+        }
+        while let Some(part) = parts.next() {
+            let more = parts.peek().is_some();
+            self.send(xid, &Message::PortStatsReply { ports: part.to_vec(), more });
+        }
+        Ok(())
+    }
+
+    /// The entries that a statistics request asks for, oldest first.
+    fn selected_flows(
+        &self,
+        version: Version,
+        mut request: FlowStatsRequest,
+        now: Instant,
+    ) -> Result<Vec<FlowStats>, Refusal> {
+        let (criteria, _) = Criteria::of_match(version, &request.matches)?;
+        if version == Version::V1_0 {
+            (request.cookie, request.cookie_mask) = (Cookie(0), 0);
+        }
+        Ok(self.tables.stats(&request, &criteria, now))
+    }
+
     fn flow_stats(
         &mut self,
         version: Version,
         xid: Xid,
-        mut request: FlowStatsRequest,
+        request: FlowStatsRequest,
         now: Instant,
     ) -> Result<(), Refusal> {
-        let criteria = Criteria::of_match(version, &request.matches)?;
-        if version == Version::V1_0 {
-            (request.cookie, request.cookie_mask) = (Cookie(0), 0);
-        }
         let mut part = Vec::new();
         let mut size = 0;
-        for flow in self.tables.stats(&request, &criteria, now) {
+        for mut flow in self.selected_flows(version, request, now)? {
+            if version == Version::V1_0 {
+                flow.flags = FlowModFlags(0);
+            }
             let mut bytes = BytesMut::new();
             let alone = Message::FlowStatsReply { flows: vec![flow.clone()], more: false };
             // An entry made in another version may be inexpressible in this one: it is left out.
@@ -353,7 +447,7 @@ impl EmulatedSwitch {
     fn flow_mod(
         &mut self,
         version: Version,
-        flow_mod: FlowMod,
+        mut flow_mod: FlowMod,
         now: Instant,
     ) -> Result<(), Refusal> {
         let old = version == Version::V1_0;
@@ -368,7 +462,8 @@ impl EmulatedSwitch {
         if flow_mod.command.0 > FlowModCommand::DELETE_STRICT.0 {
             return Err(Refusal::FLOW_BAD_COMMAND);
         }
-        let criteria = Criteria::of_match(version, &flow_mod.matches)?;
+        let (criteria, matches) = Criteria::of_match(version, &flow_mod.matches)?;
+        flow_mod.matches = matches;
         let deletes =
             matches!(flow_mod.command, FlowModCommand::DELETE | FlowModCommand::DELETE_STRICT);
         // Deletions carry no meaning in their actions.
@@ -379,6 +474,14 @@ impl EmulatedSwitch {
             };
             let n_tables = self.options.n_tables;
             check_instructions(version, &flow_mod.instructions, &criteria, table, n_tables)?;
+            // What changes nothing refers to nothing.
+            if self.tables.is_effective(version, &flow_mod, &criteria) {
+                check_instruction_references(&flow_mod.instructions)?;
+            }
+        }
+        // As Open vSwitch: without the packet no entry either.
+        if let Some(id) = flow_mod.buffer_id.filter(|_| !deletes) {
+            self.buffers.peek(id)?;
         }
         for removed in self.tables.modify(version, &flow_mod, criteria, now)? {
             self.send_flow_removed(removed);
@@ -386,7 +489,7 @@ impl EmulatedSwitch {
         match flow_mod.buffer_id {
             Some(id) if !deletes => {
                 let (in_port, frame) = self.buffers.take(id)?;
-                self.run_tables(frame, in_port, now);
+                self.run_tables(Packet::new(frame), in_port, now);
                 Ok(())
             }
             _ => Ok(()),
@@ -408,17 +511,17 @@ impl EmulatedSwitch {
         if !from_somewhere {
             return Err(Refusal::BAD_PORT);
         }
-        let frame = match packet.buffer_id {
+        let frame = Packet::new(match packet.buffer_id {
             Some(id) => self.buffers.peek(id)?.1.to_vec(),
             None => packet.data.into_owned(),
-        };
-        let mut context = Criteria::of_packet(&key_of(&frame, in_port, 0));
-        check_actions(version, &packet.actions, &mut context)?;
+        });
+        let context = Criteria::of_packet(&key_of(&frame, in_port, 0));
+        check_actions(version, &packet.actions, context)?;
         if let Some(id) = packet.buffer_id {
             self.buffers.take(id)?;
         }
         // Less than an Ethernet header is no packet.
-        if frame.len() >= 14 {
+        if frame.bytes.len() >= 14 {
             self.run_packet_out(frame, in_port, &packet.actions, now);
         }
         Ok(())

@@ -50,6 +50,9 @@ impl Refusal {
     pub(crate) const FLOW_BAD_COMMAND: Refusal = refusal((3, 4), (5, 6));
     pub(crate) const FLOW_BAD_FLAGS: Refusal = refusal((3, 5), (5, 7));
 
+    pub(crate) const PORT_MOD_BAD_PORT: Refusal = refusal((4, 0), (7, 0));
+    pub(crate) const PORT_MOD_BAD_ADDRESS: Refusal = refusal((4, 1), (7, 1));
+
     pub(crate) const METER_UNKNOWN: Refusal = refusal((2, 0), (12, 6));
 
     /// The error type and code in this version.

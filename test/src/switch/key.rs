@@ -9,7 +9,7 @@ use umlaut_openflow::{Masked, Match, MatchField, PortNo, Version, VlanMatch};
 
 use super::error::Refusal;
 use crate::layout::{
-    ARP, ICMP, ICMPV6, IGMP, IPV4, IPV6, Layout, Network, Part, RARP, SCTP, TCP, UDP, layout,
+    ARP, ICMP, ICMPV6, IGMP, IPV4, IPV6, Layout, Network, Packet, Part, RARP, SCTP, TCP, UDP,
     u16_at,
 };
 
@@ -84,12 +84,13 @@ impl Key {
     }
 }
 
-/// The fields of a frame that came in at `in_port`, as the tables see it.
-pub(crate) fn key_of(frame: &[u8], in_port: PortNo, metadata: u64) -> Key {
+/// The fields of a packet that came in at `in_port`, as the tables see it.
+pub(crate) fn key_of(packet: &Packet, in_port: PortNo, metadata: u64) -> Key {
     let mut key = Key::ZERO;
     key.set(IN_PORT, &in_port.0.to_be_bytes());
     key.set(METADATA, &metadata.to_be_bytes());
-    let Some(found) = layout(frame) else { return key };
+    let Some(found) = packet.layout() else { return key };
+    let frame = &packet.bytes[..];
     key.set(ETH_DST, &frame[0..6]);
     key.set(ETH_SRC, &frame[6..12]);
     key.set(ETH_TYPE, &found.eth_type.to_be_bytes());
@@ -232,33 +233,35 @@ impl Criteria {
         self.mask.set(TCI, &[0xff, 0xff]);
     }
 
-    /// The criteria of a match, or why a switch refuses it. In 1.0 fields without their
-    /// prerequisites are dropped, later versions refuse them.
-    pub(crate) fn of_match(version: Version, matches: &Match) -> Result<Criteria, Refusal> {
+    /// The criteria of a match, and the match as the switch tells it later; or why it refuses it. In
+    /// 1.0 fields without their prerequisites are dropped, later versions refuse them.
+    pub(crate) fn of_match(
+        version: Version,
+        matches: &Match,
+    ) -> Result<(Criteria, Match), Refusal> {
         let mut criteria = Criteria::ALL;
-        let strict = version != Version::V1_0;
+        if version == Version::V1_0 {
+            let kept = criteria.of_v10(matches)?;
+            return Ok((criteria, kept));
+        }
         let mut seen: Vec<std::mem::Discriminant<MatchField>> = Vec::new();
         for field in matches.fields() {
             let kind = std::mem::discriminant(field);
-            if strict && seen.contains(&kind) {
+            if seen.contains(&kind) {
                 return Err(Refusal::MATCH_DUP_FIELD);
             }
             seen.push(kind);
-            if strict {
-                if !criteria.satisfies(prerequisite(field)) {
-                    return Err(Refusal::MATCH_BAD_PREREQ);
-                }
-                criteria.add(field)?;
+            if !criteria.satisfies(prerequisite(field)) {
+                return Err(Refusal::MATCH_BAD_PREREQ);
             }
+            criteria.add(field)?;
         }
-        if !strict {
-            criteria.of_v10(matches)?;
-        }
-        Ok(criteria)
+        Ok((criteria, matches.clone()))
     }
 
     /// 1.0 has no order of fields: first those without prerequisites, then those that now have them.
-    fn of_v10(&mut self, matches: &Match) -> Result<(), Refusal> {
+    /// Returns the fields that count, in their order.
+    fn of_v10(&mut self, matches: &Match) -> Result<Match, Refusal> {
         let mut waiting: Vec<&MatchField> = matches.fields().iter().collect();
         loop {
             let before = waiting.len();
@@ -276,7 +279,10 @@ impl Criteria {
                 }
             }
             if left.len() == before {
-                return Ok(());
+                let moot =
+                    |f: &MatchField| matches!(f, MatchField::VlanPcp(_)) && self.untagged_only();
+                let counts = |f: &&MatchField| !left.contains(f) && !moot(f);
+                return Ok(matches.fields().iter().filter(counts).map(lenient).collect());
             }
             waiting = left;
         }

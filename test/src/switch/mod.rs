@@ -99,6 +99,16 @@ pub enum Output {
     },
 }
 
+/// What passed a port since it was added.
+#[derive(Clone, Copy, Debug, Default)]
+struct Traffic {
+    since: Option<Instant>,
+    rx_packets: u64,
+    rx_bytes: u64,
+    tx_packets: u64,
+    tx_bytes: u64,
+}
+
 /// What a switch has seen, from its beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SwitchCounters {
@@ -127,6 +137,7 @@ pub struct SwitchCounters {
 pub struct EmulatedSwitch {
     options: SwitchOptions,
     ports: BTreeMap<PortNo, Port>,
+    traffic: BTreeMap<PortNo, Traffic>,
     tables: Tables,
     buffers: Buffers,
     config: SwitchConfig,
@@ -145,6 +156,7 @@ impl EmulatedSwitch {
     pub fn new(options: SwitchOptions) -> EmulatedSwitch {
         let mut switch = EmulatedSwitch {
             ports: BTreeMap::new(),
+            traffic: BTreeMap::new(),
             tables: Tables::new(options.n_tables, options.table_limit),
             buffers: Buffers::new(options.n_buffers),
             config: DEFAULT_CONFIG,
@@ -251,12 +263,14 @@ impl EmulatedSwitch {
         }
         let port = self.new_port(port_no);
         self.ports.insert(port_no, port.clone());
+        self.traffic.insert(port_no, Traffic { since: Some(now), ..Traffic::default() });
         self.tell_port(PortStatusReason::ADD, port, now);
     }
 
     /// Removes a port, and tells the controller. Entries stay.
     pub fn remove_port(&mut self, port_no: PortNo, now: Instant) {
         if let Some(port) = self.ports.remove(&port_no) {
+            self.traffic.remove(&port_no);
             self.learned.retain(|_, at| *at != port_no);
             self.tell_port(PortStatusReason::DELETE, port, now);
         }
@@ -275,12 +289,18 @@ impl EmulatedSwitch {
     /// Sets a port administratively down or up (and its link with it, as an interface of a real
     /// switch does), and tells the controller if that is new.
     pub fn set_admin(&mut self, port_no: PortNo, up: bool, now: Instant) {
+        let config = PortConfig(if up { 0 } else { PortConfig::PORT_DOWN.0 });
+        self.configure(port_no, config, PortConfig::PORT_DOWN, now);
+    }
+
+    /// Changes the configuration bits under `mask`.
+    fn configure(&mut self, port_no: PortNo, config: PortConfig, mask: PortConfig, now: Instant) {
         self.change_port(port_no, now, |port| {
-            port.config.0 &= !PortConfig::PORT_DOWN.0;
-            port.state.0 &= !PortState::LINK_DOWN.0;
-            if !up {
-                port.config.0 |= PortConfig::PORT_DOWN.0;
-                port.state.0 |= PortState::LINK_DOWN.0;
+            port.config.0 = port.config.0 & !mask.0 | config.0 & mask.0;
+            if mask.0 & PortConfig::PORT_DOWN.0 != 0 {
+                let down = config.0 & PortConfig::PORT_DOWN.0 != 0;
+                port.state.0 &= !PortState::LINK_DOWN.0;
+                port.state.0 |= if down { PortState::LINK_DOWN.0 } else { 0 };
             }
         });
     }

@@ -13,7 +13,7 @@ use super::actions::{Edited, edit, in_set_order};
 use super::error::Refusal;
 use super::key::key_of;
 use super::{EmulatedSwitch, Output};
-use crate::layout::{Part, layout};
+use crate::layout::{Packet, Part, layout};
 
 /// 1.0 only: not to be flooded to.
 const NO_FLOOD: u32 = 16;
@@ -81,12 +81,16 @@ impl EmulatedSwitch {
             return;
         }
         self.counters.frames_in += 1;
-        self.run_tables(frame.to_vec(), port, now);
+        if let Some(traffic) = self.traffic.get_mut(&port) {
+            traffic.rx_packets += 1;
+            traffic.rx_bytes += frame.len() as u64;
+        }
+        self.run_tables(Packet::new(frame.to_vec()), port, now);
     }
 
     pub(super) fn run_packet_out(
         &mut self,
-        mut frame: Vec<u8>,
+        mut packet: Packet,
         in_port: PortNo,
         actions: &[Action],
         now: Instant,
@@ -99,13 +103,13 @@ impl EmulatedSwitch {
             metadata: 0,
             from_controller: true,
         };
-        self.run_actions(&mut frame, actions, place, now);
+        self.run_actions(&mut packet, actions, place, now);
     }
 
     /// Runs a packet through the tables from the first.
-    pub(super) fn run_tables(&mut self, mut frame: Vec<u8>, in_port: PortNo, now: Instant) {
+    pub(super) fn run_tables(&mut self, mut packet: Packet, in_port: PortNo, now: Instant) {
         if self.config.flags == ConfigFlags::FRAG_DROP
-            && layout(&frame).is_some_and(|found| found.part != Part::Whole)
+            && packet.layout().is_some_and(|found| found.part != Part::Whole)
         {
             return;
         }
@@ -113,12 +117,12 @@ impl EmulatedSwitch {
         let mut metadata = 0;
         let mut written: Vec<Action> = Vec::new();
         loop {
-            let key = key_of(&frame, in_port, metadata);
+            let key = key_of(&packet, in_port, metadata);
             let Some(id) = self.tables.lookup(table_id, &key) else {
-                self.missed(&frame, in_port, table_id);
+                self.missed(&packet.bytes, in_port, table_id);
                 return;
             };
-            self.tables.count(id, frame.len(), now);
+            self.tables.count(id, packet.bytes.len(), now);
             let Some(entry) = self.tables.entry(id) else { return };
             let miss = entry.is_table_miss() && self.version() != Some(Version::V1_0);
             let place = Place {
@@ -133,7 +137,7 @@ impl EmulatedSwitch {
             for instruction in entry.instructions.clone() {
                 match instruction {
                     Instruction::Apply(actions) => {
-                        let edited = self.run_actions(&mut frame, &actions, place, now);
+                        let edited = self.run_actions(&mut packet, &actions, place, now);
                         let Edited::Whole = edited else { return };
                     }
                     Instruction::Clear => written.clear(),
@@ -151,7 +155,7 @@ impl EmulatedSwitch {
                 Some(to) if to > table_id => table_id = to,
                 _ => {
                     let set = in_set_order(&written);
-                    self.run_actions(&mut frame, &set, Place { metadata, ..place }, now);
+                    self.run_actions(&mut packet, &set, Place { metadata, ..place }, now);
                     return;
                 }
             }
@@ -177,7 +181,7 @@ impl EmulatedSwitch {
 
     fn run_actions(
         &mut self,
-        frame: &mut Vec<u8>,
+        packet: &mut Packet,
         actions: &[Action],
         place: Place,
         now: Instant,
@@ -185,13 +189,13 @@ impl EmulatedSwitch {
         for action in actions {
             match action {
                 Action::Output { port, max_len } => {
-                    self.output(frame, *port, *max_len, place, now);
+                    self.output(packet, *port, *max_len, place, now);
                 }
                 Action::Enqueue { port, .. } => {
-                    self.output(frame, *port, MaxLen::NO_BUFFER, place, now);
+                    self.output(packet, *port, MaxLen::NO_BUFFER, place, now);
                 }
                 action => {
-                    if edit(frame, action) == Edited::Expired {
+                    if edit(packet, action) == Edited::Expired {
                         return Edited::Expired;
                     }
                 }
@@ -200,12 +204,13 @@ impl EmulatedSwitch {
         Edited::Whole
     }
 
-    fn output(&mut self, frame: &[u8], port: PortNo, max_len: MaxLen, at: Place, now: Instant) {
+    fn output(&mut self, packet: &Packet, port: PortNo, max_len: MaxLen, at: Place, now: Instant) {
+        let frame = &packet.bytes[..];
         match port {
             PortNo::IN_PORT => self.transmit(frame, at.in_port),
             PortNo::CONTROLLER => self.packet_in(frame, at, max_len),
             PortNo::TABLE if at.from_controller => {
-                self.run_tables(frame.to_vec(), at.in_port, now);
+                self.run_tables(packet.clone(), at.in_port, now);
             }
             PortNo::TABLE | PortNo::ANY => {}
             PortNo::ALL => self.flood(frame, at.in_port, 0),
@@ -256,6 +261,10 @@ impl EmulatedSwitch {
         let sends = |p: &Port| p.is_up() && p.config.0 & PortConfig::NO_FWD.0 == 0;
         if self.ports.get(&port).is_some_and(sends) {
             self.counters.frames_out += 1;
+            if let Some(traffic) = self.traffic.get_mut(&port) {
+                traffic.tx_packets += 1;
+                traffic.tx_bytes += frame.len() as u64;
+            }
             self.outputs.push(Output::Frame { port, frame: frame.to_vec() });
         }
     }
@@ -279,23 +288,31 @@ impl EmulatedSwitch {
             None => frame.len(),
         };
         let pipeline = match (version, at.metadata) {
-            (Version::V1_0, _) | (_, 0) => Vec::new(),
+            (Version::V1_0, _) => Vec::new(),
+            (_, 0) if at.in_port != PortNo::ANY => Vec::new(),
             (_, metadata) => {
+                // "From nowhere" is told as a port as well.
                 let mut fields = vec![0x80, 0, 0, 4];
                 fields.extend(at.in_port.0.to_be_bytes());
-                fields.extend([0x80, 0, 4, 8]);
-                fields.extend(metadata.to_be_bytes());
+                if metadata != 0 {
+                    fields.extend([0x80, 0, 4, 8]);
+                    fields.extend(metadata.to_be_bytes());
+                }
                 fields
             }
+        };
+        // 1.0 does not tell them.
+        let (table_id, cookie) = match version {
+            Version::V1_0 => (TableId(0), Cookie(u64::MAX)),
+            _ => (at.table_id, at.cookie),
         };
         let message = Message::PacketIn(PacketIn {
             buffer_id,
             total_len: u16::try_from(frame.len()).unwrap_or(u16::MAX),
             in_port: at.in_port,
             reason: at.reason,
-            // 1.0 tells neither table nor cookie.
-            table_id: if version == Version::V1_0 { TableId(0) } else { at.table_id },
-            cookie: if version == Version::V1_0 { Cookie(u64::MAX) } else { at.cookie },
+            table_id,
+            cookie,
             pipeline: Cow::Owned(pipeline),
             data: Cow::Borrowed(&frame[..part]),
         });

@@ -300,6 +300,18 @@ impl Tables {
             .collect()
     }
 
+    /// Whether an addition or modification would change anything.
+    pub(crate) fn is_effective(
+        &self,
+        version: Version,
+        flow_mod: &FlowMod,
+        criteria: &Criteria,
+    ) -> bool {
+        version == Version::V1_0
+            || flow_mod.command == FlowModCommand::ADD
+            || !self.select(&Selection::of(version, flow_mod, criteria)).is_empty()
+    }
+
     /// Does what a flow-mod says. Its actions have been checked.
     pub(crate) fn modify(
         &mut self,
@@ -308,25 +320,10 @@ impl Tables {
         criteria: Criteria,
         now: Instant,
     ) -> Result<Removals, Refusal> {
-        let deletes =
-            matches!(flow_mod.command, FlowModCommand::DELETE | FlowModCommand::DELETE_STRICT);
         if flow_mod.table_id.0 >= self.n_tables && flow_mod.table_id != TableId::ALL {
             return Err(Refusal::FLOW_BAD_TABLE);
         }
-        let strict = matches!(
-            flow_mod.command,
-            FlowModCommand::MODIFY_STRICT | FlowModCommand::DELETE_STRICT
-        );
-        let selection = Selection {
-            table_id: flow_mod.table_id,
-            strict: strict.then_some(flow_mod.priority),
-            criteria: &criteria,
-            cookie: flow_mod.cookie,
-            cookie_mask: if version == Version::V1_0 { 0 } else { flow_mod.cookie_mask },
-            // Only deletions heed the output filters.
-            out_port: if deletes { flow_mod.out_port } else { PortNo::ANY },
-            out_group: if deletes { flow_mod.out_group } else { GroupId::ANY },
-        };
+        let selection = Selection::of(version, flow_mod, &criteria);
         match flow_mod.command {
             FlowModCommand::ADD => self.add(version, flow_mod, criteria, now).map(|()| Vec::new()),
             FlowModCommand::MODIFY | FlowModCommand::MODIFY_STRICT => {
@@ -448,4 +445,26 @@ struct Selection<'a> {
     cookie_mask: u64,
     out_port: PortNo,
     out_group: GroupId,
+}
+
+impl<'a> Selection<'a> {
+    /// What a modification or deletion selects.
+    fn of(version: Version, flow_mod: &FlowMod, criteria: &'a Criteria) -> Selection<'a> {
+        let deletes =
+            matches!(flow_mod.command, FlowModCommand::DELETE | FlowModCommand::DELETE_STRICT);
+        let strict = matches!(
+            flow_mod.command,
+            FlowModCommand::MODIFY_STRICT | FlowModCommand::DELETE_STRICT
+        );
+        Selection {
+            table_id: flow_mod.table_id,
+            strict: strict.then_some(flow_mod.priority),
+            criteria,
+            cookie: flow_mod.cookie,
+            cookie_mask: if version == Version::V1_0 { 0 } else { flow_mod.cookie_mask },
+            // Only deletions heed the output filters.
+            out_port: if deletes { flow_mod.out_port } else { PortNo::ANY },
+            out_group: if deletes { flow_mod.out_group } else { GroupId::ANY },
+        }
+    }
 }

@@ -9,6 +9,7 @@ use umlaut_openflow::{
 };
 
 use super::{A, B, BOTH, Bench, IntoMasked, frame, frames, messages, on, port, ports};
+use crate::layout::Packet;
 use crate::random::Random;
 use crate::switch::key::{Criteria, key_of};
 use crate::switch::table::Tables;
@@ -197,7 +198,10 @@ fn entries_end_by_their_time_outs_and_say_so() {
         assert_eq!(bench.switch.deadline(), Some(bench.start + Duration::from_secs(15)));
         // Even without a poll an entry does nothing after its time.
         bench.now += Duration::from_secs(1);
-        assert_eq!(bench.enter(2, &frame(&[])), []);
+        bench.switch.frame_input(PortNo(2), &frame(&[]), bench.now);
+        let said = bench.said();
+        let Some(Message::FlowRemoved(second)) = said.first() else { panic!("{said:?}") };
+        assert_eq!(second.reason, FlowRemovedReason::HARD_TIMEOUT);
         bench.flow(flow(on(4), 0, 0));
         let mut deletion = FlowMod::delete(on(4));
         if version == Version::V1_0 {
@@ -304,7 +308,7 @@ fn the_hashed_lookup_agrees_with_a_search_of_all_entries() {
             matches = matches.vlan_vid(VlanMatch::Tagged(random.below(2) as u16 + 1));
         }
         let priority = random.below(6) as u16;
-        let criteria = Criteria::of_match(Version::V1_3, &matches).unwrap();
+        let (criteria, _) = Criteria::of_match(Version::V1_3, &matches).unwrap();
         let mut flow_mod = FlowMod::add(matches).priority(priority);
         if random.below(3) == 0 {
             flow_mod.command = FlowModCommand::DELETE_STRICT;
@@ -317,7 +321,7 @@ fn the_hashed_lookup_agrees_with_a_search_of_all_entries() {
         let src = MacAddr::from_u64(random.below(5));
         let tags = [(0x8100, random.below(3) as u16)];
         let sent = build::ethernet(B, src, &tags[random.below(2) as usize..], 0x1234, &[0; 46]);
-        let key = key_of(&sent, PortNo(random.below(4) as u32), 0);
+        let key = key_of(&Packet::new(sent), PortNo(random.below(4) as u32), 0);
         let best = all.iter().filter(|(_, c)| c.matches(&key)).map(|(p, _)| *p).max();
         let found = tables.lookup(TableId(0), &key).and_then(|id| tables.entry(id));
         assert_eq!(found.map(|entry| entry.priority), best);
