@@ -540,9 +540,9 @@ impl<A: App> Session<A> {
         let ports: Vec<Port> = switch.ports().cloned().collect();
         let (dpid, version) = (switch.dpid(), switch.version());
         let count = ports.len();
+        shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
         shared.switch_up(dpid, ports, now);
         self.note_world(shared);
-        shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
         let cx = context(shared, &self.world, now);
         if let Some(switch) = &mut self.switch {
             shared.app.switch_ready(switch, &cx);

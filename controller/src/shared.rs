@@ -255,6 +255,8 @@ impl<A: App> Shared<A> {
             }
             slow.reshape(|topology| topology.with_switch(dpid, ports.iter().cloned()));
             slow.discovery.switch_up(dpid, &ports, now);
+            // Told again for every switch that joins, even if all its ports are bound.
+            slow.settled = false;
         });
     }
 

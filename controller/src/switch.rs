@@ -371,7 +371,16 @@ impl Switch {
         let Some(hops) = self.hops_to(view, in_port, route.egress) else {
             return Outcome::NoPath;
         };
-        let key = FlowKey::new(in_port, headers, route.width);
+        let reply = reply_headers(headers, route.egress.vid).filter(|_| route.reverse);
+        let mut width = route.width;
+        if reply.is_some() {
+            // What tells whether there is a reply belongs to the kind of frame.
+            width |= FieldSet::IP_PROTO;
+            if headers.icmp_type.value().is_some() {
+                width |= FieldSet::ICMP_TYPE;
+            }
+        }
+        let key = FlowKey::new(in_port, headers, width);
         if let Some((name, path)) = self.registry.by_key(&key) {
             let same = matches!(&path.kind, Kind::Forward { route: old, hops: old_hops, .. }
                 if *old == route && *old_hops == hops);
@@ -391,11 +400,6 @@ impl Switch {
         let unmatchable = flow_match(self.version, in_port, headers, key.width).is_err();
         if unmatchable || self.backing_off(view.now) {
             return self.one_by_one(view, in_port, frame, route.egress);
-        }
-        let mut reply = reply_headers(headers, route.egress.vid).filter(|_| route.reverse);
-        if let Some(reply) = &mut reply {
-            // A reply with another DSCP is still a reply.
-            reply.ip_dscp = headers.ip_dscp;
         }
         let reverse = match reply {
             Some(_) => reversed(&hops, headers.tag.vid().unwrap_or_default()),
