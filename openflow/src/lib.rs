@@ -24,6 +24,8 @@ mod common;
 mod error;
 mod fields;
 mod frame;
+#[cfg(feature = "serde")]
+mod json;
 pub mod lldp;
 mod model;
 pub mod nicira;
