@@ -137,11 +137,91 @@ pub fn ipv6(next: u8, hops: u8, src: Ipv6Addr, dst: Ipv6Addr, payload: &[u8]) ->
     ip
 }
 
-fn icmpv6(src: Ipv6Addr, dst: Ipv6Addr, mut icmp: Vec<u8>) -> Vec<u8> {
-    let length = (icmp.len() as u32).to_be_bytes();
-    let sum = checksum(&[&src.octets(), &dst.octets(), &length, &[0, 0, 0, 58], &icmp]);
-    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
-    ipv6(58, 255, src, dst, &icmp)
+/// Fills in the checksum `at` bytes into a transport segment over IPv6 (RFC 8200 §8.1).
+fn checksum_v6(src: Ipv6Addr, dst: Ipv6Addr, proto: u8, at: usize, segment: &mut [u8]) {
+    let length = (segment.len() as u32).to_be_bytes();
+    let sum = match checksum(&[&src.octets(), &dst.octets(), &length, &[0, 0, 0, proto], segment]) {
+        // A UDP checksum of zero would say that there is none.
+        0 if proto == 17 => 0xffff,
+        sum => sum,
+    };
+    segment[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+}
+
+fn icmpv6(src: Ipv6Addr, dst: Ipv6Addr, hops: u8, mut icmp: Vec<u8>) -> Vec<u8> {
+    checksum_v6(src, dst, 58, 2, &mut icmp);
+    ipv6(58, hops, src, dst, &icmp)
+}
+
+/// An IPv6 packet with a UDP datagram (RFC 768). A payload above 65,527 bytes is cut.
+pub fn udp6(src: Ipv6Addr, dst: Ipv6Addr, sport: u16, dport: u16, payload: &[u8]) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(0xffff - 8)];
+    let mut udp = Vec::with_capacity(8 + payload.len());
+    udp.extend(sport.to_be_bytes());
+    udp.extend(dport.to_be_bytes());
+    udp.extend((8 + payload.len() as u16).to_be_bytes());
+    udp.extend([0, 0]);
+    udp.extend(payload);
+    checksum_v6(src, dst, 17, 6, &mut udp);
+    ipv6(17, 64, src, dst, &udp)
+}
+
+/// An IPv6 packet with a TCP segment (RFC 9293), flags as on the wire (0x02 SYN, 0x10 ACK). A payload
+/// above 65,515 bytes is cut.
+pub fn tcp6(
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    sport: u16,
+    dport: u16,
+    flags: u8,
+    payload: &[u8],
+) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(0xffff - 20)];
+    let mut tcp = Vec::with_capacity(20 + payload.len());
+    tcp.extend(sport.to_be_bytes());
+    tcp.extend(dport.to_be_bytes());
+    tcp.extend([0; 8]);
+    tcp.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    tcp.extend(payload);
+    checksum_v6(src, dst, 6, 16, &mut tcp);
+    ipv6(6, 64, src, dst, &tcp)
+}
+
+/// An IPv6 packet with an ICMPv6 echo (RFC 4443 §4): type 128 asks, 129 answers. A payload above
+/// 65,527 bytes is cut.
+pub fn icmpv6_echo(
+    kind: u8,
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    id: u16,
+    seq: u16,
+    payload: &[u8],
+) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(0xffff - 8)];
+    let mut icmp = vec![kind, 0, 0, 0];
+    icmp.extend(id.to_be_bytes());
+    icmp.extend(seq.to_be_bytes());
+    icmp.extend(payload);
+    icmpv6(src, dst, 64, icmp)
+}
+
+/// An IPv6 packet with extension headers between it and its payload: each (number, bytes), whose first
+/// byte, the next header, is filled in.
+pub fn ipv6_with_extensions(
+    extensions: &[(u8, &[u8])],
+    next: u8,
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    payload: &[u8],
+) -> Vec<u8> {
+    let mut chain = Vec::new();
+    let numbers = extensions.iter().map(|(number, _)| *number).chain([next]);
+    for ((_, bytes), next) in extensions.iter().zip(numbers.clone().skip(1)) {
+        chain.push(next);
+        chain.extend(bytes.iter().skip(1));
+    }
+    chain.extend(payload);
+    ipv6(numbers.clone().next().unwrap_or(next), 64, src, dst, &chain)
 }
 
 /// The solicited-node group of an address (RFC 4291 §2.7.1), and its MAC (RFC 2464 §7).
@@ -157,7 +237,7 @@ pub fn neighbour_solicitation(sender: MacAddr, src: Ipv6Addr, target: Ipv6Addr) 
     icmp.extend(target.octets());
     icmp.extend([1, 1]);
     icmp.extend(sender.0);
-    icmpv6(src, solicited_node(target).0, icmp)
+    icmpv6(src, solicited_node(target).0, 255, icmp)
 }
 
 /// An IPv6 packet that answers a solicitation (RFC 4861 §4.4).
@@ -166,7 +246,7 @@ pub fn neighbour_advertisement(sender: MacAddr, target: Ipv6Addr, dst: Ipv6Addr)
     icmp.extend(target.octets());
     icmp.extend([2, 1]);
     icmp.extend(sender.0);
-    icmpv6(target, dst, icmp)
+    icmpv6(target, dst, 255, icmp)
 }
 
 #[cfg(test)]
@@ -183,5 +263,33 @@ mod tests {
             assert_eq!(checksum(&[&pseudo, transport]), 0, "{proto}");
         }
         assert_eq!(checksum(&[&icmp_echo(8, a, b, 1, 2, b"abc")[20..]]), 0);
+    }
+
+    #[test]
+    fn checksums_over_ipv6_add_up_to_ones_and_lengths_are_those_of_the_payload() {
+        let (a, b) = (Ipv6Addr::LOCALHOST, Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2));
+        for packet in [
+            udp6(a, b, 1, 2, b"odd"),
+            tcp6(a, b, 1, 2, 2, b"x"),
+            icmpv6_echo(128, a, b, 1, 2, b"abc"),
+            neighbour_solicitation(MacAddr::from_u64(1), a, b),
+            neighbour_advertisement(MacAddr::from_u64(1), a, b),
+        ] {
+            let (head, segment) = packet.split_at(40);
+            assert_eq!(head[4..6], (segment.len() as u16).to_be_bytes());
+            let length = (segment.len() as u32).to_be_bytes();
+            let pseudo = [&head[8..40], &length, &[0, 0, 0, head[6]]].concat();
+            assert_eq!(checksum(&[&pseudo, segment]), 0, "next header {}", head[6]);
+        }
+    }
+
+    #[test]
+    fn extension_headers_lead_to_each_other_and_to_the_payload() {
+        let (a, b) = (Ipv6Addr::LOCALHOST, Ipv6Addr::LOCALHOST);
+        let options = [0, 0, 1, 4, 0, 0, 0, 0];
+        let packet = ipv6_with_extensions(&[(0, &options), (60, &options)], 17, a, b, b"payload");
+        assert_eq!((packet[6], packet[40], packet[48]), (0, 60, 17));
+        assert_eq!(&packet[56..], b"payload");
+        assert_eq!(ipv6_with_extensions(&[], 17, a, b, b"x"), ipv6(17, 64, a, b, b"x"));
     }
 }

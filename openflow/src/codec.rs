@@ -6,7 +6,7 @@ use crate::error::{Broken, DecodeError, EncodeError, Problem};
 use crate::frame::Header;
 use crate::model::{ErrorCode, ErrorMessage, Hello, Message, Opaque};
 use crate::types::{Version, Xid};
-use crate::wire::{Decoded, Put, entry, fixed, pad8, round8, with_length};
+use crate::wire::{Decoded, Put, entry, fixed, pad8, round8, stop, with_length};
 use crate::{v10, v13};
 
 fixed! {
@@ -25,30 +25,59 @@ fixed! {
 /// # Errors
 /// [`DecodeError`] names message, field and offset.
 pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
-    let error = |message, header: Option<Header>, broken: Broken| DecodeError {
-        message,
-        version: header.map_or(Version(bytes.first().copied().unwrap_or(0)), |h| h.version),
-        xid: header.map(|h| h.xid),
-        field: broken.field,
-        offset: broken.at.saturating_sub(bytes.as_ptr() as usize),
-        problem: broken.problem,
-        part: broken.part,
+    let (body, head) = match OfpHeader::parse(bytes) {
+        Ok(parsed) => parsed,
+        Err(error) => return Err(refusal(bytes, None, error)),
     };
-    let inner = |e: nom::Err<Broken>| match e {
+    let OfpHeader { version, kind, length, xid } = head;
+    let header = Header { version, kind, length, xid };
+    if usize::from(length) != bytes.len() {
+        let error = stop(&bytes[2..], "length", Problem::Length(length.into()));
+        return Err(refusal(bytes, Some((header, "message")), error));
+    }
+    // Packet-ins are what a controller reads most: they go the shortest way.
+    let decoded = match (version, kind) {
+        (Version::V1_0, PACKET_IN) => match v10::packet_in(body) {
+            Ok(packet) => return Ok((header, Message::PacketIn(packet))),
+            Err(error) => Err(error),
+        },
+        (Version::V1_3, PACKET_IN) => match v13::packet_in(body) {
+            Ok(packet) => return Ok((header, Message::PacketIn(packet))),
+            Err(error) => Err(error),
+        },
+        _ => body_of(header, body),
+    };
+    match decoded {
+        Ok(message) => Ok((header, message)),
+        Err(error) => Err(refusal(bytes, Some((header, name(version, kind))), error)),
+    }
+}
+
+/// OFPT_PACKET_IN, in all versions.
+const PACKET_IN: u8 = 10;
+
+/// The error of a message: with its name and header, if that was whole.
+#[cold]
+fn refusal(
+    bytes: &[u8],
+    header: Option<(Header, &'static str)>,
+    error: nom::Err<Broken>,
+) -> DecodeError {
+    let broken = match error {
         nom::Err::Error(broken) | nom::Err::Failure(broken) => broken,
         // Complete parsers never ask for more.
         nom::Err::Incomplete(_) => Broken::new(bytes, "message", Problem::Truncated),
     };
-    let (body, head) = OfpHeader::parse(bytes).map_err(|e| error("message", None, inner(e)))?;
-    let header =
-        Header { version: head.version, kind: head.kind, length: head.length, xid: head.xid };
-    if usize::from(head.length) != bytes.len() {
-        let broken = Broken::new(&bytes[2..], "length", Problem::Length(head.length.into()));
-        return Err(error("message", Some(header), broken));
+    DecodeError {
+        message: header.map_or("message", |(_, name)| name),
+        version: header
+            .map_or(Version(bytes.first().copied().unwrap_or(0)), |(header, _)| header.version),
+        xid: header.map(|(header, _)| header.xid),
+        field: broken.field,
+        offset: broken.at.saturating_sub(bytes.as_ptr() as usize),
+        problem: broken.problem,
+        part: broken.part,
     }
-    let message = body_of(header, body)
-        .map_err(|e| error(name(header.version, header.kind), Some(header), inner(e)))?;
-    Ok((header, message))
 }
 
 fn body_of(header: Header, body: &[u8]) -> Result<Message<'_>, nom::Err<Broken>> {

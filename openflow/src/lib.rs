@@ -12,9 +12,53 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`decode`] is total: any bytes give a value, or an error that names message, field and offset.
-//! Unknown codes survive decoding and encoding. What a version cannot express is an error of
-//! [`encode`]. The frames inside packet-ins are read by [`packet::Headers::parse`].
+//! [`decode`] is total: any bytes give a value, or an error that names message, field and offset, and
+//! knows the OFPT_ERROR to answer with ([`DecodeError::error_code`]). Nothing is copied of a packet-in,
+//! and nothing allocated. Unknown codes survive: decoding and encoding again gives the same bytes but
+//! for reserved ones, which become zero. What a version cannot express is an error of [`encode`], never
+//! silently dropped; fields that a version lacks say in their documentation which neutral value they
+//! have there.
+//!
+//! ```text
+//! bytes -> next_frame -> decode -> Message -> encode -> bytes
+//!                                     |
+//!                          PacketIn::data -> packet::Headers::parse, lldp::Lldpdu::parse
+//! ```
+//!
+//! # Versions
+//!
+//! The model knows no version; `v10` and `v13` hold the wire of one each. Of the others, hello, error
+//! and echo decode and encode, which is what negotiation needs, and every other body stays
+//! [`Message::Opaque`]. A further version is a further module of field lists beside these two; what it
+//! alone can say becomes a variant or a field of the model, and the neutral value of that field is
+//! declared in the modules that lack it.
+//!
+//! # A flow entry, in both versions
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use umlaut_openflow::{
+//!     Action, FlowMod, MacAddr, Match, Message, PortNo, Version, Xid, decode, encode,
+//! };
+//!
+//! let entry = FlowMod::add(Match::new().in_port(PortNo(1)).eth_dst(MacAddr::BROADCAST))
+//!     .timeouts(60, 0)
+//!     .apply(vec![Action::output(PortNo(2))]);
+//! for version in [Version::V1_0, Version::V1_3] {
+//!     let mut bytes = BytesMut::new();
+//!     encode(version, Xid(1), &Message::FlowMod(entry.clone()), &mut bytes)?;
+//!     assert_eq!(decode(&bytes)?.1, Message::FlowMod(entry.clone()));
+//! }
+//! // A group is more than 1.0 can say.
+//! let grouped = FlowMod::add(Match::new()).apply(vec![Action::Group(umlaut_openflow::GroupId(1))]);
+//! let refused = encode(Version::V1_0, Xid(1), &Message::FlowMod(grouped), &mut BytesMut::new());
+//! assert!(refused.is_err());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Features
+//!
+//! `serde`: messages serialize, for JSON that people and scripts read.
 //!
 //! Pure: no IO, no clock, no locks.
 
@@ -24,6 +68,8 @@ mod common;
 mod error;
 mod fields;
 mod frame;
+#[cfg(feature = "serde")]
+mod json;
 pub mod lldp;
 mod model;
 pub mod nicira;

@@ -147,10 +147,19 @@ const TPID_8021Q: u16 = 0x8100;
 const OTHER_TPIDS: [u16; 4] = [0x88a8, 0x9100, 0x9200, 0x9300];
 /// What OpenFlow 1.0 calls the EtherType of a frame without one.
 const NO_ETHER_TYPE: u16 = 0x05ff;
+/// LLC and SNAP headers up to an EtherType of organisation 0 (RFC 1042).
+const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
 /// EtherTypes start here; below it the field is a length (IEEE 802.3 §3.2.6).
 const MIN_ETHER_TYPE: u16 = 0x0600;
 /// IPv6 extension headers walked before the transport header is given up as unknown.
 const EXTENSIONS: usize = 16;
+
+// Next headers of IPv6 that are not the last (RFC 8200 §4.1).
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
 
 /// Bytes `at..at + N`.
 fn bytes<const N: usize>(data: &[u8], at: usize) -> Option<[u8; N]> {
@@ -175,7 +184,11 @@ impl Headers {
             eth_type: Field::Unknown,
             ..Headers::default()
         };
-        let Some(mut eth_type) = half(frame, 12) else { return h.unknown_above_type() };
+        let Some(mut eth_type) = half(frame, 12) else {
+            // Shorter than an Ethernet header: whose VLAN it is cannot be known.
+            h.stacked = true;
+            return h.unknown_above_type();
+        };
         let mut at = 14;
         let mut tagged = false;
         loop {
@@ -200,13 +213,17 @@ impl Headers {
             }
         }
         if eth_type < MIN_ETHER_TYPE {
-            eth_type = match frame.get(at..at + 8) {
-                // SNAP with an EtherType of organisation 0.
-                Some([0xaa, 0xaa, 0x03, 0, 0, 0, high, low]) => {
+            // LLC, perhaps with SNAP and an EtherType of organisation 0.
+            let llc = frame.get(at..).unwrap_or_default();
+            let seen = llc.len().min(SNAP.len());
+            eth_type = match half(llc, SNAP.len()) {
+                _ if llc[..seen] != SNAP[..seen] => NO_ETHER_TYPE,
+                None => return h.unknown_above_type(),
+                Some(inner) if inner < MIN_ETHER_TYPE => NO_ETHER_TYPE,
+                Some(inner) => {
                     at += 8;
-                    u16::from_be_bytes([*high, *low])
+                    inner
                 }
-                _ => NO_ETHER_TYPE,
             };
         }
         h.eth_type = Field::Is(eth_type);
@@ -249,7 +266,10 @@ impl Headers {
 
     /// RFC 791 §3.1.
     fn ipv4(&mut self, p: &[u8]) {
-        let tos = bytes::<1>(p, 1).map(|[tos]| tos);
+        if p.first().is_some_and(|first| first >> 4 != 4) {
+            return self.unknown_ip();
+        }
+        let tos = p.get(1);
         self.ip_dscp = field(tos.map(|tos| tos >> 2));
         self.ip_ecn = field(tos.map(|tos| tos & 3));
         self.ip_proto = field(p.get(9).copied());
@@ -261,77 +281,83 @@ impl Headers {
             Some(bits) if bits & 0x2000 != 0 => Fragment::First,
             _ => Fragment::No,
         };
-        let header =
-            p.first().filter(|first| *first >> 4 == 4).map(|first| usize::from(first & 15) * 4);
-        match (header, self.ip_proto) {
-            (Some(length), Field::Is(proto))
-                if length >= 20 && fragment.is_some() && self.fragment != Fragment::Later =>
-            {
-                self.transport(proto, false, p.get(length..).unwrap_or_default());
-            }
-            (_, Field::Is(proto)) => self.transport_hidden(proto),
-            _ => self.unknown_transport(),
-        }
+        let Field::Is(proto) = self.ip_proto else { return self.unknown_transport() };
+        // What lies behind the packet's own length is padding of the frame. A header length below 20
+        // or beyond the packet is malformed: the transport header is nowhere.
+        let header = usize::from(p[0] & 15) * 4;
+        let end = half(p, 2).map_or(0, usize::from).min(p.len());
+        let transport = match self.fragment {
+            Fragment::Later => None,
+            _ if header < 20 => None,
+            _ => p.get(header..end),
+        };
+        self.transport(proto, false, transport.unwrap_or_default());
     }
 
     /// RFC 8200 §3 and §4.
     fn ipv6(&mut self, p: &[u8]) {
+        if p.first().is_some_and(|first| first >> 4 != 6) {
+            return self.unknown_ip();
+        }
         let class = bytes::<2>(p, 0).map(|[a, b]| a << 4 | b >> 4);
         self.ip_dscp = field(class.map(|class| class >> 2));
         self.ip_ecn = field(class.map(|class| class & 3));
         self.ipv6_src = field(bytes::<16>(p, 8).map(Ipv6Addr::from));
         self.ipv6_dst = field(bytes::<16>(p, 24).map(Ipv6Addr::from));
-        let mut next = p.get(6).copied();
-        let mut at = 40;
-        for _ in 0..EXTENSIONS {
-            let Some(proto) = next else { break };
-            match proto {
-                // Hop-by-hop, routing, destination options: length in 8-byte units behind the first.
-                0 | 43 | 60 => {
-                    next = p.get(at).copied();
-                    let Some(length) = p.get(at + 1) else {
-                        next = None;
-                        break;
-                    };
-                    at += 8 + usize::from(*length) * 8;
-                }
-                // Authentication (RFC 4302): length in 4-byte units less two.
-                51 => {
-                    next = p.get(at).copied();
-                    let Some(length) = p.get(at + 1) else {
-                        next = None;
-                        break;
-                    };
-                    at += 8 + usize::from(*length) * 4;
-                }
-                // Fragment.
-                44 => {
-                    next = p.get(at).copied();
-                    let Some(bits) = half(p, at + 2) else {
-                        next = None;
-                        break;
-                    };
-                    if bits & 0xfff8 != 0 {
-                        self.fragment = Fragment::Later;
-                        break;
-                    }
-                    self.fragment = Fragment::First;
-                    at += 8;
-                }
-                _ => break,
+        match self.ipv6_transport(p) {
+            Some((proto, transport)) => {
+                self.ip_proto = Field::Is(proto);
+                self.transport(proto, true, transport);
             }
-        }
-        self.ip_proto = field(next);
-        match next {
-            None | Some(0 | 43 | 44 | 51 | 60) => {
+            None => {
                 self.ip_proto = Field::Unknown;
                 self.unknown_transport();
             }
-            Some(proto) if self.fragment == Fragment::Later => self.transport_hidden(proto),
-            Some(proto) => self.transport(proto, true, p.get(at..).unwrap_or_default()),
         }
     }
 
+    /// Walks the extension headers. The protocol and its header, empty in a later fragment; `None`
+    /// where the protocol cannot be told.
+    fn ipv6_transport<'a>(&mut self, p: &'a [u8]) -> Option<(u8, &'a [u8])> {
+        let mut next = *p.get(6)?;
+        let mut rest = p.get(40..)?;
+        let length = usize::from(half(p, 4)?);
+        // Length 0 with a hop-by-hop header may be a jumbogram (RFC 2675), as long as the frame.
+        if length != 0 || next != HOP_BY_HOP {
+            rest = &rest[..length.min(rest.len())];
+        }
+        for _ in 0..EXTENSIONS {
+            let length = match next {
+                // In 8-byte units behind the first.
+                HOP_BY_HOP | ROUTING | DESTINATION => 8 + usize::from(*rest.get(1)?) * 8,
+                // In 4-byte units less two (RFC 4302 §2.2).
+                AUTHENTICATION => 8 + usize::from(*rest.get(1)?) * 4,
+                FRAGMENT => 8,
+                proto => return Some((proto, rest)),
+            };
+            if next == FRAGMENT {
+                let bits = half(rest, 2)?;
+                if bits & 0xfff8 != 0 {
+                    self.fragment = Fragment::Later;
+                    // The header named here stands in the first fragment: if it is an extension, what
+                    // it leads to cannot be told.
+                    let first = rest[0];
+                    let is_extension = [HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION]
+                        .contains(&first);
+                    return (!is_extension).then_some((first, &[]));
+                }
+                // An atomic fragment is a whole packet (RFC 6946).
+                if bits & 1 != 0 {
+                    self.fragment = Fragment::First;
+                }
+            }
+            next = rest[0];
+            rest = rest.get(length..)?;
+        }
+        None
+    }
+
+    /// The fields of the header that `proto` names; those beyond the end of `t` are unknown.
     fn transport(&mut self, proto: u8, v6: bool, t: &[u8]) {
         match proto {
             6 | 17 | 132 => {
@@ -346,32 +372,33 @@ impl Headers {
                 self.icmp_type = field(t.first().copied());
                 self.icmp_code = field(t.get(1).copied());
                 // Neighbour solicitation and advertisement (RFC 4861 §4.3, §4.4).
-                match self.icmp_type {
-                    Field::Is(135 | 136) => {
-                        self.nd_target = field(bytes::<16>(t, 8).map(Ipv6Addr::from));
+                self.nd_target = match (self.icmp_type, self.icmp_code) {
+                    (Field::Is(135 | 136) | Field::Unknown, Field::Is(0) | Field::Unknown) => {
+                        field(bytes::<16>(t, 8).map(Ipv6Addr::from))
                     }
-                    Field::Unknown => self.nd_target = Field::Unknown,
-                    _ => {}
-                }
+                    _ => Field::Absent,
+                };
             }
             _ => {}
         }
     }
 
-    /// The protocol is known but its header is not here.
-    fn transport_hidden(&mut self, proto: u8) {
-        match proto {
-            6 | 17 | 132 => {
-                self.tp_src = Field::Unknown;
-                self.tp_dst = Field::Unknown;
+    /// A header that does not have the version that the EtherType says.
+    fn unknown_ip(&mut self) {
+        self.ip_dscp = Field::Unknown;
+        self.ip_ecn = Field::Unknown;
+        self.ip_proto = Field::Unknown;
+        match self.eth_type {
+            Field::Is(0x0800) => {
+                self.ipv4_src = Field::Unknown;
+                self.ipv4_dst = Field::Unknown;
             }
-            1 | 58 => {
-                self.icmp_type = Field::Unknown;
-                self.icmp_code = Field::Unknown;
-                self.nd_target = Field::Unknown;
+            _ => {
+                self.ipv6_src = Field::Unknown;
+                self.ipv6_dst = Field::Unknown;
             }
-            _ => {}
         }
+        self.unknown_transport();
     }
 
     /// RFC 826, for IPv4 over Ethernet; other kinds have no fields that a match can ask.

@@ -140,6 +140,7 @@ impl FromStr for DatapathId {
 /// The 16-bit reserved numbers of OpenFlow 1.0 (0xff00 and above) stand for the 32-bit numbers with
 /// the same low half: `0xfffe` (LOCAL) is `0xfffffffe` here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PortNo(pub u32);
 
 impl PortNo {
@@ -294,6 +295,13 @@ macro_rules! newtype {
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
         pub struct $name(pub $inner);
 
+        #[cfg(feature = "serde")]
+        impl ::serde::Serialize for $name {
+            fn serialize<S: ::serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                ::serde::Serialize::serialize(&self.0, s)
+            }
+        }
+
         $(impl $name {
             $($(#[$cdoc])* pub const $constant: $name = $name($value);)*
         })?
@@ -324,9 +332,20 @@ newtype! {
     /// A packet kept by the switch. "No buffer" (0xffffffff) is `None` of `Option<BufferId>`.
     BufferId(u32) "{:#x}"
 }
-newtype! {
-    /// The controller's own 64 bits on a flow entry.
-    Cookie(u64) "{:#x}"
+/// The controller's own 64 bits on a flow entry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Cookie(pub u64);
+
+impl fmt::Display for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 newtype! {
     /// A flow table.

@@ -255,7 +255,8 @@ macro_rules! fixed {
 
             #[inline(always)]
             pub(crate) fn parse(input: &[u8]) -> $crate::wire::Parsed<'_, $name> {
-                let (rest, _block) = $crate::wire::fields($name::SIZE, $name::FIELDS, input)?;
+                let (rest, _block) =
+                    $crate::wire::fields::<{ $name::SIZE }>($name::FIELDS, input)?;
                 let mut _at = 0;
                 $(
                     $(_at += $pad;)?
@@ -301,8 +302,7 @@ macro_rules! record {
             ,)*];
 
             #[inline(always)]
-            pub(crate) fn parse(input: &[u8]) -> $crate::wire::Parsed<'_, $model> {
-                let (rest, block) = $crate::wire::fields($name::SIZE, $name::FIELDS, input)?;
+            fn read(block: &[u8; $name::SIZE]) -> $model {
                 let mut _at = 0;
                 $(
                     $(_at += $pad;)?
@@ -311,7 +311,25 @@ macro_rules! record {
                         _at += <$wire as $crate::wire::Wire>::SIZE;
                     )?
                 )*
-                Ok((rest, $model { $($($field,)?)* $($absent: $neutral,)* }))
+                $model { $($($field,)?)* $($absent: $neutral,)* }
+            }
+
+            #[inline(always)]
+            #[allow(dead_code, reason = "some structures only occur in lists")]
+            pub(crate) fn parse(input: &[u8]) -> $crate::wire::Parsed<'_, $model> {
+                let (rest, block) =
+                    $crate::wire::fields::<{ $name::SIZE }>($name::FIELDS, input)?;
+                Ok((rest, $name::read(block)))
+            }
+
+            /// All up to the end: the number is known beforehand, so nothing is checked twice.
+            #[allow(dead_code, reason = "some structures never occur in lists")]
+            pub(crate) fn list(input: &[u8]) -> $crate::wire::Decoded<Vec<$model>> {
+                let (blocks, rest) = input.as_chunks::<{ $name::SIZE }>();
+                if !rest.is_empty() {
+                    return Err($crate::wire::cut($name::FIELDS, rest));
+                }
+                Ok(blocks.iter().map($name::read).collect())
             }
 
             pub(crate) fn write(
@@ -337,23 +355,21 @@ macro_rules! record {
 }
 pub(crate) use record;
 
-/// The block of a fixed structure. If it is cut short, the error names the field that is.
+/// A parser of the block of a fixed structure: one length check, by a constant. If the block is cut
+/// short, the error names the field that is.
 #[inline(always)]
-pub(crate) fn fields<'a>(
-    size: usize,
+pub(crate) fn fields<'a, const N: usize>(
     list: &'static [(&'static str, usize)],
     input: &'a [u8],
-) -> Parsed<'a, &'a [u8]> {
-    match take(size).parse(input) {
-        Ok(split) => Ok(split),
-        Err(nom::Err::<()>::Incomplete(_) | nom::Err::Error(()) | nom::Err::Failure(())) => {
-            Err(cut(list, input))
-        }
+) -> Parsed<'a, &'a [u8; N]> {
+    match input.split_first_chunk() {
+        Some((block, rest)) => Ok((rest, block)),
+        None => Err(cut(list, input)),
     }
 }
 
 #[cold]
-fn cut(list: &[(&'static str, usize)], input: &[u8]) -> nom::Err<Broken> {
+pub(crate) fn cut(list: &[(&'static str, usize)], input: &[u8]) -> nom::Err<Broken> {
     let mut at = 0;
     let field = list.iter().find_map(|(field, size)| {
         let whole = at + size <= input.len();

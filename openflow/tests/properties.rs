@@ -99,6 +99,36 @@ proptest! {
     }
 
     #[test]
+    fn a_stream_gives_the_same_messages_however_it_arrives(
+        version in version(),
+        all in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 1..6),
+        pieces in prop::collection::vec(1usize..40, 1..40),
+    ) {
+        let mut stream = BytesMut::new();
+        let mut sent = Vec::new();
+        for (xid, choices) in all.iter().enumerate() {
+            let message = support::message(&mut support::Source::new(choices), version);
+            encode(version, Xid(xid as u32), &message, &mut stream).unwrap();
+            sent.push(message);
+        }
+        let mut received = Vec::new();
+        let mut buffer = BytesMut::new();
+        for size in pieces.iter().cycle() {
+            let piece = stream.split_to((*size).min(stream.len()));
+            buffer.extend_from_slice(&piece);
+            while let Some(length) = next_frame(&buffer).unwrap() {
+                let frame = buffer.split_to(length);
+                received.push(decode(&frame).unwrap().1.into_owned());
+            }
+            if stream.is_empty() {
+                break;
+            }
+        }
+        prop_assert!(buffer.is_empty());
+        prop_assert_eq!(received, sent);
+    }
+
+    #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         if let Err(error) = decode(&bytes) {
             prop_assert!(error.offset <= bytes.len());

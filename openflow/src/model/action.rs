@@ -5,6 +5,7 @@ use crate::types::{GroupId, PortNo, TableId};
 
 /// How many bytes of a packet go to the controller with `Output` to `CONTROLLER`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MaxLen(pub u16);
 
 impl MaxLen {
@@ -14,6 +15,7 @@ impl MaxLen {
 
 /// What is done to a packet (1.3.5 §7.2.5, 1.0 §5.2.4).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Action {
     /// Out of a port. `max_len` counts only for `CONTROLLER`.
@@ -64,6 +66,7 @@ pub enum Action {
     PushPbb(u16),
     /// Removes the outer PBB header.
     PopPbb,
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::raw_action"))]
     /// An action without a variant of its own: type and body behind the 4-byte header, verbatim.
     Raw {
         /// OFPAT_*; 0xffff for experimenters.
@@ -82,6 +85,7 @@ impl Action {
 
 /// What a flow entry does (1.3.5 §7.2.4). 1.0 has only `Apply`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Instruction {
     /// Runs the actions at once, in order.
@@ -106,6 +110,7 @@ pub enum Instruction {
         /// OFPIT_*; 0xffff for experimenters.
         kind: u16,
         /// What follows type and length.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Vec<u8>,
     },
 }

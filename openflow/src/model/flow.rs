@@ -55,6 +55,7 @@ impl FlowModFlags {
 /// assert_eq!(entry.priority, 100);
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FlowMod {
     /// The controller's mark.
     pub cookie: Cookie,
@@ -179,6 +180,7 @@ newtype! {
 
 /// A flow entry ended (OFPT_FLOW_REMOVED).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FlowRemoved {
     /// The entry's cookie.
     pub cookie: Cookie,
@@ -204,6 +206,7 @@ pub struct FlowRemoved {
 
 /// Which flow entries to report (OFPMP_FLOW, OFPMP_AGGREGATE).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FlowStatsRequest {
     /// The table, or `ALL`.
     pub table_id: TableId,
@@ -221,6 +224,7 @@ pub struct FlowStatsRequest {
 
 /// One flow entry in a statistics reply.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FlowStats {
     /// Its table.
     pub table_id: TableId,
@@ -248,6 +252,7 @@ pub struct FlowStats {
 
 /// The sum over flow entries (OFPMP_AGGREGATE).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AggregateStats {
     /// Packets matched.
     pub packet_count: u64,

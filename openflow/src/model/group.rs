@@ -33,6 +33,7 @@ newtype! {
 
 /// One set of actions of a group.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Bucket {
     /// Its share in a select group.
     pub weight: u16,
@@ -53,6 +54,7 @@ impl Bucket {
 
 /// Adds, changes or deletes a group (OFPT_GROUP_MOD).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupMod {
     /// What to do.
     pub command: GroupCommand,
@@ -66,6 +68,7 @@ pub struct GroupMod {
 
 /// What a group is (OFPMP_GROUP_DESC).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupDescription {
     /// How its buckets are treated.
     pub kind: GroupType,
@@ -77,6 +80,7 @@ pub struct GroupDescription {
 
 /// What went through a bucket, or a meter band.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Counter {
     /// Packets.
     pub packet_count: u64,
@@ -86,6 +90,7 @@ pub struct Counter {
 
 /// What went through a group (OFPMP_GROUP).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupStats {
     /// The group.
     pub group_id: GroupId,
@@ -103,6 +108,7 @@ pub struct GroupStats {
 
 /// What groups a switch can (OFPMP_GROUP_FEATURES).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GroupFeatures {
     /// Bit n: the type n of [`GroupType`].
     pub types: u32,

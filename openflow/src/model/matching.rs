@@ -21,6 +21,7 @@ impl<T> From<T> for Masked<T> {
 
 /// What a match says of the VLAN tag (1.3.5 §7.2.3.8, table 13).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum VlanMatch {
     /// Only frames without a tag.
     Absent,
@@ -58,6 +59,7 @@ pub struct RawOxm {
 
 /// One criterion of a match. Names are those of OFPXMT_OFB_* (1.3.5 §7.2.3.7).
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum MatchField {
     /// Ingress port.

@@ -14,6 +14,11 @@ use crate::types::{DatapathId, GroupId, PortNo, Version, newtype};
 
 /// A message without its header. Version and xid are said at encode and told at decode.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(tag = "kind", content = "content", rename_all = "snake_case")
+)]
 #[non_exhaustive]
 pub enum Message<'a> {
     /// OFPT_HELLO.
@@ -21,14 +26,17 @@ pub enum Message<'a> {
     /// OFPT_ERROR.
     Error(ErrorMessage<'a>),
     /// OFPT_ECHO_REQUEST: arbitrary payload, to be sent back.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     EchoRequest(Cow<'a, [u8]>),
     /// OFPT_ECHO_REPLY: the payload of the request.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     EchoReply(Cow<'a, [u8]>),
     /// OFPT_EXPERIMENTER (1.0: OFPT_VENDOR).
     Experimenter {
         /// The experimenter's id.
         experimenter: u32,
         /// What follows the id.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Cow<'a, [u8]>,
     },
     /// OFPT_FEATURES_REQUEST.
@@ -218,6 +226,7 @@ pub enum Message<'a> {
         /// The experimenter's id.
         experimenter: u32,
         /// What follows the id.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Cow<'a, [u8]>,
         /// Whether more parts follow. Not in 1.0.
         more: bool,
@@ -227,6 +236,7 @@ pub enum Message<'a> {
         /// The experimenter's id.
         experimenter: u32,
         /// What follows the id.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Cow<'a, [u8]>,
         /// Whether more parts follow.
         more: bool,
@@ -338,24 +348,29 @@ impl Message<'_> {
 
 /// A message kept as it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Opaque<'a> {
     /// OFPT_* of its version.
     pub kind: u8,
     /// What follows the 8-byte header.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub body: Cow<'a, [u8]>,
 }
 
 /// Version negotiation (1.3.5 §7.5.1).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Hello {
     /// The version bitmaps, lowest versions first: bit n of word k stands for version 32 k + n.
     /// `None`: no such element, the header's version is the highest.
     pub versions: Option<Vec<u32>>,
     /// Other elements, verbatim: type and body.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::elements"))]
     pub others: Vec<(u16, Vec<u8>)>,
     /// The whole body as it came, kept only where the elements would not encode to it again: padding
     /// left out, the bitmap not first or repeated, anything in a 1.0 hello that is no element. It goes
     /// before the elements at encode, so clear it when you change them.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex_option"))]
     pub wire: Option<Vec<u8>>,
 }
 
@@ -392,15 +407,18 @@ impl ErrorCode {
 
 /// Something failed (OFPT_ERROR).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ErrorMessage<'a> {
     /// What.
     pub code: ErrorCode,
     /// At least 64 bytes of the offending message, or a text for hello failures.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub data: Cow<'a, [u8]>,
 }
 
 /// What a switch is and can (OFPT_FEATURES_REPLY).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Features {
     /// Its identity.
     pub dpid: DatapathId,
@@ -432,6 +450,7 @@ newtype! {
 
 /// Switch configuration.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct SwitchConfig {
     /// Treatment of fragments.
     pub flags: ConfigFlags,
@@ -441,15 +460,21 @@ pub struct SwitchConfig {
 
 /// What a switch says of itself (OFPMP_DESC): fixed, zero-padded texts.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct SwitchDescription {
     /// Manufacturer.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub manufacturer: [u8; 256],
     /// Hardware.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub hardware: [u8; 256],
     /// Software.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub software: [u8; 256],
     /// Serial number.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub serial_number: [u8; 32],
     /// A name for people.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub datapath: [u8; 256],
 }

@@ -47,6 +47,7 @@ newtype! {
 
 /// What a meter does above a rate.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MeterBand {
     /// From this rate on, in the unit of the meter's flags.
     pub rate: u32,
@@ -58,6 +59,7 @@ pub struct MeterBand {
 
 /// Kind of a meter band.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum MeterBandKind {
     /// Drops the packet.
@@ -72,6 +74,7 @@ pub enum MeterBandKind {
         /// The experimenter's id.
         experimenter: u32,
         /// What follows the id.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Vec<u8>,
     },
     /// Any other, verbatim.
@@ -79,12 +82,14 @@ pub enum MeterBandKind {
         /// OFPMBT_*.
         kind: u16,
         /// What follows the burst size.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Vec<u8>,
     },
 }
 
 /// Adds, changes or deletes a meter (OFPT_METER_MOD).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MeterMod {
     /// What to do.
     pub command: MeterCommand,
@@ -98,6 +103,7 @@ pub struct MeterMod {
 
 /// What a meter is (OFPMP_METER_CONFIG).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MeterConfig {
     /// Flags.
     pub flags: MeterFlags,
@@ -109,6 +115,7 @@ pub struct MeterConfig {
 
 /// What went through a meter (OFPMP_METER).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MeterStats {
     /// The meter.
     pub meter_id: MeterId,
@@ -126,6 +133,7 @@ pub struct MeterStats {
 
 /// What meters a switch can (OFPMP_METER_FEATURES).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MeterFeatures {
     /// How many meters.
     pub max_meter: u32,

@@ -19,6 +19,7 @@ newtype! {
 
 /// A packet for the controller (OFPT_PACKET_IN). Borrowed from the message: nothing is copied.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PacketIn<'a> {
     /// The switch's copy, if it kept one.
     pub buffer_id: Option<BufferId>,
@@ -34,13 +35,16 @@ pub struct PacketIn<'a> {
     pub cookie: Cookie,
     /// The 1.3 match (OXM fields without the `ofp_match` header) verbatim, where it says more than
     /// the ingress port alone; empty in 1.0.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub pipeline: Cow<'a, [u8]>,
     /// The frame, from the destination MAC on, without frame check sequence.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub data: Cow<'a, [u8]>,
 }
 
 /// A packet to send (OFPT_PACKET_OUT).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PacketOut<'a> {
     /// The switch's copy to send; `data` is then empty.
     pub buffer_id: Option<BufferId>,
@@ -49,6 +53,7 @@ pub struct PacketOut<'a> {
     /// What to do with it; empty: drop it.
     pub actions: Vec<Action>,
     /// The frame.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub data: Cow<'a, [u8]>,
 }
 

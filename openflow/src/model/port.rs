@@ -32,12 +32,14 @@ newtype! {
 
 /// A port of a switch (`ofp_port`, 1.0: `ofp_phy_port`). Feature words are verbatim per version.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Port {
     /// Its number.
     pub port_no: PortNo,
     /// Its hardware address.
     pub hw_addr: MacAddr,
     /// Its name: 16 bytes, zero-padded, as on the wire.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub name: [u8; 16],
     /// Configuration bits.
     pub config: PortConfig,
@@ -84,6 +86,7 @@ newtype! {
 
 /// A port was added, removed or changed (OFPT_PORT_STATUS).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PortStatus {
     /// What happened.
     pub reason: PortStatusReason,
@@ -93,6 +96,7 @@ pub struct PortStatus {
 
 /// Changes a port (OFPT_PORT_MOD, 1.3.5 §7.3.4.3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PortMod {
     /// The port.
     pub port_no: PortNo,
@@ -108,6 +112,7 @@ pub struct PortMod {
 
 /// Counters of a port (OFPMP_PORT_STATS, 1.3.5 §7.3.5.6). All ones: not counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PortStats {
     /// The port.
     pub port_no: PortNo,

@@ -6,6 +6,7 @@ use crate::types::PortNo;
 
 /// A queue of a port.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct QueueConfig {
     /// The queue.
     pub queue_id: u32,
@@ -17,6 +18,7 @@ pub struct QueueConfig {
 
 /// A property of a queue. Rates are in tenths of a percent; above 1000 the property is off.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum QueueProperty {
     /// Guaranteed rate.
@@ -28,6 +30,7 @@ pub enum QueueProperty {
         /// The experimenter's id.
         experimenter: u32,
         /// What follows the id and its padding.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Vec<u8>,
     },
     /// Any other, verbatim.
@@ -35,12 +38,14 @@ pub enum QueueProperty {
         /// OFPQT_*.
         kind: u16,
         /// What follows the property's 8-byte head.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Vec<u8>,
     },
 }
 
 /// Statistics of a queue (OFPMP_QUEUE).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct QueueStats {
     /// Its port.
     pub port: PortNo,

@@ -19,6 +19,7 @@ newtype! {
 /// A role, asked for or told (OFPT_ROLE_REQUEST and _REPLY). In 1.0: Nicira's NXT_ROLE_REQUEST and
 /// _REPLY.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RoleMessage {
     /// The role.
     pub role: Role,
@@ -29,6 +30,7 @@ pub struct RoleMessage {
 /// Which asynchronous messages a controller gets (OFPT_GET_ASYNC_REPLY, OFPT_SET_ASYNC). Bit n stands
 /// for reason n; the first word is for the roles master and equal, the second for slave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AsyncConfig {
     /// Reasons of packet-ins.
     pub packet_in: [u32; 2],

@@ -4,6 +4,7 @@ use crate::types::TableId;
 
 /// Configures a table (OFPT_TABLE_MOD, 1.3.5 §7.3.3). Its bits are deprecated in 1.3.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TableMod {
     /// The table, or `ALL`.
     pub table_id: TableId,
@@ -13,10 +14,12 @@ pub struct TableMod {
 
 /// Statistics of a table (OFPMP_TABLE).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TableStats {
     /// The table.
     pub table_id: TableId,
     /// Its name, zero-padded. 1.0 only, zeroes in 1.3.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub name: [u8; 32],
     /// Wildcards that it supports (OFPFW_*). 1.0 only, 0 in 1.3.
     pub wildcards: u32,
@@ -32,10 +35,12 @@ pub struct TableStats {
 
 /// What a table can (OFPMP_TABLE_FEATURES, 1.3.5 §7.3.5.5).
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TableFeatures {
     /// The table.
     pub table_id: TableId,
     /// Its name, zero-padded.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::text"))]
     pub name: [u8; 32],
     /// Metadata bits that it can match.
     pub metadata_match: u64,
@@ -51,6 +56,7 @@ pub struct TableFeatures {
 
 /// One property of a table. `miss`: it holds for the table-miss entry, not for the others.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum TableProperty {
     /// Instructions.
@@ -104,21 +110,25 @@ pub enum TableProperty {
         /// OFPTFPT_*.
         kind: u16,
         /// What follows type and length, without padding.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
         body: Vec<u8>,
     },
 }
 
 /// The type of an action or instruction.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TypeId {
     /// Its number.
     pub kind: u16,
     /// What follows type and length: empty but for experimenters.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub body: Vec<u8>,
 }
 
 /// The type of a match field: an OXM header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct OxmId {
     /// OXM class.
     pub class: u16,

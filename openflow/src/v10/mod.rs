@@ -154,7 +154,7 @@ fn features(body: &[u8]) -> Decoded<Message<'_>> {
         auxiliary_id: 0,
         capabilities: head.capabilities,
         actions: head.actions,
-        ports: list(rest, OfpPhyPort::SIZE, OfpPhyPort::parse)?,
+        ports: OfpPhyPort::list(rest)?,
     }))
 }
 
@@ -173,8 +173,8 @@ fn put_features(features: &Features, out: &mut BytesMut) -> Put {
     features.ports.iter().try_for_each(|port| OfpPhyPort::write(port, out))
 }
 
-#[inline]
-fn packet_in(body: &[u8]) -> Decoded<PacketIn<'_>> {
+#[inline(always)]
+pub(crate) fn packet_in(body: &[u8]) -> Decoded<PacketIn<'_>> {
     let (data, head) = OfpPacketIn::parse(body)?;
     Ok(PacketIn {
         buffer_id: head.buffer_id,

@@ -130,15 +130,15 @@ pub(super) fn reply(body: &[u8]) -> Decoded<Message<'_>> {
         (FLOW, 0 | MORE) => Message::FlowStatsReply { flows: list(rest, 88, flow_stats)?, more },
         (AGGREGATE, 0) => Message::AggregateStatsReply(whole(OfpAggregate::parse(rest))?),
         (TABLE, 0 | MORE) => {
-            let tables = list(rest, OfpTableStats::SIZE, OfpTableStats::parse)?;
+            let tables = OfpTableStats::list(rest)?;
             Message::TableStatsReply { tables, more }
         }
         (PORT, 0 | MORE) => {
-            let ports = list(rest, OfpPortStats::SIZE, OfpPortStats::parse)?;
+            let ports = OfpPortStats::list(rest)?;
             Message::PortStatsReply { ports, more }
         }
         (QUEUE, 0 | MORE) => {
-            let queues = list(rest, OfpQueueStats::SIZE, OfpQueueStats::parse)?;
+            let queues = OfpQueueStats::list(rest)?;
             Message::QueueStatsReply { queues, more }
         }
         (VENDOR, 0 | MORE) => {

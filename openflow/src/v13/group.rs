@@ -119,7 +119,7 @@ pub(super) fn group_stats(input: &[u8]) -> Parsed<'_, GroupStats> {
         packet_count: head.packet_count,
         byte_count: head.byte_count,
         duration: head.duration,
-        buckets: list(counters, OfpCounter::SIZE, OfpCounter::parse)?,
+        buckets: OfpCounter::list(counters)?,
     };
     Ok((rest, stats))
 }
@@ -237,7 +237,7 @@ pub(super) fn meter_stats(input: &[u8]) -> Parsed<'_, MeterStats> {
         packet_in_count: head.packet_in_count,
         byte_in_count: head.byte_in_count,
         duration: head.duration,
-        bands: list(counters, OfpCounter::SIZE, OfpCounter::parse)?,
+        bands: OfpCounter::list(counters)?,
     };
     Ok((rest, stats))
 }

@@ -180,8 +180,8 @@ fn ingress(list: &[u8]) -> PortNo {
 }
 
 /// Allocates nothing: the match stays as bytes, the frame is borrowed.
-#[inline]
-fn packet_in(body: &[u8]) -> Decoded<PacketIn<'_>> {
+#[inline(always)]
+pub(crate) fn packet_in(body: &[u8]) -> Decoded<PacketIn<'_>> {
     let (rest, head) = OfpPacketIn::parse(body)?;
     let (rest, list) = oxm::match_list(rest)?;
     let (data, _) = block(2, "pad", rest)?;

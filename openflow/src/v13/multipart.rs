@@ -187,15 +187,15 @@ pub(super) fn reply(body: &[u8]) -> Decoded<Message<'_>> {
         }
         (AGGREGATE, 0) => Message::AggregateStatsReply(whole(OfpAggregate::parse(rest))?),
         (TABLE, 0 | MORE) => {
-            let tables = list(rest, OfpTableStats::SIZE, OfpTableStats::parse)?;
+            let tables = OfpTableStats::list(rest)?;
             Message::TableStatsReply { tables, more }
         }
         (PORT_STATS, 0 | MORE) => {
-            let ports = list(rest, OfpPortStats::SIZE, OfpPortStats::parse)?;
+            let ports = OfpPortStats::list(rest)?;
             Message::PortStatsReply { ports, more }
         }
         (QUEUE, 0 | MORE) => {
-            let queues = list(rest, OfpQueueStats::SIZE, OfpQueueStats::parse)?;
+            let queues = OfpQueueStats::list(rest)?;
             Message::QueueStatsReply { queues, more }
         }
         (GROUP, 0 | MORE) => {
@@ -217,7 +217,7 @@ pub(super) fn reply(body: &[u8]) -> Decoded<Message<'_>> {
             Message::TableFeaturesReply { tables: list(rest, 64, table::table_features)?, more }
         }
         (PORT_DESC, 0 | MORE) => {
-            let ports = list(rest, OfpPort::SIZE, OfpPort::parse)?;
+            let ports = OfpPort::list(rest)?;
             Message::PortDescriptionReply { ports, more }
         }
         (EXPERIMENTER, 0 | MORE) => {
