@@ -51,6 +51,14 @@ pub const NO_PATH_SECONDS: u16 = 1;
 pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// See [`BACKOFF_MIN`].
 pub const BACKOFF_MAX: Duration = Duration::from_secs(16);
+/// What the entries of a path with a way back match beside what the decision read, as far as the
+/// frame has it.
+const REPLIED: FieldSet = FieldSet::IP_PROTO
+    .union(FieldSet::IPV4_SRC)
+    .union(FieldSet::IPV4_DST)
+    .union(FieldSet::TP_SRC)
+    .union(FieldSet::TP_DST)
+    .union(FieldSet::ICMP_TYPE);
 /// How many flow-mods of late are remembered to tell what an error message speaks of. An error that
 /// comes later is reported without its path.
 const REMEMBERED_SENDS: usize = 8192;
@@ -94,6 +102,16 @@ pub struct SwitchCounters {
 struct LocalHop {
     matches: Match,
     claim: Claim,
+    /// For the way back of a path: which frames, and what is done to them here.
+    reply: Option<Reply>,
+}
+
+/// What a way back does on one switch.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    key: FlowKey,
+    out_port: PortNo,
+    vid: Option<Vid>,
 }
 
 /// The right to a MAC pair on a link: two domains with the same pair cannot share one.
@@ -158,6 +176,9 @@ pub struct Switch {
     registry: Registry,
     hops: HashMap<(PathRef, Leg), LocalHop, RandomState>,
     claims: HashMap<Claim, (Domain, u32), RandomState>,
+    /// Ways back by the frames that they are for, and how many there are of each width.
+    replies: HashMap<FlowKey, Reply, RandomState>,
+    reply_widths: BTreeMap<FieldSet, u32>,
     unconfirmed: Vec<(PathRef, Leg)>,
     barriers: VecDeque<(Xid, Vec<(PathRef, Leg)>)>,
     installing: VecDeque<(Instant, PathRef)>,
@@ -191,6 +212,8 @@ impl Switch {
             registry: Registry::new(session),
             hops: HashMap::default(),
             claims: HashMap::default(),
+            replies: HashMap::default(),
+            reply_widths: BTreeMap::new(),
             unconfirmed: Vec::new(),
             barriers: VecDeque::new(),
             installing: VecDeque::new(),
@@ -374,11 +397,8 @@ impl Switch {
         let reply = reply_headers(headers, route.egress.vid).filter(|_| route.reverse);
         let mut width = route.width;
         if reply.is_some() {
-            // What tells whether there is a reply belongs to the kind of frame.
-            width |= FieldSet::IP_PROTO;
-            if headers.icmp_type.value().is_some() {
-                width |= FieldSet::ICMP_TYPE;
-            }
+            // A way back that no filter is asked about is for the replies to these frames only.
+            width = width.union(REPLIED);
         }
         let key = FlowKey::new(in_port, headers, width);
         if let Some((name, path)) = self.registry.by_key(&key) {
@@ -800,22 +820,60 @@ impl Switch {
         let matches = flow_mod.matches.clone();
         self.infallible(&Message::FlowMod(flow_mod), Sent::Hop(entry.path, entry.leg));
         self.claims.entry(claim).or_insert((entry.domain, 0)).1 += 1;
-        if let Some(old) = self.hops.insert(name, LocalHop { matches: matches.clone(), claim }) {
+        let reply = (entry.leg == Leg::Reverse).then(|| Reply {
+            key: FlowKey::new(entry.in_port, &entry.headers, entry.width),
+            out_port: entry.out_port,
+            vid: entry.vid,
+        });
+        let hop = LocalHop { matches: matches.clone(), claim, reply };
+        if let Some(old) = self.hops.insert(name, hop) {
             // The path takes another way through this switch.
-            self.unclaim(old.claim);
+            self.forget_hop(&old);
             if old.matches != matches {
                 let delete = FlowMod::delete_strict(old.matches, PATH_PRIORITY);
                 self.infallible(&Message::FlowMod(delete), Sent::Other);
             }
         }
+        if let Some(reply) = reply
+            && self.replies.insert(reply.key, reply).is_none()
+        {
+            *self.reply_widths.entry(reply.key.width).or_default() += 1;
+        }
         self.unconfirmed.push(name);
         Ok(())
+    }
+
+    /// Gives back what an entry had claimed.
+    fn forget_hop(&mut self, hop: &LocalHop) {
+        self.unclaim(hop.claim);
+        let Some(reply) = hop.reply else { return };
+        if self.replies.remove(&reply.key).is_some()
+            && let Some(count) = self.reply_widths.get_mut(&reply.key.width)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.reply_widths.remove(&reply.key.width);
+            }
+        }
+    }
+
+    /// Sends a frame on if a way back is installed for its kind: it came to the controller before
+    /// the switch had read the entry. Returns whether there is one.
+    pub fn forward_reply(&mut self, in_port: PortNo, headers: &Headers, frame: Frame<'_>) -> bool {
+        let mut widths = self.reply_widths.keys();
+        let found = widths
+            .find_map(|width| self.replies.get(&FlowKey::new(in_port, headers, *width)).copied());
+        let Some(reply) = found.filter(|_| frame.whole) else { return false };
+        let (port, vid) = (reply.out_port, reply.vid);
+        let actions = forward_actions(self.version, in_port, frame.tag, port, vid);
+        // What `program` makes for this version can be expressed.
+        self.packet_out(in_port, actions, frame.data).is_ok()
     }
 
     /// Removes an entry of a path that another session owns.
     pub(crate) fn remove_hop(&mut self, path: PathRef, leg: Leg) {
         let Some(hop) = self.hops.remove(&(path, leg)) else { return };
-        self.unclaim(hop.claim);
+        self.forget_hop(&hop);
         let delete = FlowMod::delete_strict(hop.matches, PATH_PRIORITY);
         self.infallible(&Message::FlowMod(delete), Sent::Other);
     }
@@ -923,7 +981,7 @@ impl Switch {
         for leg in [Leg::Forward, Leg::Reverse] {
             if self.hops.get(&(name, leg)).is_some_and(|hop| hop.claim.in_port == in_port) {
                 if let Some(hop) = self.hops.remove(&(name, leg)) {
-                    self.unclaim(hop.claim);
+                    self.forget_hop(&hop);
                 }
                 if name.session == self.session {
                     self.hop_gone(view, name, leg);
@@ -964,7 +1022,7 @@ impl Switch {
             Sent::Ingress(name) => self.path_failed(view, name, HopFailure::Refused),
             Sent::Hop(name, leg) => {
                 if let Some(hop) = self.hops.remove(&(name, leg)) {
-                    self.unclaim(hop.claim);
+                    self.forget_hop(&hop);
                 }
                 if leg == Leg::Reverse {
                     return;
@@ -1051,6 +1109,8 @@ impl Switch {
         self.registry.clear();
         self.hops.clear();
         self.claims.clear();
+        self.replies.clear();
+        self.reply_widths.clear();
         self.unconfirmed.clear();
         self.barriers.clear();
         self.installing.clear();

@@ -188,6 +188,9 @@ impl SliceableSwitch {
                 }
             }
             Verdict::Flood { outputs } => sw.flood(&cx.view, in_port, frame, outputs),
+            // The filters were asked for the first direction only.
+            Verdict::Drop(DropReason::Filtered(_) | DropReason::FilterDefault)
+                if sw.forward_reply(in_port, headers, frame) => {}
             Verdict::Drop(reason) => {
                 self.refusals.tell(cx, dpid, in_port, headers, *reason);
                 if let Some(class) = drop_class(*reason) {
