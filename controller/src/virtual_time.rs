@@ -68,6 +68,12 @@ impl<A: App> VirtualController<A> {
         self.connections.values().filter_map(|c| c.session.switch())
     }
 
+    /// The switches whose packet-ins are handled, in channel order.
+    pub fn active(&self) -> impl Iterator<Item = umlaut_openflow::DatapathId> {
+        let active = self.connections.values().filter(|c| c.session.is_active());
+        active.filter_map(|c| Some(c.session.switch()?.dpid()))
+    }
+
     /// A switch connects.
     pub fn connected(&mut self, channel: Channel, now: Instant) {
         let woken = Arc::new(AtomicBool::new(true));

@@ -1,0 +1,190 @@
+//! The ground of emulation: the sliceable switch and its network in virtual time.
+
+use std::time::{Duration, Instant};
+
+use umlaut::sliceable::Domains;
+use umlaut_openflow::{Action, DatapathId, Instruction, MatchField, PortNo, Version, VlanMatch};
+use umlaut_slice_db::Policy;
+use umlaut_testbed::scenario::{Control, FlowLine, Ground, GroundError};
+use umlaut_testbed::{Endpoint, Network, NetworkOptions, of_policy};
+
+use super::{Driven, Told, controller};
+
+/// A step of virtual time.
+const PUMP: Duration = Duration::from_millis(5);
+
+/// The network.
+pub struct Emulated {
+    network: Network<Driven>,
+    domains: Domains,
+    told: Told,
+    policy: String,
+    seed: u64,
+}
+
+impl Emulated {
+    pub fn start(
+        version: Version,
+        seed: u64,
+        policy: &Policy,
+        text: &str,
+    ) -> Result<Emulated, GroundError> {
+        let (domains, told) = (Domains::default(), Told::default());
+        let driven = controller(text, &domains, &told, seed, Instant::now());
+        let mut options = NetworkOptions::speaking(version).seed(seed);
+        options.backoff = (Duration::from_millis(100), Duration::from_secs(1));
+        let mut network = Network::new(&of_policy(policy), options, driven)
+            .map_err(|error| GroundError(error.to_string()))?;
+        // An echo carries the token back: only what the scenario sends is counted.
+        for host in policy.hosts() {
+            network.with_host(&host.name, |host, _| host.set_answers(false));
+        }
+        Ok(Emulated { network, domains, told, policy: text.to_owned(), seed })
+    }
+}
+
+fn there<T>(found: Option<T>, what: &str) -> Result<T, GroundError> {
+    found.ok_or_else(|| GroundError(format!("there is no such {what}")))
+}
+
+impl Ground for Emulated {
+    fn elapsed(&self) -> Duration {
+        self.network.elapsed()
+    }
+
+    fn pump(&mut self) {
+        let _ = self.network.run_for(PUMP);
+    }
+
+    fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError> {
+        let sent = self.network.with_host(host, |host, _| host.send_raw(frame.to_vec()));
+        there(sent, "host")
+    }
+
+    fn take_sniffed(&mut self) -> Vec<(String, Vec<u8>)> {
+        let hosts = self.network.hosts().iter();
+        let frames = hosts
+            .flat_map(|host| {
+                host.sniffed().map(|seen| (host.name().to_owned(), seen.frame.to_vec()))
+            })
+            .collect();
+        self.network.reset_hosts();
+        frames
+    }
+
+    fn is_ready(&mut self, switches: &[DatapathId], links: usize) -> bool {
+        let shared = self.network.controller().0.shared().clone();
+        let world = shared.world.load();
+        let served = shared.net.directory.peers().into_iter().map(|(dpid, _)| dpid);
+        let active = self.network.controller().0.active().collect::<Vec<_>>();
+        served.eq(switches.iter().copied())
+            && switches.iter().all(|dpid| active.contains(dpid))
+            && (links == usize::MAX || world.topology.links().count() == links)
+            && !world.topology.is_probing()
+    }
+
+    fn link(
+        &mut self,
+        a: (DatapathId, PortNo),
+        b: (DatapathId, PortNo),
+        up: bool,
+    ) -> Result<(), GroundError> {
+        let end = |(dpid, port)| Endpoint { dpid, port };
+        let link = there(self.network.link_between(end(a), end(b)), "link")?;
+        if up {
+            self.network.heal(link)
+        } else {
+            self.network.cut(link)
+        };
+        Ok(())
+    }
+
+    fn port(&mut self, end: (DatapathId, PortNo), up: bool) -> Result<(), GroundError> {
+        let set = self.network.with_switch(end.0, |switch, now| switch.set_link(end.1, up, now));
+        there(set, "switch")
+    }
+
+    fn move_host(&mut self, host: &str, to: (DatapathId, PortNo)) -> Result<(), GroundError> {
+        there(self.network.plug(host, Endpoint { dpid: to.0, port: to.1 }), "host or free port")
+    }
+
+    fn switch(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError> {
+        let done = if up { self.network.power_on(dpid) } else { self.network.power_off(dpid) };
+        there(done, "switch")
+    }
+
+    fn channel(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError> {
+        if up {
+            return there(self.network.join(dpid), "switch");
+        }
+        there(self.network.reset_channel(dpid), "switch")?;
+        there(self.network.cut_off(dpid), "switch")
+    }
+
+    fn controller(&mut self, control: Control) -> Result<(), GroundError> {
+        match control {
+            Control::Kill => {
+                self.network.replace_controller(None);
+            }
+            Control::Start => {
+                self.domains = Domains::default();
+                self.seed += 1;
+                let now = self.network.now();
+                let new = controller(&self.policy, &self.domains, &self.told, self.seed, now);
+                self.network.replace_controller(Some(new));
+            }
+        }
+        Ok(())
+    }
+
+    fn policy(&mut self, text: &str, good: bool) -> Result<(), GroundError> {
+        let policy = match (Policy::parse("revision", text), good) {
+            (Ok((policy, _)), true) => policy,
+            (Err(_), false) => return Ok(()),
+            (Ok(_), false) => return Err(GroundError("a broken policy was taken".to_owned())),
+            (Err(mistakes), true) => return Err(GroundError(mistakes[0].to_string())),
+        };
+        self.policy = text.to_owned();
+        let policy = self.domains.adopt(policy);
+        self.network.with_controller(|driven, now| {
+            driven.0.shared().set_policy(policy, now);
+            driven.0.poll(now);
+        });
+        Ok(())
+    }
+
+    fn flows(&mut self, dpid: DatapathId) -> Result<Vec<FlowLine>, GroundError> {
+        let switch = there(self.network.switch(dpid), "switch")?;
+        let flows = switch.flows(self.network.now());
+        let paths = flows.into_iter().filter(|flow| flow.priority == 0xffff);
+        Ok(paths
+            .map(|flow| {
+                let in_port = flow.matches.ingress();
+                let mut line = FlowLine { in_port, out_port: None, vlan: "keep".to_owned() };
+                let actions = flow.instructions.iter().flat_map(|i| match i {
+                    Instruction::Apply(actions) => actions.as_slice(),
+                    _ => &[],
+                });
+                for action in actions {
+                    match action {
+                        Action::Output { port: PortNo::IN_PORT, .. } => line.out_port = in_port,
+                        Action::Output { port, .. } => line.out_port = Some(*port),
+                        Action::PopVlan => line.vlan = "strip".to_owned(),
+                        Action::SetVlanVid(vid)
+                        | Action::SetField(MatchField::VlanVid(VlanMatch::Tagged(vid))) => {
+                            line.vlan = format!("set {vid}");
+                        }
+                        _ => {}
+                    }
+                }
+                line
+            })
+            .collect())
+    }
+
+    fn report(&mut self) -> String {
+        let told = self.told.0.lock().unwrap();
+        let last = told.iter().rev().take(12).rev();
+        last.map(|event| format!("{event:?}\n")).collect()
+    }
+}

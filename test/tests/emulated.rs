@@ -1,0 +1,39 @@
+//! The scenarios on emulated networks in virtual time, in both versions: seconds, and no root.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::VERSIONS;
+use common::ground::Emulated;
+use umlaut_testbed::scenario::{Scenario, run};
+
+#[test]
+fn every_scenario_comes_out_the_same_in_emulation() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    assert!(files.len() > 30, "the scenarios are there");
+    let mut failures = Vec::new();
+    for path in files {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if std::env::var("UMLAUT_SCENARIO").is_ok_and(|wanted| !name.contains(&wanted)) {
+            continue;
+        }
+        let scenario = Scenario::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        // Reading 65,535 slices takes a while without optimisation.
+        let seeds = if scenario.mac_slices > 0 { 1..2 } else { 1..4 };
+        for version in VERSIONS {
+            for seed in seeds.clone() {
+                let done =
+                    run(&scenario, |policy, text| Emulated::start(version, seed, policy, text));
+                if let Err(failure) = done {
+                    failures.push(format!("{name} {version} seed {seed}: {failure}"));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
