@@ -179,6 +179,10 @@ pub(crate) fn load(text: &str) -> Result<Node, Unreadable> {
     if let Some(at) = too_deep(text) {
         return refuse(format!("brackets are nested more than {NESTING} deep"), Some(at));
     }
+    let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if text.lines().all(blank) {
+        return Ok(Node::Null);
+    }
     let mut documents = serde_yaml::Deserializer::from_str(text);
     let Some(first) = documents.next() else {
         return refuse("the file is empty".to_owned(), None);

@@ -1,1 +1,145 @@
-//! Policy files: what is accepted and what is said of mistakes.
+//! Policy files: what is accepted and what is said of mistakes, with line and column.
+
+use crate::Policy;
+
+/// Texts, and the code, line and column of what is said of them.
+type Rows = &'static [(&'static str, &'static [(&'static str, usize, usize)])];
+
+/// Code, line and column of each diagnostic.
+fn told(text: &str) -> Vec<(&'static str, usize, usize)> {
+    let diagnostics = match Policy::parse("p", text) {
+        Ok((_, warnings)) => warnings,
+        Err(mistakes) => mistakes,
+    };
+    let place = |d: &crate::Diagnostic| d.labels.first().map_or((0, 0), |l| (l.line, l.column));
+    diagnostics.iter().map(|d| (d.code, place(d).0, place(d).1)).collect()
+}
+
+#[test]
+fn every_kind_of_mistake_has_its_place() {
+    let slices = "slices: {a: {members: [{port: 0x1/1}]}}\n";
+    let rows: Rows = &[
+        ("", &[("empty", 1, 1)]),
+        ("umlaut: 2\nslices: {a: {members: [{port: 0x1/1}]}}\n", &[("wrong-value", 1, 9)]),
+        ("slices: {a: {members: [{port: 0x1/1}]}}\n", &[("no-version", 1, 1)]),
+        ("umlaut: 1\n", &[("no-slices", 1, 1)]),
+        ("umlaut: 1\nslices: [a]\n", &[("wrong-value", 2, 9)]),
+        (
+            "umlaut: 1\nslices:\n  a: {members: [{port: 0x1/1}]}\n  a: {members: []}\n",
+            &[("repeated-key", 4, 3)],
+        ),
+        ("umlaut: 1\nslices:\n  a: {members: []}\n", &[("empty-slice", 3, 3)]),
+        (
+            "umlaut: 1\nslices:\n  a: {members: [{mac: \"01:00:00:00:00:00\"}]}\n",
+            &[("wrong-value", 3, 23)],
+        ),
+        (
+            "umlaut: 1\nslices:\n  a: {members: [{port: 0x1/1, vlan: 0}]}\n",
+            &[("wrong-value", 3, 37)],
+        ),
+        ("umlaut: 1\nslices:\n  a: {members: [{port: s1/1}]}\n", &[("unknown-switch", 3, 24)]),
+        (
+            "umlaut: 1\nslices:\n  a: {members: [{mac: \"00:00:00:00:00:01\", vlan: 5}]}\n",
+            &[("misplaced-key", 3, 44)],
+        ),
+        (
+            "umlaut: 1\nslices:\n  a: {members: [{port: 0x1/1, id: x}, {port: 0x1/2, id: x}]}\n",
+            &[("member-id-twice", 3, 57)],
+        ),
+        (
+            "umlaut: 1\nslices:\n  a: {members: [{port: 0x1/1}, {port: 0x1/1}]}\n",
+            &[("member-twice", 3, 32)],
+        ),
+        (
+            "umlaut: 1\nslices:\n  a: {members: [{mac: \"00:00:00:00:00:01\"}]}\n  b: {members: [{port: 0x1/1, mac: \"00:00:00:00:00:01\"}]}\n",
+            &[("dead-member", 4, 17)],
+        ),
+        (
+            "umlaut: 1\nslices: {a: {members: [{port: 0x1/1}]}}\noptions: {idle_timeout: no}\n",
+            &[("wrong-value", 3, 25)],
+        ),
+        (
+            "umlaut: 1\nslices: {a: {members: [{port: 0x1/1}]}}\noptions: {loose: true}\n",
+            &[("loose", 3, 10)],
+        ),
+    ];
+    let mut wrong = Vec::new();
+    let mut compare = |text: &str, expected: &[(&'static str, usize, usize)]| {
+        let told = told(text);
+        if told != expected {
+            wrong.push(format!("{told:?}, not {expected:?}, for\n{text}"));
+        }
+    };
+    for (text, expected) in rows {
+        compare(text, expected);
+    }
+    let filters: Rows = &[
+        ("- {match: {eth_type: arp, ip_proto: tcp}, action: deny}", &[("contradiction", 4, 31)]),
+        ("- {match: {ipv4_src: 10.0.0.0/33}, action: deny}", &[("wrong-value", 4, 26)]),
+        ("- {match: {tcp_dst: 23}}", &[("no-action", 4, 7)]),
+        ("- {slice: b, action: deny}", &[("unknown-slice", 4, 15)]),
+        (
+            "- {id: x, action: deny}\n    - {id: x, match: {in_port: 1}, action: deny}",
+            &[("filter-id-twice", 5, 7)],
+        ),
+        (
+            "- {action: deny}\n    - {match: {in_port: 1}, action: allow}",
+            &[("never-matches", 5, 7)],
+        ),
+    ];
+    for (filter, expected) in filters {
+        compare(&format!("umlaut: 1\n{slices}filters:\n    {filter}\n"), expected);
+    }
+    let cases: Rows = &[
+        ("- bob reaches alice", &[("unknown-host", 4, 7), ("unknown-host", 4, 7)]),
+        ("- whatever", &[("unknown-sentence", 4, 7)]),
+        ("- a is refused because nothing", &[("unknown-reason", 4, 7)]),
+        ("- {from: a, expect: {}}", &[("wrong-value", 4, 25)]),
+    ];
+    for (case, expected) in cases {
+        compare(&format!("umlaut: 1\n{slices}cases:\n    {case}\n"), expected);
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let text = "umlaut: 1\nswitches: {s1: x}\nslices:\n  a: {membrs: []}\n  b: {members: [{port: s2/1}, 7]}\n";
+    let lines: Vec<usize> = told(text).into_iter().map(|(_, line, _)| line).collect();
+    assert_eq!(lines.first(), Some(&2));
+    assert!(lines.len() >= 4 && lines.is_sorted(), "{lines:?}");
+}
+
+#[test]
+fn many_mistakes_are_counted_not_all_shown() {
+    let mut text = "umlaut: 1\nslices:\n".to_owned();
+    for n in 0..200 {
+        text.push_str(&format!("  s{n}: {{members: [{{port: x}}]}}\n"));
+    }
+    let told = told(&text);
+    assert_eq!(told.len(), 51);
+    assert_eq!(told.last().unwrap().0, "more");
+}
+
+#[test]
+fn numbers_and_names_are_taken_in_all_their_forms() {
+    let text = "umlaut: 0x1\nswitches: {s1: 18446744073709551615, s2: 0x2}\nhosts:\n  h: {mac: 00-00-00-00-00-01, ip: \"::1\", at: s1/local}\nslices:\n  a: {members: [{port: 2/0xa, vlan: 0x64}, {host: h}]}\n";
+    let (policy, warnings) = Policy::parse("p", text).unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!(policy.switches().next().unwrap().1.0, u64::MAX);
+    assert_eq!(policy.static_points(crate::SliceId(0))[0].at.port.0, 10);
+}
+
+proptest::proptest! {
+    /// No text makes it panic, and what it accepts it can render.
+    #[test]
+    fn damaged_files_never_panic(at in 0usize..400, with in "[ -~\n]{0,3}", cut in 0usize..3) {
+        let text = include_str!("../../../examples/restricted.yaml");
+        let at = at.min(text.len());
+        let end = (at + cut).min(text.len());
+        let damaged = format!("{}{with}{}", &text[..at], &text[end..]);
+        match Policy::parse("p", &damaged) {
+            Ok((_, told)) | Err(told) => told.iter().for_each(|d| { d.render(false); }),
+        }
+    }
+}
