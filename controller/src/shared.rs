@@ -249,9 +249,12 @@ impl<A: App> Shared<A> {
     pub(crate) fn switch_up(&self, dpid: DatapathId, ports: Vec<Port>, now: Instant) {
         self.change(|slow| {
             if let Some(gone) = slow.detached.remove(&dpid) {
-                // It is back with an empty table: what others had there is gone.
+                // It is back with an empty table: what others had there is gone. Hosts are where
+                // they were, if their ports still are.
                 gone.remains.iter().for_each(|remains| self.release(remains, dpid));
-                self.forget_switch(slow, dpid, now);
+                self.take_switch_out(slow, dpid, now);
+                let up = |port| ports.iter().any(|p| p.port_no == port && p.is_up());
+                self.net.hosts.forget(|_, host| host.at.dpid == dpid && !up(host.at.port));
             }
             slow.reshape(|topology| topology.with_switch(dpid, ports.iter().cloned()));
             slow.discovery.switch_up(dpid, &ports, now);
@@ -331,10 +334,14 @@ impl<A: App> Shared<A> {
     }
 
     fn forget_switch(&self, slow: &mut SlowPath, dpid: DatapathId, now: Instant) {
+        self.take_switch_out(slow, dpid, now);
+        self.net.hosts.forget_switch(dpid);
+    }
+
+    fn take_switch_out(&self, slow: &mut SlowPath, dpid: DatapathId, now: Instant) {
         slow.discovery.switch_down(dpid, now);
         self.apply(slow);
         slow.reshape(|topology| topology.without_switch(dpid));
-        self.net.hosts.forget_switch(dpid);
     }
 
     // ---- time ----

@@ -1,0 +1,191 @@
+//! The ordering rules of sessions, each under many interleavings (ARCHITECTURE, "Paths").
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use common::{Bed, VERSIONS, saw};
+use umlaut_controller::path::{Leg, PathRef};
+use umlaut_openflow::Cookie;
+
+const LINE: &str = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2, s3: 0x3}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s3/1}
+  b1: {mac: "00:00:00:00:00:03", at: s1/2}
+  b2: {mac: "00:00:00:00:00:04", at: s3/2}
+slices:
+  a: {members: [{host: a1}, {host: a2}]}
+  b: {members: [{port: s1/2}, {port: s3/2}]}
+links: [[s1/9, s2/8], [s2/9, s3/8]]
+"#;
+
+/// Every entry that a switch has belongs to a registered path, and every registered hop is in its
+/// switch.
+fn audit(bed: &Bed) {
+    let epoch = bed.network.controller().0.shared().net.epoch;
+    let mut wanted: BTreeSet<(u64, Cookie, Option<u32>)> = BTreeSet::new();
+    for switch in bed.network.controller().0.switches() {
+        for (name, path) in switch.paths() {
+            for leg in [Leg::Forward, Leg::Reverse] {
+                for hop in path.hops(leg) {
+                    wanted.insert((hop.dpid.0, name.cookie(epoch), Some(hop.in_port.0)));
+                }
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    for switch in bed.network.switches() {
+        for flow in switch.flows(bed.network.now()) {
+            if flow.priority == 0xffff {
+                let port = flow.matches.ingress().map(|port| port.0);
+                found.insert((switch.dpid().0, flow.cookie, port));
+                assert!(PathRef::from_cookie(flow.cookie, epoch).is_some());
+            }
+        }
+    }
+    assert_eq!(found, wanted);
+}
+
+/// Rule 1: what was registered under an older World is decided again, whenever the change comes.
+#[test]
+fn a_grant_decided_under_an_old_policy_does_not_survive_the_new_one() {
+    let without = LINE.replace("{host: a1}, {host: a2}", "{host: a1}");
+    for version in VERSIONS {
+        for seed in 0..40u64 {
+            let mut bed = Bed::new(LINE, version, seed);
+            bed.say("a2", "a1");
+            // The change comes while the path is being decided, installed or used.
+            let dst = bed.mac("a2");
+            for _ in 0..3 {
+                bed.network.with_host("a1", |host, _| {
+                    host.send_ethernet(dst, common::TEST_TYPE, b"early")
+                });
+                bed.run(Duration::from_micros(seed * 37));
+            }
+            bed.set_policy(&without);
+            assert_eq!(bed.say("a1", "a2"), [], "seed {seed}");
+            assert_eq!(bed.say("b1", "b2"), saw(&["b2"]));
+            bed.run(Duration::from_secs(1));
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 1, for hosts: a path to where a host was does not survive its move.
+#[test]
+fn a_path_decided_before_a_move_does_not_survive_it() {
+    for version in VERSIONS {
+        for seed in 0..40u64 {
+            let mut bed = Bed::new(LINE, version, seed);
+            bed.say("a2", "a1");
+            let dst = bed.mac("a2");
+            for _ in 0..3 {
+                bed.network.with_host("a1", |host, _| {
+                    host.send_ethernet(dst, common::TEST_TYPE, b"early")
+                });
+                bed.run(Duration::from_micros(seed * 37));
+            }
+            bed.network.plug("a2", umlaut_testbed::Endpoint::new(2, 5)).unwrap();
+            bed.run(Duration::from_millis(5));
+            assert_eq!(bed.say("a2", "a1"), saw(&["a1"]), "seed {seed}");
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]), "seed {seed}");
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 2: an entry that ends elsewhere ends the path, by its owner.
+#[test]
+fn an_entry_deleted_by_a_stranger_ends_the_path_everywhere() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(LINE, version, 1);
+        bed.say("a2", "a1");
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+        // The transit switch forgets everything: it restarts.
+        bed.network.power_off(umlaut_openflow::DatapathId(2)).unwrap();
+        bed.run(Duration::from_millis(100));
+        assert_eq!(bed.say("a1", "a2"), []);
+        bed.network.power_on(umlaut_openflow::DatapathId(2)).unwrap();
+        bed.run(Duration::from_secs(8));
+        bed.settle();
+        assert_eq!(bed.say("a2", "a1"), saw(&["a1"]));
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+        bed.run(Duration::from_millis(100));
+        audit(&bed);
+    }
+}
+
+/// Rule 3: a datapath that connects again is a new session; what was said to the old one is void.
+#[test]
+fn a_reconnected_switch_starts_from_an_empty_table() {
+    for version in VERSIONS {
+        for seed in 0..20u64 {
+            let mut bed = Bed::new(LINE, version, seed);
+            bed.say("a2", "a1");
+            bed.say("a1", "a2");
+            bed.say("b2", "b1");
+            bed.say("b1", "b2");
+            for dpid in [1, 2, 3] {
+                bed.network.reset_channel(umlaut_openflow::DatapathId(dpid)).unwrap();
+                bed.run(Duration::from_micros(seed * 211));
+                bed.network.with_host("b1", |host, _| {
+                    host.send_ethernet(host.mac(), common::TEST_TYPE, b"x")
+                });
+            }
+            bed.run(Duration::from_secs(10));
+            bed.settle();
+            for (from, to) in [("a2", "a1"), ("a1", "a2"), ("b2", "b1"), ("b1", "b2")] {
+                assert_eq!(bed.say(from, to), saw(&[to]), "seed {seed} {from} to {to}");
+            }
+            bed.run(Duration::from_millis(100));
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 4: frames that come while their path is being installed go out once each.
+#[test]
+fn frames_of_a_path_being_installed_arrive_once_each() {
+    for version in VERSIONS {
+        for seed in 0..20u64 {
+            let mut bed = Bed::new(LINE, version, seed);
+            bed.say("a2", "a1");
+            let dst = bed.mac("a2");
+            let tokens: Vec<Vec<u8>> =
+                (0..10).map(|n| format!("burst-{n}-").into_bytes()).collect();
+            for token in &tokens {
+                bed.network
+                    .with_host("a1", |host, _| host.send_ethernet(dst, common::TEST_TYPE, token));
+            }
+            bed.run(Duration::from_millis(200));
+            for token in &tokens {
+                assert_eq!(bed.network.who_saw(token), saw(&["a2"]), "seed {seed}");
+            }
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 5: nothing that leaves the program depends on hash order.
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = |version| {
+        let mut bed = Bed::new(LINE, version, 7);
+        for (from, to) in [("a2", "a1"), ("a1", "a2"), ("b2", "all"), ("b1", "b2")] {
+            bed.say(from, to);
+        }
+        bed.network.cut(0);
+        bed.run(Duration::from_secs(1));
+        let counters: Vec<_> = bed.network.switches().map(|switch| switch.counters()).collect();
+        let sent: Vec<_> =
+            bed.network.controller().0.switches().map(|switch| switch.counters()).collect();
+        format!("{counters:?} {sent:?}")
+    };
+    for version in VERSIONS {
+        assert_eq!(run(version), run(version));
+    }
+}
