@@ -189,3 +189,28 @@ fn the_same_seed_gives_the_same_run() {
         assert_eq!(run(version), run(version));
     }
 }
+
+/// Rule 1, for hosts that move where no port goes down: behind a hub, say.
+#[test]
+fn a_host_seen_elsewhere_takes_its_paths_with_it() {
+    let text = LINE.replace(
+        "  b1: {mac: \"00:00:00:00:00:03\", at: s1/2}",
+        "  spare: {mac: \"00:00:00:00:00:99\", at: s2/5}\n  b1: {mac: \"00:00:00:00:00:03\", at: s1/2}",
+    );
+    for version in VERSIONS {
+        for seed in 0..8u64 {
+            let mut bed = Bed::new(&text, version, seed);
+            bed.say("a2", "a1");
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            // Too soon to be believed.
+            let mac = bed.mac("a2");
+            bed.network.with_host("spare", |host, _| host.set_mac(mac));
+            assert_eq!(bed.say("spare", "a1"), []);
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            bed.run(Duration::from_secs(6));
+            assert_eq!(bed.say("spare", "a1"), saw(&["a1"]), "seed {seed}");
+            assert_eq!(bed.say("a1", "00:00:00:00:00:02"), saw(&["spare"]), "seed {seed}");
+            audit(&bed);
+        }
+    }
+}
