@@ -12,7 +12,6 @@ import sys
 import tempfile
 import threading
 
-from mininet.clean import cleanup
 from mininet.net import Mininet
 from mininet.node import OVSSwitch, RemoteController
 from mininet.topolib import TreeTopo
@@ -103,7 +102,6 @@ def run(binary, version):
 def main():
     if os.geteuid() != 0:
         raise SystemExit("Mininet needs root")
-    cleanup()
     results = [run(sys.argv[1], version) for version in ("OpenFlow10", "OpenFlow13")]
     print(f"{results.count(True)} passed, {results.count(False)} failed")
     sys.exit(0 if all(results) else 1)

@@ -182,6 +182,10 @@ pub struct Step {
     /// Ends background traffic and looks at what became of it.
     #[serde(default)]
     pub end_traffic: Option<BTreeMap<String, Fate>>,
+    /// `x to y`: from now on y repeats all LLDP that arrives at x; after two probe periods the links
+    /// must be what they were.
+    #[serde(default)]
+    pub relay: Option<String>,
     /// Lets milliseconds pass (background traffic goes on).
     #[serde(default)]
     pub pass: Option<u64>,
@@ -208,6 +212,7 @@ impl Scenario {
                 step.break_policy,
                 step.traffic.is_some(),
                 step.end_traffic.is_some(),
+                step.relay.is_some(),
                 step.pass.is_some(),
             ];
             let given = actions.iter().filter(|given| **given).count();

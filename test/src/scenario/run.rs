@@ -17,6 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(20);
 const TRAFFIC_PERIOD: Duration = Duration::from_millis(20);
 /// Old traffic must have stopped so long after a change.
 const STOPS_WITHIN: Duration = Duration::from_secs(2);
+/// Discovery has probed every port twice in this time.
+const TWO_PROBE_PERIODS: Duration = Duration::from_secs(11);
 /// The EtherType of plain frames.
 const PLAIN: u16 = 0x88b5;
 
@@ -56,6 +58,7 @@ struct Runner<'a, G> {
     sent: BTreeMap<u64, Sent>,
     pairs: Vec<Pair>,
     traffic_due: Duration,
+    relays: Vec<(String, String)>,
     changed: Duration,
 }
 
@@ -94,6 +97,7 @@ pub fn run<G: Ground>(
         sent: BTreeMap::new(),
         pairs: Vec::new(),
         traffic_due: Duration::ZERO,
+        relays: Vec::new(),
         changed: Duration::ZERO,
     };
     let told = |runner: &mut Runner<'_, G>, step, error: GroundError| Failure {
@@ -128,6 +132,19 @@ impl<G: Ground> Runner<'_, G> {
         }
         if let Some(fates) = &step.end_traffic {
             return self.end_traffic(fates);
+        }
+        if let Some(text) = &step.relay {
+            let Some((from, to)) = text.split_once(" to ") else {
+                return error(format!("{text}: not HOST to HOST"));
+            };
+            self.host(from)?;
+            self.host(to)?;
+            self.relays.push((from.to_owned(), to.to_owned()));
+            let until = self.ground.elapsed() + TWO_PROBE_PERIODS;
+            while self.ground.elapsed() < until {
+                self.pump()?;
+            }
+            return self.wait_ready();
         }
         if let Some(milliseconds) = step.pass {
             let until = self.ground.elapsed() + Duration::from_millis(milliseconds);
@@ -258,6 +275,10 @@ impl<G: Ground> Runner<'_, G> {
         for (host, frame) in self.ground.take_sniffed() {
             if let Some(token) = token_in(&frame) {
                 self.arrivals.entry(token).or_default().push(host);
+            } else if frame.get(12..14) == Some(&[0x88, 0xcc]) {
+                for (_, to) in self.relays.iter().filter(|(from, _)| *from == host) {
+                    self.ground.send(to, &frame)?;
+                }
             }
         }
         Ok(())

@@ -1,0 +1,200 @@
+//! Entries of paths that other sessions own, and ways back. Pure but for the shared tables of
+//! [`View`].
+
+use umlaut_openflow::packet::Headers;
+use umlaut_openflow::{FlowMod, MacAddr, Message, PortNo, Vid, Xid};
+
+use super::{Claim, LocalHop, Reply, Sent, Switch};
+use crate::command::{Command, HopEntry, HopFailure};
+use crate::hosts::Domain;
+use crate::path::{FlowKey, Kind, Leg, PATH_PRIORITY, PathRef, State};
+use crate::program::forward_actions;
+use crate::view::{Event, Frame, View};
+
+impl Switch {
+    /// Who may send this MAC pair over this link port, if anybody claimed it.
+    pub fn claim_holder(
+        &self,
+        in_port: PortNo,
+        vid: Vid,
+        src: MacAddr,
+        dst: MacAddr,
+    ) -> Option<Domain> {
+        let claim = Claim { in_port, vid: Some(vid), src, dst };
+        self.claims.get(&claim).map(|(domain, _)| *domain)
+    }
+
+    /// Installs an entry of a path; the next barrier confirms it.
+    ///
+    /// # Errors
+    /// Why it was not installed; nothing changed.
+    pub(crate) fn add_hop(&mut self, view: &View<'_>, entry: HopEntry) -> Result<(), HopFailure> {
+        if self.backing_off(view.now) {
+            return Err(HopFailure::Refused);
+        }
+        let headers = &entry.headers;
+        let claim = Claim {
+            in_port: entry.in_port,
+            vid: headers.tag.vid(),
+            src: headers.eth_src,
+            dst: headers.eth_dst,
+        };
+        if self.claims.get(&claim).is_some_and(|(domain, _)| *domain != entry.domain) {
+            return Err(HopFailure::Claimed);
+        }
+        let flow_mod =
+            self.entry_flow_mod(&entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
+        let name = (entry.path, entry.leg);
+        let matches = flow_mod.matches.clone();
+        self.infallible(&Message::FlowMod(flow_mod), Sent::Hop(entry.path, entry.leg));
+        self.claims.entry(claim).or_insert((entry.domain, 0)).1 += 1;
+        let reply = (entry.leg == Leg::Reverse).then(|| Reply {
+            key: FlowKey::new(entry.in_port, &entry.headers, entry.width),
+            out_port: entry.out_port,
+            vid: entry.vid,
+        });
+        let hop = LocalHop { matches: matches.clone(), claim, reply };
+        if let Some(old) = self.hops.insert(name, hop) {
+            // The path takes another way through this switch.
+            self.forget_hop(&old);
+            if old.matches != matches {
+                let delete = FlowMod::delete_strict(old.matches, PATH_PRIORITY);
+                self.infallible(&Message::FlowMod(delete), Sent::Other);
+            }
+        }
+        if let Some(reply) = reply
+            && self.replies.insert(reply.key, reply).is_none()
+        {
+            *self.reply_widths.entry(reply.key.width).or_default() += 1;
+        }
+        self.unconfirmed.push(name);
+        Ok(())
+    }
+
+    /// Gives back what an entry had claimed.
+    pub(super) fn forget_hop(&mut self, hop: &LocalHop) {
+        self.unclaim(hop.claim);
+        let Some(reply) = hop.reply else { return };
+        if self.replies.remove(&reply.key).is_some()
+            && let Some(count) = self.reply_widths.get_mut(&reply.key.width)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.reply_widths.remove(&reply.key.width);
+            }
+        }
+    }
+
+    /// Sends a frame on if a way back is installed for its kind: it came to the controller before
+    /// the switch had read the entry. Returns whether there is one.
+    pub fn forward_reply(&mut self, in_port: PortNo, headers: &Headers, frame: Frame<'_>) -> bool {
+        let mut widths = self.reply_widths.keys();
+        let found = widths
+            .find_map(|width| self.replies.get(&FlowKey::new(in_port, headers, *width)).copied());
+        let Some(reply) = found.filter(|_| frame.whole) else { return false };
+        let (port, vid) = (reply.out_port, reply.vid);
+        let actions = forward_actions(self.version, in_port, frame.tag, port, vid);
+        // What `program` makes for this version can be expressed.
+        self.packet_out(in_port, actions, frame.data).is_ok()
+    }
+
+    /// Removes an entry of a path that another session owns.
+    pub(crate) fn remove_hop(&mut self, path: PathRef, leg: Leg) {
+        let Some(hop) = self.hops.remove(&(path, leg)) else { return };
+        self.forget_hop(&hop);
+        let delete = FlowMod::delete_strict(hop.matches, PATH_PRIORITY);
+        self.infallible(&Message::FlowMod(delete), Sent::Other);
+    }
+
+    fn unclaim(&mut self, claim: Claim) {
+        if let Some((_, count)) = self.claims.get_mut(&claim) {
+            *count -= 1;
+            if *count == 0 {
+                self.claims.remove(&claim);
+            }
+        }
+    }
+
+    /// Sends a barrier behind the entries of this turn, if there are any to confirm.
+    pub(crate) fn seal(&mut self) {
+        if self.unconfirmed.is_empty() {
+            return;
+        }
+        let names = std::mem::take(&mut self.unconfirmed);
+        if let Ok(xid) = self.send(&Message::BarrierRequest) {
+            self.barriers.push_back((xid, names));
+        }
+    }
+
+    /// A barrier was answered: its entries are in the switch. Returns whether it was one of ours.
+    pub(crate) fn barrier_reply(&mut self, view: &View<'_>, xid: Xid) -> bool {
+        if self.barriers.front().is_none_or(|(first, _)| *first != xid) {
+            return false;
+        }
+        let (_, names) = self.barriers.pop_front().unwrap_or_default();
+        for (path, leg) in names {
+            if !self.hops.contains_key(&(path, leg)) {
+                continue;
+            }
+            if path.session == self.session {
+                self.hop_confirmed(view, path, leg);
+            } else {
+                let command = Command::HopConfirmed { path, leg, dpid: self.dpid };
+                view.net.directory.insist_session(path.session, command);
+            }
+        }
+        true
+    }
+
+    /// To the owner: one more hop is in place.
+    pub(crate) fn hop_confirmed(&mut self, view: &View<'_>, name: PathRef, leg: Leg) {
+        if leg == Leg::Reverse {
+            return;
+        }
+        let Some(path) = self.registry.by_ref_mut(name) else { return };
+        if let State::Installing { missing, .. } = &mut path.state {
+            *missing = missing.saturating_sub(1);
+            if *missing == 0 {
+                self.complete(view, name);
+            }
+        }
+    }
+
+    /// To the owner: the path cannot be installed. Its other hops are removed, and the frame that
+    /// waits goes out alone.
+    pub(crate) fn path_failed(&mut self, view: &View<'_>, name: PathRef, failure: HopFailure) {
+        let frame = self.stop_waiting(name);
+        let Some(path) = self.registry.by_ref(name) else { return };
+        let key = path.key;
+        self.counters.failed_paths += 1;
+        if let Kind::Forward { route, .. } = path.kind
+            && !frame.is_empty()
+        {
+            let tag = Headers::parse(&frame).tag;
+            let frame = Frame { data: &frame, tag, buffer_id: None, whole: true };
+            self.one_by_one(view, key.in_port, frame, route.egress);
+        }
+        self.remove(view, name);
+        view.net.observer.event(&Event::PathFailed { path: name, dpid: self.dpid, failure });
+    }
+
+    /// To the owner: an entry elsewhere ended by itself.
+    pub(crate) fn hop_gone(&mut self, view: &View<'_>, name: PathRef, leg: Leg) {
+        match leg {
+            Leg::Forward => self.remove(view, name),
+            Leg::Reverse => {
+                // The reply's way is not needed any more; the path itself stays.
+                let Some(path) = self.registry.by_ref_mut(name) else { return };
+                let Kind::Forward { reverse, .. } = &mut path.kind else { return };
+                for hop in std::mem::take(reverse) {
+                    if hop.dpid == self.dpid {
+                        self.remove_hop(name, Leg::Reverse);
+                    } else {
+                        let command = Command::RemoveHop { path: name, leg: Leg::Reverse };
+                        view.net.directory.insist(hop.dpid, command);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,476 @@
+//! One switch as its session commands it: messages, and the paths that enter there. Pure but for
+//! the shared tables of [`View`]; no IO, no clock.
+//!
+//! ```text
+//!   ingress switch (owner)                 other switches of the path
+//!   register, queue AddHop  ─────────────▶ entry, barrier        (egress first)
+//!   all confirmed           ◀───────────── HopConfirmed
+//!   ingress entry, first frame at egress
+//! ```
+//! Additions and deletions of a path come from its owner only.
+
+mod hops;
+mod paths;
+mod told;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use foldhash::fast::RandomState;
+use umlaut_openflow::{
+    Action, Attachment, BufferId, DatapathId, EncodeError, FieldSet, FlowMod, FlowModCommand,
+    MacAddr, Match, Message, PacketOut, Port, PortNo, Version, Vid, Xid, encode,
+};
+
+use crate::command::{Command, HopFailure};
+use crate::hosts::Domain;
+use crate::path::{DropClass, FlowKey, Leg, Path, PathRef, Route, SessionNo, State};
+use crate::program::{flood_actions, padded};
+use crate::registry::Registry;
+use crate::view::{Frame, View};
+
+/// How long the other switches of a path may take to confirm it. Then it is given up and its
+/// frames are forwarded one by one.
+pub const INSTALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many bytes of first frames wait for their paths. Above it a frame goes out at once, possibly
+/// before frames that came earlier.
+pub const WAITING_BYTES: usize = 4 << 20;
+/// Frames of flows without an entry, per second and switch; above it they are dropped and counted.
+pub const ONE_BY_ONE_RATE: u32 = 2000;
+/// Drop entries per port. When there are as many, further refused frames come to the controller.
+pub const DROPS_PER_PORT: usize = 64;
+/// How long a drop entry of each class lives.
+pub const DENIED_SECONDS: u16 = 60;
+/// See [`DENIED_SECONDS`].
+pub const NO_PATH_SECONDS: u16 = 1;
+/// After a switch refused an entry, no further entry is asked of it for this long, doubling with
+/// each refusal up to [`BACKOFF_MAX`].
+pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
+/// See [`BACKOFF_MIN`].
+pub const BACKOFF_MAX: Duration = Duration::from_secs(16);
+/// What the entries of a path with a way back match beside what the decision read, as far as the
+/// frame has it.
+const REPLIED: FieldSet = FieldSet::IP_PROTO
+    .union(FieldSet::IPV4_SRC)
+    .union(FieldSet::IPV4_DST)
+    .union(FieldSet::TP_SRC)
+    .union(FieldSet::TP_DST)
+    .union(FieldSet::ICMP_TYPE);
+/// How many flow-mods of late are remembered to tell what an error message speaks of. An error that
+/// comes later is reported without its path.
+const REMEMBERED_SENDS: usize = 8192;
+
+/// What became of a frame that an application routed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// An entry was sent and the frame with it.
+    Installed,
+    /// The path is being installed; the frame goes out at its end, or went.
+    Pending,
+    /// No entry: the frame alone was sent.
+    OneByOne,
+    /// No entry, and the rate of such frames is used up: the frame was dropped.
+    Limited,
+    /// There is no way to the egress.
+    NoPath,
+}
+
+/// Counters of one switch; each counts since the connection was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SwitchCounters {
+    /// Packet-ins handled.
+    pub packet_ins: u64,
+    /// Packet-ins dropped because the switch reads its messages too slowly.
+    pub shed: u64,
+    /// Flow entries sent.
+    pub flow_mods: u64,
+    /// Packet-outs sent.
+    pub packet_outs: u64,
+    /// Frames dropped by the rate of frames without an entry.
+    pub limited: u64,
+    /// Paths given up.
+    pub failed_paths: u64,
+    /// Error messages from the switch.
+    pub errors: u64,
+}
+
+/// An entry on this switch of a path that another session owns (or the reply's way back).
+#[derive(Clone, Debug)]
+struct LocalHop {
+    matches: Match,
+    claim: Claim,
+    /// For the way back of a path: which frames, and what is done to them here.
+    reply: Option<Reply>,
+}
+
+/// What a way back does on one switch.
+#[derive(Clone, Copy, Debug)]
+struct Reply {
+    key: FlowKey,
+    out_port: PortNo,
+    vid: Option<Vid>,
+}
+
+/// The right to a MAC pair on a link: two domains with the same pair cannot share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Claim {
+    in_port: PortNo,
+    vid: Option<Vid>,
+    src: MacAddr,
+    dst: MacAddr,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    Ingress(PathRef),
+    Hop(PathRef, Leg),
+    Other,
+}
+
+/// A token bucket: `rate` tokens a second, at most one second's worth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bucket {
+    tokens: f64,
+    rate: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    pub(crate) fn new(rate: u32, now: Instant) -> Bucket {
+        Bucket { tokens: f64::from(rate), rate: f64::from(rate), at: now }
+    }
+
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.rate;
+        self.tokens = (self.tokens + gained).min(self.rate);
+        self.at = now;
+        let full = self.tokens >= 1.0;
+        if full {
+            self.tokens -= 1.0;
+        }
+        full
+    }
+}
+
+/// What is left on other switches when a session ends.
+#[derive(Clone, Debug, Default)]
+pub struct Remains {
+    /// Entries of its paths elsewhere.
+    pub orphans: Vec<(DatapathId, PathRef, Leg)>,
+    /// Paths of others that have an entry here.
+    pub guests: Vec<(PathRef, Leg)>,
+}
+
+/// A connected switch.
+pub struct Switch {
+    session: SessionNo,
+    dpid: DatapathId,
+    version: Version,
+    pub(crate) ports: BTreeMap<PortNo, Port>,
+    out: BytesMut,
+    next_xid: u32,
+    sent: VecDeque<Sent>,
+    registry: Registry,
+    hops: HashMap<(PathRef, Leg), LocalHop, RandomState>,
+    claims: HashMap<Claim, (Domain, u32), RandomState>,
+    /// Ways back by the frames that they are for, and how many there are of each width.
+    replies: HashMap<FlowKey, Reply, RandomState>,
+    reply_widths: BTreeMap<FieldSet, u32>,
+    unconfirmed: Vec<(PathRef, Leg)>,
+    barriers: VecDeque<(Xid, Vec<(PathRef, Leg)>)>,
+    installing: VecDeque<(Instant, PathRef)>,
+    denied: VecDeque<(Instant, PathRef)>,
+    no_path: VecDeque<(Instant, PathRef)>,
+    drops: HashMap<PortNo, usize, RandomState>,
+    waiting_bytes: usize,
+    one_by_one: Bucket,
+    backoff: Duration,
+    backoff_until: Option<Instant>,
+    pub(crate) counters: SwitchCounters,
+}
+
+impl Switch {
+    /// A switch with an empty flow table.
+    pub fn new(
+        session: SessionNo,
+        dpid: DatapathId,
+        version: Version,
+        ports: impl IntoIterator<Item = Port>,
+        now: Instant,
+    ) -> Switch {
+        Switch {
+            session,
+            dpid,
+            version,
+            ports: ports.into_iter().map(|port| (port.port_no, port)).collect(),
+            out: BytesMut::new(),
+            next_xid: 1,
+            sent: VecDeque::new(),
+            registry: Registry::new(session),
+            hops: HashMap::default(),
+            claims: HashMap::default(),
+            replies: HashMap::default(),
+            reply_widths: BTreeMap::new(),
+            unconfirmed: Vec::new(),
+            barriers: VecDeque::new(),
+            installing: VecDeque::new(),
+            denied: VecDeque::new(),
+            no_path: VecDeque::new(),
+            drops: HashMap::default(),
+            waiting_bytes: 0,
+            one_by_one: Bucket::new(ONE_BY_ONE_RATE, now),
+            backoff: BACKOFF_MIN,
+            backoff_until: None,
+            counters: SwitchCounters::default(),
+        }
+    }
+
+    /// Its identity.
+    pub fn dpid(&self) -> DatapathId {
+        self.dpid
+    }
+
+    /// The wire version agreed.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Its ports as it last told, in order.
+    pub fn ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.values()
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> SwitchCounters {
+        self.counters
+    }
+
+    /// Its registered paths, by slot.
+    pub fn paths(&self) -> impl Iterator<Item = (PathRef, &Path)> {
+        (0..self.registry.slots()).filter_map(|slot| self.registry.at(slot))
+    }
+
+    /// The bytes for the switch; whoever writes them takes them away.
+    pub fn output(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+
+    /// Sends any message and returns its transaction id.
+    ///
+    /// # Errors
+    /// What the wire version cannot express; nothing was sent.
+    pub fn send(&mut self, message: &Message<'_>) -> Result<Xid, EncodeError> {
+        self.send_noted(message, Sent::Other)
+    }
+
+    fn send_noted(&mut self, message: &Message<'_>, what: Sent) -> Result<Xid, EncodeError> {
+        let xid = Xid(self.next_xid);
+        encode(self.version, xid, message, &mut self.out)?;
+        self.next_xid = self.next_xid.wrapping_add(1);
+        match message {
+            Message::FlowMod(_) => self.counters.flow_mods += 1,
+            Message::PacketOut(_) => self.counters.packet_outs += 1,
+            _ => {}
+        }
+        if self.sent.len() >= REMEMBERED_SENDS {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(what);
+        Ok(xid)
+    }
+
+    /// What was sent under a transaction id, if it is remembered.
+    fn sent_as(&self, xid: Xid) -> Option<Sent> {
+        let back = self.next_xid.wrapping_sub(xid.0) as usize;
+        let at = self.sent.len().checked_sub(back)?;
+        self.sent.get(at).copied()
+    }
+
+    /// Sends a flow-mod.
+    ///
+    /// # Errors
+    /// What the wire version cannot express; nothing was sent.
+    pub fn flow_mod(&mut self, flow_mod: FlowMod) -> Result<Xid, EncodeError> {
+        self.send(&Message::FlowMod(flow_mod))
+    }
+
+    /// Sends a frame with these actions. `in_port` is where it came in, or `ANY`. Short frames are
+    /// padded.
+    ///
+    /// # Errors
+    /// What the wire version cannot express; nothing was sent.
+    pub fn packet_out(
+        &mut self,
+        in_port: PortNo,
+        actions: Vec<Action>,
+        data: &[u8],
+    ) -> Result<Xid, EncodeError> {
+        self.send(&Message::PacketOut(PacketOut {
+            buffer_id: None,
+            in_port,
+            actions,
+            data: padded(data),
+        }))
+    }
+
+    /// Sends the switch's own copy of a frame.
+    fn release(&mut self, in_port: PortNo, buffer_id: BufferId, actions: Vec<Action>) {
+        let data = Cow::Borrowed(&[][..]);
+        let out = PacketOut { buffer_id: Some(buffer_id), in_port, actions, data };
+        self.infallible(&Message::PacketOut(out), Sent::Other);
+    }
+
+    /// Sends what `program` made for this version: it can be expressed.
+    fn infallible(&mut self, message: &Message<'_>, what: Sent) {
+        let sent = self.send_noted(message, what);
+        debug_assert!(sent.is_ok(), "{sent:?}");
+    }
+
+    // ---- frames ----
+
+    /// Sends a frame that came in here out at attachments anywhere: one packet-out per switch. A
+    /// switch that cannot be reached is left out.
+    pub fn flood(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        frame: Frame<'_>,
+        outputs: &[Attachment],
+    ) {
+        let mut by_switch: BTreeMap<DatapathId, Vec<(PortNo, Vid)>> = BTreeMap::new();
+        for output in outputs {
+            by_switch.entry(output.dpid).or_default().push((output.port, output.vid));
+        }
+        let mut shared: Option<std::sync::Arc<[u8]>> = None;
+        for (dpid, outputs) in by_switch {
+            if dpid == self.dpid {
+                let actions = flood_actions(self.version, in_port, frame.tag, &outputs);
+                if frame.whole {
+                    // An action list for 64 Ki ports does not fit a message; it is left unsent.
+                    let _ = self.packet_out(in_port, actions, frame.data);
+                } else if let Some(buffer_id) = frame.buffer_id {
+                    self.release(in_port, buffer_id, actions);
+                }
+            } else if frame.whole {
+                let frame_bytes = shared.get_or_insert_with(|| padded(frame.data).into()).clone();
+                let command = Command::PacketOut { tag: frame.tag, outputs, frame: frame_bytes };
+                // A full mailbox loses the frame, as a full queue of a switch would.
+                let _ = view.net.directory.offer(dpid, command);
+            }
+        }
+    }
+
+    /// Sends one frame out at its egress without an entry, within the rate of such frames.
+    pub fn one_by_one(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        frame: Frame<'_>,
+        egress: Attachment,
+    ) -> Outcome {
+        if !self.one_by_one.take(view.now) {
+            self.counters.limited += 1;
+            return Outcome::Limited;
+        }
+        self.flood(view, in_port, frame, &[egress]);
+        Outcome::OneByOne
+    }
+
+    // ---- time ----
+
+    /// When [`Switch::poll`] has something to do.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        [&self.installing, &self.denied, &self.no_path]
+            .into_iter()
+            .filter_map(|queue| queue.front().map(|(at, _)| *at))
+            .min()
+    }
+
+    /// Gives up paths that were not confirmed in time and forgets drop entries that have ended.
+    pub(crate) fn poll(&mut self, view: &View<'_>) {
+        while let Some((at, name)) = self.installing.front().copied() {
+            let open = |switch: &Switch| {
+                switch.registry.by_ref(name).is_some_and(
+                    |path| matches!(path.state, State::Installing { deadline, .. } if deadline == at),
+                )
+            };
+            if !open(self) {
+                self.installing.pop_front();
+            } else if at <= view.now {
+                self.installing.pop_front();
+                self.path_failed(view, name, HopFailure::Gone);
+            } else {
+                break;
+            }
+        }
+        for queue in [DropClass::Denied, DropClass::NoPath] {
+            loop {
+                let queue = match queue {
+                    DropClass::Denied => &mut self.denied,
+                    DropClass::NoPath => &mut self.no_path,
+                };
+                match queue.front().copied() {
+                    Some((at, name)) if at <= view.now => {
+                        queue.pop_front();
+                        if let Some(path) = self.registry.remove(name) {
+                            self.forget_drop(path.key.in_port);
+                        }
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+
+    /// Forgets all entries and tells what is left of them on other switches.
+    pub(crate) fn take_remains(&mut self) -> Remains {
+        let mut remains = Remains::default();
+        for (name, path) in self.paths() {
+            for leg in [Leg::Forward, Leg::Reverse] {
+                let hops = path.hops(leg).iter().filter(|hop| hop.dpid != self.dpid);
+                remains.orphans.extend(hops.map(|hop| (hop.dpid, name, leg)));
+            }
+        }
+        remains.guests =
+            self.hops.keys().copied().filter(|(path, _)| path.session != self.session).collect();
+        remains.guests.sort_unstable_by_key(|(path, leg)| (*path, *leg == Leg::Reverse));
+        self.registry.clear();
+        self.hops.clear();
+        self.claims.clear();
+        self.replies.clear();
+        self.reply_widths.clear();
+        self.unconfirmed.clear();
+        self.barriers.clear();
+        self.installing.clear();
+        self.denied.clear();
+        self.no_path.clear();
+        self.drops.clear();
+        self.waiting_bytes = 0;
+        remains
+    }
+
+    /// Deletes all flows of the switch.
+    pub(crate) fn delete_all(&mut self) {
+        let delete = FlowMod::new(FlowModCommand::DELETE, Match::new());
+        let delete = FlowMod { table_id: umlaut_openflow::TableId::ALL, ..delete };
+        self.infallible(&Message::FlowMod(delete), Sent::Other);
+    }
+}
+
+/// What a second decision says of a registered path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Again {
+    /// Forward, like this.
+    Route(Route),
+    /// Drop.
+    Drop {
+        /// Why.
+        class: DropClass,
+        /// Every field that the decision read.
+        width: FieldSet,
+    },
+    /// No entry.
+    Nothing,
+}

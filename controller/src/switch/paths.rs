@@ -1,0 +1,481 @@
+//! The paths that enter at a switch: installed, removed, decided again. Pure but for the shared
+//! tables of [`View`].
+
+use std::time::Duration;
+
+use umlaut_openflow::packet::Headers;
+use umlaut_openflow::{
+    Attachment, BufferId, FieldSet, FlowMod, FlowModFlags, MacAddr, Message, PortNo, Vid,
+};
+
+use super::{
+    Again, DENIED_SECONDS, DROPS_PER_PORT, INSTALL_TIMEOUT, NO_PATH_SECONDS, Outcome, REPLIED,
+    Sent, Switch, WAITING_BYTES,
+};
+use crate::command::{Command, HopEntry};
+use crate::hosts::Domain;
+use crate::path::{
+    DROP_PRIORITY, DropClass, FlowKey, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, Route, State,
+};
+use crate::program::{flow_match, forward_actions, reply_headers};
+use crate::view::{Frame, View};
+
+impl Switch {
+    /// Forwards a frame and all frames of its kind: registers the path, installs it, sends the
+    /// frame. A path of the same key that does something else is replaced.
+    pub fn forward(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        frame: Frame<'_>,
+        route: Route,
+    ) -> Outcome {
+        let Some(hops) = self.hops_to(view, in_port, route.egress) else {
+            return Outcome::NoPath;
+        };
+        let reply = reply_headers(headers, route.egress.vid).filter(|_| route.reverse);
+        let mut width = route.width;
+        if reply.is_some() {
+            // A way back that no filter is asked about is for the replies to these frames only.
+            width = width.union(REPLIED);
+        }
+        let key = FlowKey::new(in_port, headers, width);
+        if let Some((name, path)) = self.registry.by_key(&key) {
+            let same = matches!(&path.kind, Kind::Forward { route: old, hops: old_hops, .. }
+                if *old == route && *old_hops == hops);
+            if !same {
+                self.remove(view, name);
+            } else if matches!(path.state, State::Installing { .. }) {
+                // Another packet-in of a path being installed: out once at the egress.
+                self.flood(view, in_port, frame, &[route.egress]);
+                return Outcome::Pending;
+            } else if hops.len() == 1 {
+                // The switch lost the entry, or had not read it yet: the same entry again.
+                return self.install_single(view, name, frame);
+            } else {
+                self.remove(view, name);
+            }
+        }
+        let unmatchable = flow_match(self.version, in_port, headers, key.width).is_err();
+        if unmatchable || self.backing_off(view.now) {
+            return self.one_by_one(view, in_port, frame, route.egress);
+        }
+        let reverse = match reply {
+            Some(_) => reversed(&hops, headers.tag.vid().unwrap_or_default()),
+            None => Vec::new(),
+        };
+        let single = hops.len() == 1;
+        let path = Path {
+            key,
+            kind: Kind::Forward { route, hops, reverse },
+            state: State::Installed,
+            revision: view.revision,
+        };
+        let Ok(name) = self.registry.add(path) else {
+            return self.one_by_one(view, in_port, frame, route.egress);
+        };
+        if single {
+            return self.install_single(view, name, frame);
+        }
+        self.install_hops(view, name, Some((in_port, frame)), &[])
+    }
+
+    /// The hops from here to an attachment.
+    fn hops_to(&self, view: &View<'_>, in_port: PortNo, egress: Attachment) -> Option<Vec<Hop>> {
+        let mut hops = Vec::new();
+        let mut at = (self.dpid, in_port);
+        for step in view.topology.path(self.dpid, egress.dpid)? {
+            hops.push(Hop { dpid: at.0, in_port: at.1, out_port: step.out_port, vid: None });
+            at = (step.next, step.next_port);
+        }
+        let (dpid, in_port) = at;
+        hops.push(Hop { dpid, in_port, out_port: egress.port, vid: Some(egress.vid) });
+        Some(hops)
+    }
+
+    /// Sends the entry of a path that stays on this switch, and the frame behind it.
+    fn install_single(&mut self, view: &View<'_>, name: PathRef, frame: Frame<'_>) -> Outcome {
+        self.send_ingress(view, name, frame.buffer_id);
+        self.install_reverse(view, name);
+        if frame.buffer_id.is_none()
+            && let Some(path) = self.registry.by_ref(name)
+            && let Kind::Forward { route, .. } = &path.kind
+        {
+            let (in_port, egress) = (path.key.in_port, route.egress);
+            self.flood(view, in_port, frame, &[egress]);
+        }
+        Outcome::Installed
+    }
+
+    /// Queues the entries on other switches, egress first; the ingress entry follows when all are
+    /// confirmed. `kept` are hops that are there already and need nothing.
+    fn install_hops(
+        &mut self,
+        view: &View<'_>,
+        name: PathRef,
+        frame: Option<(PortNo, Frame<'_>)>,
+        kept: &[Hop],
+    ) -> Outcome {
+        let Some(path) = self.registry.by_ref(name) else { return Outcome::NoPath };
+        let Kind::Forward { route, hops, .. } = &path.kind else { return Outcome::NoPath };
+        let (route, key) = (*route, path.key);
+        let entries: Vec<_> = hops
+            .iter()
+            .enumerate()
+            .skip(1)
+            .rev()
+            .filter(|(_, hop)| !kept.contains(hop))
+            .map(|(index, hop)| {
+                (hop.dpid, hop_entry(name, Leg::Forward, &key, &key.headers, &route, hop, index))
+            })
+            .collect();
+        let missing = entries.len();
+        for (dpid, entry) in entries {
+            if view.net.directory.offer(dpid, Command::AddHop(Box::new(entry))).is_err() {
+                // The target is busy or gone: the path is abandoned.
+                self.counters.failed_paths += 1;
+                self.remove(view, name);
+                return match frame {
+                    Some((in_port, frame)) => self.one_by_one(view, in_port, frame, route.egress),
+                    None => Outcome::OneByOne,
+                };
+            }
+        }
+        let mut waiting = Vec::new();
+        if let Some((in_port, frame)) = frame {
+            if frame.whole && self.waiting_bytes + frame.data.len() <= WAITING_BYTES {
+                waiting = frame.data.to_vec();
+                self.waiting_bytes += waiting.len();
+            } else {
+                self.flood(view, in_port, frame, &[route.egress]);
+            }
+        }
+        let deadline = view.now + INSTALL_TIMEOUT;
+        if let Some(path) = self.registry.by_ref_mut(name) {
+            path.state = State::Installing { missing, deadline, frame: waiting };
+            self.installing.push_back((deadline, name));
+        }
+        if missing == 0 {
+            self.complete(view, name);
+        }
+        Outcome::Pending
+    }
+
+    /// All hops are confirmed: the ingress entry, then the first frame at the egress.
+    pub(super) fn complete(&mut self, view: &View<'_>, name: PathRef) {
+        let frame = self.stop_waiting(name);
+        self.send_ingress(view, name, None);
+        self.install_reverse(view, name);
+        self.send_waiting(view, name, frame);
+    }
+
+    /// Marks a path as installed and returns the frame that waited for it.
+    pub(super) fn stop_waiting(&mut self, name: PathRef) -> Vec<u8> {
+        let Some(path) = self.registry.by_ref_mut(name) else { return Vec::new() };
+        match std::mem::replace(&mut path.state, State::Installed) {
+            State::Installing { frame, .. } => {
+                self.waiting_bytes -= frame.len();
+                frame
+            }
+            State::Installed => Vec::new(),
+        }
+    }
+
+    fn send_waiting(&mut self, view: &View<'_>, name: PathRef, data: Vec<u8>) {
+        if data.is_empty() {
+            return;
+        }
+        let Some(path) = self.registry.by_ref(name) else { return };
+        let Kind::Forward { route, .. } = &path.kind else { return };
+        let (in_port, egress) = (path.key.in_port, route.egress);
+        let tag = Headers::parse(&data).tag;
+        let frame = Frame { data: &data, tag, buffer_id: None, whole: true };
+        self.flood(view, in_port, frame, &[egress]);
+    }
+
+    fn send_ingress(&mut self, view: &View<'_>, name: PathRef, buffer_id: Option<BufferId>) {
+        let Some(path) = self.registry.by_ref(name) else { return };
+        let Kind::Forward { route, hops, .. } = &path.kind else { return };
+        let hop = hops[0];
+        let entry = hop_entry(name, Leg::Forward, &path.key, &path.key.headers, route, &hop, 0);
+        if let Ok(mut flow_mod) = self.entry_flow_mod(&entry, view.net.epoch) {
+            flow_mod.buffer_id = buffer_id;
+            self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
+        }
+    }
+
+    /// Installs the reply's way back; it is best effort, replies come to the controller otherwise.
+    fn install_reverse(&mut self, view: &View<'_>, name: PathRef) {
+        let Some(path) = self.registry.by_ref(name) else { return };
+        let Kind::Forward { route, reverse, .. } = &path.kind else { return };
+        let Some(reply) = reply_headers(&path.key.headers, route.egress.vid) else { return };
+        let (route, key) = (*route, path.key);
+        let entries: Vec<_> = reverse
+            .iter()
+            .enumerate()
+            .rev()
+            .map(|(index, hop)| {
+                (hop.dpid, hop_entry(name, Leg::Reverse, &key, &reply, &route, hop, index))
+            })
+            .collect();
+        for (dpid, entry) in entries {
+            if dpid == self.dpid {
+                let _ = self.add_hop(view, entry);
+            } else {
+                let _ = view.net.directory.offer(dpid, Command::AddHop(Box::new(entry)));
+            }
+        }
+    }
+
+    pub(super) fn entry_flow_mod(
+        &self,
+        entry: &HopEntry,
+        epoch: u8,
+    ) -> Result<FlowMod, crate::program::Unmatchable> {
+        let matches = flow_match(self.version, entry.in_port, &entry.headers, entry.width)?;
+        let tag = entry.headers.tag;
+        let actions = forward_actions(self.version, entry.in_port, tag, entry.out_port, entry.vid);
+        Ok(FlowMod::add(matches)
+            .priority(PATH_PRIORITY)
+            .cookie(entry.path.cookie(epoch))
+            .timeouts(entry.idle_timeout, entry.hard_timeout)
+            .flags(FlowModFlags::SEND_FLOW_REM)
+            .apply(actions))
+    }
+
+    /// Drops frames of a kind at the switch for a while, unless the port has its fill of such
+    /// entries.
+    pub fn drop_flow(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        width: FieldSet,
+        class: DropClass,
+    ) {
+        let key = FlowKey::new(in_port, headers, width);
+        let count = self.drops.get(&in_port).copied().unwrap_or(0);
+        if count >= DROPS_PER_PORT || self.backing_off(view.now) {
+            return;
+        }
+        let Ok(matches) = flow_match(self.version, in_port, headers, key.width) else { return };
+        if let Some((name, path)) = self.registry.by_key(&key) {
+            if matches!(path.kind, Kind::Drop { .. }) {
+                return;
+            }
+            self.remove(view, name);
+        }
+        let seconds = match class {
+            DropClass::Denied => DENIED_SECONDS,
+            DropClass::NoPath => NO_PATH_SECONDS,
+        };
+        let until = view.now + Duration::from_secs(seconds.into());
+        let path = Path {
+            key,
+            kind: Kind::Drop { class, until },
+            state: State::Installed,
+            revision: view.revision,
+        };
+        let Ok(name) = self.registry.add(path) else { return };
+        *self.drops.entry(in_port).or_default() += 1;
+        match class {
+            DropClass::Denied => self.denied.push_back((until, name)),
+            DropClass::NoPath => self.no_path.push_back((until, name)),
+        }
+        let flow_mod = FlowMod::add(matches)
+            .priority(DROP_PRIORITY)
+            .cookie(name.cookie(view.net.epoch))
+            .timeouts(0, seconds);
+        self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
+    }
+
+    /// Removes a path everywhere: the ingress entry first, then the others. A frame that waits for
+    /// it is dropped.
+    pub fn remove(&mut self, view: &View<'_>, name: PathRef) {
+        self.stop_waiting(name);
+        let Some(path) = self.registry.remove(name) else { return };
+        let priority = match path.kind {
+            Kind::Forward { .. } => PATH_PRIORITY,
+            Kind::Drop { .. } => DROP_PRIORITY,
+        };
+        if let Kind::Drop { .. } = path.kind {
+            self.forget_drop(path.key.in_port);
+        }
+        if let Ok(matches) =
+            flow_match(self.version, path.key.in_port, &path.key.headers, path.key.width)
+        {
+            let delete = FlowMod::delete_strict(matches, priority);
+            self.infallible(&Message::FlowMod(delete), Sent::Other);
+        }
+        self.remove_hops(view, name, &path);
+    }
+
+    /// Removes the entries of a path but the ingress one.
+    pub(super) fn remove_hops(&mut self, view: &View<'_>, name: PathRef, path: &Path) {
+        for hop in path.hops(Leg::Forward).iter().skip(1) {
+            let command = Command::RemoveHop { path: name, leg: Leg::Forward };
+            view.net.directory.insist(hop.dpid, command);
+        }
+        for hop in path.hops(Leg::Reverse) {
+            if hop.dpid == self.dpid {
+                self.remove_hop(name, Leg::Reverse);
+            } else {
+                let command = Command::RemoveHop { path: name, leg: Leg::Reverse };
+                view.net.directory.insist(hop.dpid, command);
+            }
+        }
+    }
+
+    pub(super) fn forget_drop(&mut self, port: PortNo) {
+        if let Some(count) = self.drops.get_mut(&port) {
+            *count -= 1;
+            if *count == 0 {
+                self.drops.remove(&port);
+            }
+        }
+    }
+
+    /// A path was decided again. It stays if nothing about it changed, takes another way if only
+    /// the way changed, and is removed otherwise.
+    pub fn settle(&mut self, view: &View<'_>, name: PathRef, again: Again) {
+        let Some(path) = self.registry.by_ref(name) else { return };
+        let keep = match (&path.kind, again) {
+            (Kind::Drop { class, .. }, Again::Drop { class: now, width }) => {
+                *class == now && path.key.width.contains(width.with_prerequisites())
+            }
+            (Kind::Forward { route, hops, .. }, Again::Route(now)) => {
+                let covered = path.key.width.contains(now.width.with_prerequisites());
+                if !covered || !(Route { width: route.width, ..now } == *route) {
+                    false
+                } else {
+                    match self.hops_to(view, path.key.in_port, route.egress) {
+                        Some(new) if new == *hops => true,
+                        Some(new) if new.len() >= hops.len() && valid(view, hops) => true,
+                        None if valid(view, hops) => true,
+                        Some(new) if matches!(path.state, State::Installed) => {
+                            return self.reroute(view, name, new);
+                        }
+                        _ => false,
+                    }
+                }
+            }
+            _ => false,
+        };
+        if !keep {
+            return self.remove(view, name);
+        }
+        if let Some(path) = self.registry.by_ref_mut(name) {
+            path.revision = view.revision;
+        }
+    }
+
+    /// Gives an installed path another way: new hops first, then the ingress entry over the old
+    /// one, then the old hops go.
+    fn reroute(&mut self, view: &View<'_>, name: PathRef, new: Vec<Hop>) {
+        let Some(path) = self.registry.by_ref_mut(name) else { return };
+        let ingress_vid = path.key.headers.tag.vid().unwrap_or_default();
+        let Kind::Forward { hops, reverse, .. } = &mut path.kind else { return };
+        let old_reverse = std::mem::take(reverse);
+        if !old_reverse.is_empty() {
+            *reverse = reversed(&new, ingress_vid);
+        }
+        let new_reverse: Vec<_> = reverse.iter().map(|hop| hop.dpid).collect();
+        let old = std::mem::replace(hops, new.clone());
+        path.revision = view.revision;
+        self.install_hops(view, name, None, &old);
+        if self.registry.by_ref(name).is_none() {
+            // A switch of the new way was busy; the path is gone and with it the hops it shares
+            // with the old way.
+            for hop in old.iter().skip(1) {
+                let command = Command::RemoveHop { path: name, leg: Leg::Forward };
+                view.net.directory.insist(hop.dpid, command);
+            }
+            return;
+        }
+        for hop in old.iter().skip(1).filter(|old| !new.iter().any(|new| new.dpid == old.dpid)) {
+            let command = Command::RemoveHop { path: name, leg: Leg::Forward };
+            view.net.directory.insist(hop.dpid, command);
+        }
+        for hop in old_reverse.iter().filter(|hop| !new_reverse.contains(&hop.dpid)) {
+            view.net
+                .directory
+                .insist(hop.dpid, Command::RemoveHop { path: name, leg: Leg::Reverse });
+        }
+    }
+
+    /// The paths from or to a host.
+    pub(crate) fn paths_of(&self, domain: Domain, mac: MacAddr) -> Vec<PathRef> {
+        self.registry.by_host(domain, mac)
+    }
+
+    /// A path in a slot of the registry.
+    pub(crate) fn path_at(&self, slot: u32) -> Option<(PathRef, &Path)> {
+        self.registry.at(slot)
+    }
+
+    pub(crate) fn path(&self, name: PathRef) -> Option<&Path> {
+        self.registry.by_ref(name)
+    }
+
+    pub(crate) fn slots(&self) -> u32 {
+        self.registry.slots()
+    }
+}
+
+/// Whether every link of a way and its last port are still there and up.
+fn valid(view: &View<'_>, hops: &[Hop]) -> bool {
+    let links = hops.windows(2).all(|pair| {
+        view.topology.peer(pair[0].dpid, pair[0].out_port) == Some((pair[1].dpid, pair[1].in_port))
+    });
+    links && hops.last().is_some_and(|last| view.topology.is_up(last.dpid, last.out_port))
+}
+
+/// The way back over the same switches, ending with the VLAN that the sender uses.
+fn reversed(hops: &[Hop], ingress_vid: Vid) -> Vec<Hop> {
+    let last = hops.len() - 1;
+    hops.iter()
+        .rev()
+        .enumerate()
+        .map(|(index, hop)| Hop {
+            dpid: hop.dpid,
+            in_port: hop.out_port,
+            out_port: hop.in_port,
+            vid: (index == last).then_some(ingress_vid),
+        })
+        .collect()
+}
+
+fn hop_entry(
+    path: PathRef,
+    leg: Leg,
+    key: &FlowKey,
+    headers: &Headers,
+    route: &Route,
+    hop: &Hop,
+    index: usize,
+) -> HopEntry {
+    let width = match leg {
+        Leg::Forward => key.width,
+        // A reply need not repeat priorities.
+        Leg::Reverse => {
+            key.width.without(FieldSet::IP_DSCP | FieldSet::IP_ECN | FieldSet::VLAN_PCP)
+        }
+    };
+    let later = u16::try_from(index).unwrap_or(u16::MAX);
+    HopEntry {
+        path,
+        leg,
+        domain: route.domain,
+        in_port: hop.in_port,
+        headers: *headers,
+        width,
+        out_port: hop.out_port,
+        vid: hop.vid,
+        idle_timeout: match route.idle_timeout {
+            0 => 0,
+            idle => idle.saturating_add(later),
+        },
+        hard_timeout: route.hard_timeout,
+    }
+}
