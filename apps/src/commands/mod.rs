@@ -8,6 +8,7 @@
 //! | 78 | the policy file is wrong |
 
 mod check;
+mod decode;
 mod explain;
 #[cfg(feature = "lab")]
 mod lab;
@@ -40,6 +41,8 @@ enum Command {
     Check(check::Args),
     /// Tell why a frame is admitted or refused
     Explain(explain::Args),
+    /// Show OpenFlow messages
+    Decode(decode::Args),
 }
 
 impl Cli {
@@ -49,6 +52,7 @@ impl Cli {
             Command::Run(args) => run::execute(args),
             Command::Check(args) => check::execute(&args),
             Command::Explain(args) => explain::execute(&args),
+            Command::Decode(args) => decode::execute(&args),
         };
         match done {
             Ok(code) => code,
