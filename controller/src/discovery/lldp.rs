@@ -5,9 +5,11 @@
 //! Chassis ID (local) "0x1" · Port ID (local) "2" · TTL · organisational {nonce, keyed hash} · End
 //! ```
 
-use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
+
+use siphasher::sip::SipHasher24;
 use umlaut_openflow::build::ethernet;
+use umlaut_openflow::lldp::{Lldpdu, OrgSpecific};
 use umlaut_openflow::{DatapathId, MacAddr, PortNo};
 
 use crate::program::padded;
@@ -47,25 +49,22 @@ fn hash(key: &[u8; 16], probe: &Probe) -> u64 {
     hasher.finish()
 }
 
-fn tlv(kind: u8, body: &[u8], out: &mut Vec<u8>) {
-    // Bodies here are far below the 511 bytes of the 9-bit length.
-    out.extend(((u16::from(kind) << 9) | body.len() as u16).to_be_bytes());
-    out.extend(body);
-}
-
 /// The frame of a probe.
 pub(crate) fn frame(key: &[u8; 16], source: MacAddr, probe: &Probe) -> Vec<u8> {
-    let mut pdu = Vec::with_capacity(64);
-    let local = |text: String| [&[LOCAL], text.as_bytes()].concat();
-    tlv(1, &local(format!("{:#x}", probe.dpid.0)), &mut pdu);
-    tlv(2, &local(probe.port.0.to_string()), &mut pdu);
-    tlv(3, &TTL.to_be_bytes(), &mut pdu);
-    let mut proof = [&ORGANISATION[..], &[SUBTYPE]].concat();
-    proof.extend(probe.nonce.to_be_bytes());
+    let chassis = format!("{:#x}", probe.dpid.0);
+    let port = probe.port.0.to_string();
+    let mut proof = probe.nonce.to_be_bytes().to_vec();
     proof.extend(hash(key, probe).to_be_bytes());
-    tlv(127, &proof, &mut pdu);
-    tlv(0, &[], &mut pdu);
-    padded(&ethernet(MacAddr::LLDP, source, &[], ETHER_TYPE, &pdu)).into_owned()
+    let pdu = Lldpdu {
+        chassis_id: (LOCAL, chassis.as_bytes()),
+        port_id: (LOCAL, port.as_bytes()),
+        ttl: TTL,
+        organisational: vec![OrgSpecific { oui: ORGANISATION, subtype: SUBTYPE, value: &proof }],
+    };
+    let mut bytes = Vec::with_capacity(64);
+    let encoded = pdu.encode(&mut bytes);
+    debug_assert!(encoded.is_ok(), "far below the limits of its fields");
+    padded(&ethernet(MacAddr::LLDP, source, &[], ETHER_TYPE, &bytes)).into_owned()
 }
 
 /// Reads a frame as a probe.
@@ -74,29 +73,21 @@ pub(crate) fn parse(key: &[u8; 16], frame: &[u8]) -> Result<Probe, NotOurs> {
     if frame.get(12..14) != Some(&ETHER_TYPE.to_be_bytes()) {
         return Err(foreign);
     }
-    let mut rest = &frame[14..];
-    let (mut dpid, mut port, mut proof) = (None, None, None);
-    while let [high, low, tail @ ..] = rest {
-        let head = u16::from_be_bytes([*high, *low]);
-        let body = tail.get(..usize::from(head & 0x1ff)).ok_or(foreign)?;
-        rest = &tail[body.len()..];
-        let text = |body: &[u8]| std::str::from_utf8(body.get(1..)?).ok().map(str::to_owned);
-        match (head >> 9, body) {
-            (0, _) => break,
-            (1, [LOCAL, ..]) => dpid = text(body).and_then(|t| t.parse().ok()),
-            (2, [LOCAL, ..]) => port = text(body).and_then(|t| t.parse().ok()),
-            (127, [a, b, c, SUBTYPE, data @ ..]) if [*a, *b, *c] == ORGANISATION => {
-                proof = <[u8; 16]>::try_from(data).ok();
-            }
-            _ => {}
-        }
-    }
-    let proof = proof.ok_or(foreign)?;
-    let (Some(dpid), Some(port)) = (dpid, port) else { return Err(NotOurs::Forged) };
-    let (nonce, sum) = proof.split_at(8);
-    let number = |bytes: &[u8]| bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
-    let probe = Probe { dpid, port: PortNo(port), nonce: number(nonce) };
-    if hash(key, &probe) == number(sum) { Ok(probe) } else { Err(NotOurs::Forged) }
+    let pdu = Lldpdu::parse(&frame[14..]).map_err(|_| foreign)?;
+    let ours = |o: &&OrgSpecific<'_>| o.oui == ORGANISATION && o.subtype == SUBTYPE;
+    let proof = pdu.organisational.iter().find(ours).ok_or(foreign)?;
+    let text = |(kind, id): (u8, &[u8])| {
+        std::str::from_utf8(id).ok().filter(|_| kind == LOCAL).map(str::to_owned)
+    };
+    let dpid = text(pdu.chassis_id).and_then(|id| id.parse().ok());
+    let port = text(pdu.port_id).and_then(|id| id.parse().ok());
+    let (Some(dpid), Some(port), Some((nonce, sum))) =
+        (dpid, port, proof.value.split_first_chunk::<8>())
+    else {
+        return Err(NotOurs::Forged);
+    };
+    let probe = Probe { dpid, port: PortNo(port), nonce: u64::from_be_bytes(*nonce) };
+    if sum == hash(key, &probe).to_be_bytes() { Ok(probe) } else { Err(NotOurs::Forged) }
 }
 
 #[cfg(test)]
