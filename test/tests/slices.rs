@@ -284,3 +284,64 @@ slices:
         }
     }
 }
+
+#[test]
+fn arp_goes_by_packet_out_if_asked_for_and_fragments_get_no_entry() {
+    let text = r#"
+umlaut: 1
+switches: {s1: 0x1}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s1/2}
+slices: {a: {members: [{port: s1/1}, {port: s1/2}]}}
+filters: [{id: dns, match: {udp_dst: 53}, action: deny}]
+options: {arp_packet_out: true}
+"#;
+    for version in VERSIONS {
+        let mut bed = Bed::new(text, version, 1);
+        let (a1, a2) = (bed.mac("a1"), bed.mac("a2"));
+        bed.say("a2", "a1");
+        let before = bed.flows()["s1"];
+        assert_eq!(bed.say_raw("a1", a2, a1, &[], 0x0806), saw(&["a2"]));
+        assert_eq!(bed.flows()["s1"], before, "no entry for ARP");
+        let fragment = |proto: u8| {
+            move |token: &[u8]| {
+                let (from, to) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+                let mut packet = umlaut_openflow::build::ipv4(proto, from, to, token);
+                packet[7] = 0x10;
+                packet
+            }
+        };
+        // A later fragment of UDP may belong to what is denied; one of ICMP cannot.
+        assert_eq!(bed.say_ip("a1", "a2", fragment(17)), []);
+        assert_eq!(bed.say_ip("a1", "a2", fragment(1)), saw(&["a2"]));
+        assert_eq!(bed.flows()["s1"], before, "no entry for fragments");
+        // Whole packets get entries as fine as the filters ask for.
+        let udp = |port: u16| {
+            move |token: &[u8]| {
+                let (from, to) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+                umlaut_openflow::build::udp(from, to, 1000, port, token)
+            }
+        };
+        assert_eq!(bed.say_ip("a1", "a2", udp(54)), saw(&["a2"]));
+        assert_eq!(bed.flows()["s1"], before + 1);
+        assert_eq!(bed.say_ip("a1", "a2", udp(53)), []);
+        assert_eq!(bed.say_ip("a1", "a2", udp(54)), saw(&["a2"]));
+    }
+}
+
+#[test]
+fn a_full_flow_table_slows_traffic_down_but_stops_none() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(TWO_SWITCHES, version, 1);
+        bed.say("a2", "a1");
+        bed.network.with_switch(umlaut_openflow::DatapathId(2), |switch, _| {
+            switch.set_table_limit(Some(2));
+        });
+        for _ in 0..3 {
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]), "{version}");
+            assert_eq!(bed.say("b2", "b1"), saw(&["b1"]), "{version}");
+            assert_eq!(bed.say("b1", "b2"), saw(&["b2"]), "{version}");
+        }
+    }
+}
