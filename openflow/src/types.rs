@@ -365,21 +365,38 @@ newtype! {
         ANY = 0xffff_ffff,
     }
 }
-newtype! {
-    /// The version byte of the OpenFlow header.
-    Version(u8) "{:#04x}" {
-        /// OpenFlow 1.0.
-        V1_0 = 1,
-        /// OpenFlow 1.1.
-        V1_1 = 2,
-        /// OpenFlow 1.2.
-        V1_2 = 3,
-        /// OpenFlow 1.3.
-        V1_3 = 4,
-        /// OpenFlow 1.4.
-        V1_4 = 5,
-        /// OpenFlow 1.5.
-        V1_5 = 6,
+/// The version byte of the OpenFlow header.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Version(pub u8);
+
+impl Version {
+    /// OpenFlow 1.0.
+    pub const V1_0: Version = Version(1);
+    /// OpenFlow 1.1.
+    pub const V1_1: Version = Version(2);
+    /// OpenFlow 1.2.
+    pub const V1_2: Version = Version(3);
+    /// OpenFlow 1.3.
+    pub const V1_3: Version = Version(4);
+    /// OpenFlow 1.4.
+    pub const V1_4: Version = Version(5);
+    /// OpenFlow 1.5.
+    pub const V1_5: Version = Version(6);
+}
+
+impl fmt::Display for Version {
+    /// As people say it: `1.3`; an unknown byte in hex.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1..=6 => write!(f, "1.{}", self.0 - 1),
+            other => write!(f, "{other:#04x}"),
+        }
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

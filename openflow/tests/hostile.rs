@@ -216,7 +216,7 @@ fn errors_are_not_answered_by_errors_and_half_a_header_by_nothing() {
     assert_eq!((error.xid, error.error_code(Version::V1_3)), (None, None));
     let error = decode(&[4, 0, 0, 9, 0, 0, 0, 7]).unwrap_err();
     assert_eq!((error.field, error.offset, error.xid), ("length", 2, Some(Xid(7))));
-    assert_eq!(error.to_string(), "message (version V1_3): length at byte 2: length 9 cannot be");
+    assert_eq!(error.to_string(), "message (version 1.3): length at byte 2: length 9 cannot be");
 }
 
 /// Decodes, and checks that encoding gives the same bytes.

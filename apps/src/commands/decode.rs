@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use bytes::BytesMut;
 use serde_json::{Value, json};
-use umlaut_openflow::{DecodeError, Header, Message, Version, decode, encode, name, next_frame};
+use umlaut_openflow::{DecodeError, Header, Message, decode, encode, name, next_frame};
 
 /// Arguments of `umlaut decode`.
 #[derive(Debug, clap::Args)]
@@ -124,13 +124,6 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn version(version: Version) -> String {
-    match version.0 {
-        1..=6 => format!("1.{}", version.0 - 1),
-        other => format!("{other:#04x}"),
-    }
-}
-
 /// A message as JSON, or what is wrong with it.
 fn describe(bytes: &[u8]) -> Value {
     match decode(bytes) {
@@ -150,7 +143,7 @@ fn good(header: &Header, message: &Message<'_>) -> Value {
     };
     json!({
         "ok": true,
-        "version": version(header.version),
+        "version": header.version.to_string(),
         "type": name(header.version, header.kind),
         "xid": header.xid.0,
         "message": body,
