@@ -1,14 +1,18 @@
-//! What sessions tell each other. Shared: values only.
+//! What sessions tell each other. Shared.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use umlaut_openflow::packet::{Headers, Tag};
 use umlaut_openflow::{DatapathId, FieldSet, MacAddr, PortNo, Vid};
 
+use crate::app::AppNo;
 use crate::hosts::Domain;
 use crate::mailbox::Mailbox;
 use crate::path::{Leg, PathRef};
+use crate::switch::Switch;
+use crate::view::View;
 
 /// One entry of a path on a switch that does not own the path.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,9 +52,35 @@ pub enum HopFailure {
     Gone,
 }
 
+type Run = dyn FnOnce(&mut Switch, &View<'_>) + Send;
+
+/// A function to run in a turn of a session.
+pub struct Job(Box<Run>);
+
+impl Job {
+    /// Wraps a function. It must not wait for anything.
+    pub fn new(run: impl FnOnce(&mut Switch, &View<'_>) + Send + 'static) -> Job {
+        Job(Box::new(run))
+    }
+
+    pub(crate) fn run(self, switch: &mut Switch, view: &View<'_>) {
+        (self.0)(switch, view);
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Job")
+    }
+}
+
 /// A command to a session.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Command {
+    /// Run a function, if the switch is served; otherwise it is dropped.
+    Run(Job),
+    /// An application was unloaded: remove its entries.
+    AppGone(AppNo),
     /// Install an entry of a path; answer with `HopConfirmed` or `HopFailed`.
     AddHop(Box<HopEntry>),
     /// Remove it.

@@ -33,7 +33,8 @@ pub struct Directory {
 }
 
 /// There is no session for this datapath, or its mailbox is full.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the switch is not served or its mailbox is full")]
 pub struct Undelivered;
 
 impl From<Full> for Undelivered {
@@ -95,9 +96,9 @@ impl Directory {
     }
 
     /// Sends a command that must not be lost to all sessions, in order of their datapaths.
-    pub fn insist_all(&self, command: &Command) {
+    pub fn insist_all(&self, command: impl Fn() -> Command) {
         for (_, peer) in self.peers() {
-            peer.mailbox.insist(command.clone());
+            peer.mailbox.insist(command());
         }
     }
 

@@ -11,27 +11,33 @@
 //! sessions share; the *runtime* is tokio and can be left out (feature `runtime`).
 
 pub mod app;
+pub mod apps;
 pub mod command;
 pub mod directory;
 pub mod discovery;
 pub mod hosts;
 pub mod mailbox;
+pub mod notice;
 pub mod path;
 pub mod program;
 pub mod registry;
+pub mod request;
+pub mod routes;
 #[cfg(feature = "runtime")]
 pub mod runtime;
 pub mod session;
 pub mod shared;
 pub mod switch;
+pub mod timers;
 pub mod topology;
 pub mod view;
 pub mod virtual_time;
 pub mod world;
 
-pub use app::{App, Context, Fabric};
+pub use app::{App, AppNo, Context, Fabric, Policy, SwitchError};
+pub use apps::Apps;
 pub use hosts::Domain;
 pub use path::{DropClass, FlowKey, Route};
 pub use shared::{Seed, Shared};
-pub use switch::{Again, Outcome, Switch};
+pub use switch::{Again, Outcome, SendError, Switch};
 pub use view::{Event, Frame, Observer, View};

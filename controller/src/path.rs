@@ -5,6 +5,7 @@ use std::time::Instant;
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, Cookie, DatapathId, FieldSet, PortNo, Vid};
 
+use crate::app::AppNo;
 use crate::hosts::Domain;
 
 /// The priority of path entries (as the original had it).
@@ -13,6 +14,21 @@ pub const PATH_PRIORITY: u16 = 0xffff;
 pub const LLDP_PRIORITY: u16 = 0xfffe;
 /// The priority of drop entries: below paths, so that a grant always wins.
 pub const DROP_PRIORITY: u16 = 0x4000;
+
+/// Set in the first byte of the cookies of paths. In those of applications' entries it is not set,
+/// and the byte is the application's number.
+pub const PATH_EPOCH: u8 = 0x80;
+
+/// The cookie of an application's entry: its number (8 bits) and its own cookie (56 bits).
+pub(crate) fn app_cookie(app: AppNo, own: Cookie) -> Option<Cookie> {
+    (own.0 >> 56 == 0).then_some(Cookie(u64::from(app.0) << 56 | own.0))
+}
+
+/// The application of an entry, and the cookie as it gave it; `None` for entries of paths.
+pub(crate) fn of_app(cookie: Cookie) -> Option<(AppNo, Cookie)> {
+    let app = (cookie.0 >> 56) as u8;
+    (app & PATH_EPOCH == 0).then_some((AppNo(app), Cookie(cookie.0 & ((1 << 56) - 1))))
+}
 
 /// A session: one control connection of one datapath. Numbers are reused only after the session
 /// that had one has ended and 2^16 others have started.
@@ -32,11 +48,12 @@ pub struct PathRef {
 }
 
 impl PathRef {
-    /// The cookie of this path's entries: epoch (8 bits), session (16), slot (24), generation (16).
-    /// The epoch is that of the process, so that entries of an earlier one are not mistaken.
+    /// The cookie of this path's entries: epoch (8 bits, the highest one set), session (16), slot
+    /// (24), generation (16). The epoch is that of the process, so that entries of an earlier one
+    /// are not mistaken.
     pub fn cookie(self, epoch: u8) -> Cookie {
         Cookie(
-            u64::from(epoch) << 56
+            u64::from(epoch | PATH_EPOCH) << 56
                 | u64::from(self.session.0) << 40
                 | u64::from(self.slot & 0xff_ffff) << 16
                 | u64::from(self.generation),
@@ -46,7 +63,7 @@ impl PathRef {
     /// The path that a cookie names, if it is of this epoch.
     pub fn from_cookie(cookie: Cookie, epoch: u8) -> Option<PathRef> {
         let bits = cookie.0;
-        (bits >> 56 == u64::from(epoch)).then_some(PathRef {
+        (bits >> 56 == u64::from(epoch | PATH_EPOCH)).then_some(PathRef {
             session: SessionNo((bits >> 40) as u16),
             slot: (bits >> 16) as u32 & 0xff_ffff,
             generation: bits as u16,
@@ -162,6 +179,8 @@ pub enum State {
 /// A registered path or drop entry.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Path {
+    /// The application that registered it and is asked about it again.
+    pub app: AppNo,
     /// Which frames.
     pub key: FlowKey,
     /// What happens to them.
@@ -199,8 +218,18 @@ mod tests {
     fn a_cookie_finds_its_path_in_its_epoch_only() {
         let path = PathRef { session: SessionNo(0xabcd), slot: 0x12_3456, generation: 0xfedc };
         let cookie = path.cookie(7);
-        assert_eq!(cookie, Cookie(0x07ab_cd12_3456_fedc));
+        assert_eq!(cookie, Cookie(0x87ab_cd12_3456_fedc));
         assert_eq!(PathRef::from_cookie(cookie, 7), Some(path));
         assert_eq!(PathRef::from_cookie(cookie, 8), None);
+        assert_eq!(of_app(cookie), None);
+    }
+
+    #[test]
+    fn cookies_of_applications_never_collide() {
+        let cookie = app_cookie(AppNo(3), Cookie(7)).unwrap();
+        assert_eq!(of_app(cookie), Some((AppNo(3), Cookie(7))));
+        assert_ne!(app_cookie(AppNo(4), Cookie(7)), Some(cookie));
+        assert_eq!(PathRef::from_cookie(cookie, 3), None);
+        assert_eq!(app_cookie(AppNo(3), Cookie(1 << 56)), None);
     }
 }

@@ -166,6 +166,7 @@ mod tests {
     use umlaut_openflow::{Attachment, DatapathId, FieldSet, PortNo, Vid};
 
     use super::*;
+    use crate::app::AppNo;
     use crate::path::{DropClass, Route, State};
 
     fn path(src: u64, dst: u64, domain: u64) -> Path {
@@ -175,6 +176,7 @@ mod tests {
             ..Headers::default()
         };
         Path {
+            app: AppNo(1),
             key: FlowKey::new(PortNo(1), &headers, FieldSet::LAYER_2),
             kind: Kind::Forward {
                 route: Route {

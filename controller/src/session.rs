@@ -21,11 +21,12 @@ use umlaut_openflow::{
     SwitchConfig, Version, Xid, decode, encode, next_frame,
 };
 
-use crate::app::{App, Context};
+use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
 use crate::mailbox::Mailbox;
-use crate::path::{LLDP_PRIORITY, SessionNo};
+use crate::path::{LLDP_PRIORITY, SessionNo, of_app};
+use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::Shared;
 use crate::switch::{Bucket, Remains, Switch};
 use crate::view::{Event, View};
@@ -77,7 +78,7 @@ enum CleaningStep {
 }
 
 /// A control connection.
-pub struct Session<A: App> {
+pub struct Session<P: Policy> {
     no: SessionNo,
     mailbox: Arc<Mailbox>,
     address: Option<IpAddr>,
@@ -88,7 +89,7 @@ pub struct Session<A: App> {
     /// Output before there is a switch; later the switch's own.
     early: BytesMut,
     switch: Option<Switch>,
-    world: Arc<World<A::Policy>>,
+    world: Arc<World<P>>,
     sweep: Option<u32>,
     refresh: Instant,
     heard: Instant,
@@ -100,7 +101,7 @@ pub struct Session<A: App> {
     commands: VecDeque<Command>,
 }
 
-impl<A: App> Session<A> {
+impl<P: Policy> Session<P> {
     /// A connection just made, from `address` if by IP; `peer` names it in reports. The first bytes
     /// of output are its hello.
     pub fn new(
@@ -108,9 +109,9 @@ impl<A: App> Session<A> {
         mailbox: Arc<Mailbox>,
         address: Option<IpAddr>,
         peer: String,
-        shared: &Shared<A>,
+        shared: &Shared<P>,
         now: Instant,
-    ) -> Session<A> {
+    ) -> Session<P> {
         let mut early = BytesMut::new();
         let offered = shared.versions();
         let highest = offered.iter().copied().max().unwrap_or(Version::V1_3);
@@ -202,8 +203,11 @@ impl<A: App> Session<A> {
 
     /// Runs one turn: the newest World, commands, a bounded number of messages, what is due. Returns
     /// whether there is more to do at once. All output of a turn is written together.
-    pub fn turn(&mut self, now: Instant, shared: &Shared<A>) -> bool {
+    pub fn turn(&mut self, now: Instant, shared: &Shared<P>) -> bool {
         self.note_world(shared);
+        if let Some(switch) = &mut self.switch {
+            switch.tick(now);
+        }
         let more_commands = self.run_commands(now, shared);
         let more_messages = self.run_messages(now, shared);
         self.run_time(now, shared);
@@ -219,7 +223,7 @@ impl<A: App> Session<A> {
             && (more_commands || more_messages || outdated || self.sweep.is_some())
     }
 
-    fn note_world(&mut self, shared: &Shared<A>) {
+    fn note_world(&mut self, shared: &Shared<P>) {
         if shared.world.revision() != self.world.revision {
             self.world = shared.world.load();
             self.sweep = self.is_active().then_some(0);
@@ -227,16 +231,17 @@ impl<A: App> Session<A> {
     }
 
     /// Decides a bounded number of paths again that were decided under an older World.
-    fn sweep_piece(&mut self, now: Instant, shared: &Shared<A>) {
+    fn sweep_piece(&mut self, now: Instant, shared: &Shared<P>) {
         let (Some(from), Some(switch)) = (self.sweep, &mut self.switch) else { return };
         let end = switch.slots();
         let until = end.min(from.saturating_add(SWEEP_PER_TURN));
-        let cx = context(shared, &self.world, now);
+        let view = view(shared, &self.world, now);
         for slot in from..until {
             let Some((name, path)) = switch.path_at(slot) else { continue };
-            if path.revision < cx.revision {
-                let again = shared.app.decide_again(switch, &cx, &path.key);
-                switch.settle(&cx, name, again);
+            if path.revision < view.revision {
+                let (app, key) = (path.app, path.key);
+                let again = shared.apps.decide_again(app, switch, view, &self.world.policy, &key);
+                switch.settle(&view, name, again);
             }
         }
         self.sweep = (until < end).then_some(until);
@@ -244,7 +249,7 @@ impl<A: App> Session<A> {
 
     // ---- commands ----
 
-    fn run_commands(&mut self, now: Instant, shared: &Shared<A>) -> bool {
+    fn run_commands(&mut self, now: Instant, shared: &Shared<P>) -> bool {
         if self.mailbox.take_overrun() {
             self.resync(now, shared);
         }
@@ -257,7 +262,7 @@ impl<A: App> Session<A> {
         !self.mailbox.is_empty()
     }
 
-    fn command(&mut self, command: Command, now: Instant, shared: &Shared<A>) {
+    fn command(&mut self, command: Command, now: Instant, shared: &Shared<P>) {
         match command {
             Command::Prove { asker, from } => {
                 if self.address.is_some() && self.address == from {
@@ -280,9 +285,15 @@ impl<A: App> Session<A> {
         }
         let active = self.is_active();
         let Some(switch) = &mut self.switch else { return };
-        let cx = context(shared, &self.world, now);
-        let view = &cx.view;
+        let view = &view(shared, &self.world, now);
         match command {
+            Command::Run(job) if active => job.run(switch, view),
+            Command::AppGone(app) => {
+                let paths: Vec<_> = switch.paths().filter(|(_, path)| path.app == app).collect();
+                let names: Vec<_> = paths.into_iter().map(|(name, _)| name).collect();
+                names.into_iter().for_each(|name| switch.remove(view, name));
+                switch.delete_of_app(app);
+            }
             Command::AddHop(entry) => {
                 let (path, leg) = (entry.path, entry.leg);
                 let added =
@@ -301,19 +312,22 @@ impl<A: App> Session<A> {
             Command::PacketOut { tag, outputs, frame } if active => {
                 let actions =
                     crate::program::flood_actions(switch.version(), PortNo::ANY, tag, &outputs);
-                let _ = switch.packet_out(PortNo::ANY, actions, &frame);
+                let _ = switch.send_frame(PortNo::ANY, actions, &frame);
             }
             Command::Probe { port, frame } if active => {
-                let _ = switch.packet_out(PortNo::ANY, vec![Action::output(port)], &frame);
+                let _ = switch.send_frame(PortNo::ANY, vec![Action::output(port)], &frame);
             }
             Command::HostChanged { domain, mac } => {
                 for name in switch.paths_of(domain, mac) {
                     let Some(path) = switch.path(name) else { continue };
-                    let again = shared.app.decide_again(switch, &cx, &path.key);
+                    let (app, key) = (path.app, path.key);
+                    let policy = &self.world.policy;
+                    let again = shared.apps.decide_again(app, switch, *view, policy, &key);
                     switch.settle(view, name, again);
                 }
             }
-            Command::PacketOut { .. }
+            Command::Run(_)
+            | Command::PacketOut { .. }
             | Command::Probe { .. }
             | Command::Prove { .. }
             | Command::Proved
@@ -323,7 +337,7 @@ impl<A: App> Session<A> {
     }
 
     /// A command that must not be lost was lost: start from an empty flow table.
-    fn resync(&mut self, now: Instant, shared: &Shared<A>) {
+    fn resync(&mut self, now: Instant, shared: &Shared<P>) {
         if !self.is_active() {
             return;
         }
@@ -334,13 +348,15 @@ impl<A: App> Session<A> {
         let dpid = switch.dpid();
         shared.release(&remains, dpid);
         shared.net.observer.event(&Event::Resync { dpid });
-        let cx = context(shared, &self.world, now);
-        shared.app.switch_ready(switch, &cx);
+        let view = view(shared, &self.world, now);
+        shared.apps.each_on(switch, view, &self.world.policy, |app, switch, cx| {
+            app.switch_ready(switch, cx);
+        });
     }
 
     // ---- messages ----
 
-    fn run_messages(&mut self, now: Instant, shared: &Shared<A>) -> bool {
+    fn run_messages(&mut self, now: Instant, shared: &Shared<P>) -> bool {
         let mut input = std::mem::take(&mut self.input);
         let mut handled = 0;
         while handled < MESSAGES_PER_TURN && self.closed().is_none() {
@@ -378,7 +394,7 @@ impl<A: App> Session<A> {
         }
     }
 
-    fn message(&mut self, header: Header, message: Message<'_>, now: Instant, shared: &Shared<A>) {
+    fn message(&mut self, header: Header, message: Message<'_>, now: Instant, shared: &Shared<P>) {
         match (&self.phase, &message) {
             (Phase::Hello { .. }, Message::Hello(hello)) => {
                 return self.negotiate(header.version, hello, now, shared);
@@ -408,7 +424,6 @@ impl<A: App> Session<A> {
                 for asker in self.askers.drain(..) {
                     asker.insist(Command::Proved);
                 }
-                return;
             }
             Message::Hello(_) => return,
             _ => {}
@@ -451,7 +466,7 @@ impl<A: App> Session<A> {
     }
 
     /// Agrees on the highest version that both offer (§6.3.1).
-    fn negotiate(&mut self, version: Version, hello: &Hello, now: Instant, shared: &Shared<A>) {
+    fn negotiate(&mut self, version: Version, hello: &Hello, now: Instant, shared: &Shared<P>) {
         let offered = shared.versions();
         let own = offered.iter().copied().max().unwrap_or_default();
         let agreed = match &hello.versions {
@@ -478,7 +493,7 @@ impl<A: App> Session<A> {
         self.early_send(&Message::FeaturesRequest);
     }
 
-    fn features(&mut self, mut features: Features, now: Instant, shared: &Shared<A>) {
+    fn features(&mut self, mut features: Features, now: Instant, shared: &Shared<P>) {
         if features.auxiliary_id != 0 {
             return self.close("auxiliary connections are not served");
         }
@@ -491,7 +506,7 @@ impl<A: App> Session<A> {
     }
 
     /// Takes the datapath's place in the directory, or asks the holder to prove that it is alive.
-    fn join(&mut self, features: Features, ports: Vec<Port>, now: Instant, shared: &Shared<A>) {
+    fn join(&mut self, features: Features, ports: Vec<Port>, now: Instant, shared: &Shared<P>) {
         let peer = Peer {
             session: self.no,
             mailbox: self.mailbox.clone(),
@@ -534,7 +549,7 @@ impl<A: App> Session<A> {
         self.phase = Phase::Cleaning { until, step: CleaningStep::Installing, barrier };
     }
 
-    fn ready(&mut self, now: Instant, shared: &Shared<A>) {
+    fn ready(&mut self, now: Instant, shared: &Shared<P>) {
         self.phase = Phase::Active;
         let Some(switch) = &self.switch else { return };
         let ports: Vec<Port> = switch.ports().cloned().collect();
@@ -543,9 +558,11 @@ impl<A: App> Session<A> {
         shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
         shared.switch_up(dpid, ports, now);
         self.note_world(shared);
-        let cx = context(shared, &self.world, now);
+        let view = view(shared, &self.world, now);
         if let Some(switch) = &mut self.switch {
-            shared.app.switch_ready(switch, &cx);
+            shared.apps.each_on(switch, view, &self.world.policy, |app, switch, cx| {
+                app.switch_ready(switch, cx);
+            });
         }
     }
 
@@ -554,35 +571,88 @@ impl<A: App> Session<A> {
         header: Header,
         message: Message<'_>,
         now: Instant,
-        shared: &Shared<A>,
+        shared: &Shared<P>,
     ) {
         match message {
-            Message::PacketIn(packet) => self.packet_in(&packet, now, shared),
-            Message::PortStatus(status) => self.port_status(&status, now, shared),
+            Message::PacketIn(packet) => return self.packet_in(&packet, now, shared),
+            Message::PortStatus(status) => return self.port_status(&status, now, shared),
+            _ => {}
+        }
+        let Some(switch) = &mut self.switch else { return };
+        let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
+        match message {
+            Message::FlowRemoved(mut removed) => match of_app(removed.cookie) {
+                None => switch.flow_removed(&view, removed.cookie, &removed.matches),
+                Some((app, cookie)) => {
+                    removed.cookie = cookie;
+                    shared.apps.flow_removed(app, switch, view, policy, &removed);
+                }
+            },
+            Message::BarrierReply if switch.barrier_reply(&view, header.xid) => {}
+            Message::Error(error) => {
+                switch.error(&view, header.xid);
+                let (dpid, code) = (switch.dpid(), error.code);
+                shared.net.observer.event(&Event::SwitchError { dpid, code });
+                self.error(&error, header.xid, now, shared);
+            }
+            Message::Experimenter { experimenter, body } => {
+                shared.apps.each_on(switch, view, policy, |app, switch, cx| {
+                    app.experimenter(switch, cx, experimenter, &body);
+                });
+            }
+            // What nobody asked for is nobody's.
             message => {
-                let Some(switch) = &mut self.switch else { return };
-                let cx = context(shared, &self.world, now);
-                match message {
-                    Message::FlowRemoved(removed) => {
-                        switch.flow_removed(&cx.view, removed.cookie, &removed.matches);
-                        shared.app.flow_removed(switch, &cx, &removed);
+                match switch.answered(header.xid, message, header.length.into()) {
+                    Answer::Nothing => {}
+                    Answer::Whole(Asker::Code(reply), message) => reply(Ok(message)),
+                    Answer::GivenUp(Asker::Code(reply)) => reply(Err(RequestError::TooLarge)),
+                    Answer::GivenUp(Asker::App(app)) => {
+                        shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
+                            app.no_reply(switch, cx, header.xid);
+                        });
                     }
-                    Message::BarrierReply => {
-                        switch.barrier_reply(&cx.view, header.xid);
+                    Answer::Whole(Asker::App(app), message) => {
+                        let xid = header.xid;
+                        shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
+                            match message {
+                                Message::BarrierReply => app.barrier_reply(switch, cx, xid),
+                                Message::RoleReply(role) => app.role_reply(switch, cx, xid, &role),
+                                reply if is_stats(&reply) => {
+                                    app.stats_reply(switch, cx, xid, &reply)
+                                }
+                                reply => app.reply(switch, cx, xid, &reply),
+                            }
+                        });
                     }
-                    Message::Error(error) => {
-                        switch.error(&cx.view, header.xid);
-                        let (dpid, code) = (switch.dpid(), error.code);
-                        shared.net.observer.event(&Event::SwitchError { dpid, code });
-                        shared.app.error(switch, &cx, &error);
-                    }
-                    _ => {}
                 }
             }
         }
     }
 
-    fn packet_in(&mut self, packet: &PacketIn<'_>, now: Instant, shared: &Shared<A>) {
+    /// Tells whoever sent something that the switch refused it.
+    fn error(&mut self, error: &ErrorMessage<'_>, xid: Xid, now: Instant, shared: &Shared<P>) {
+        let Some(switch) = &mut self.switch else { return };
+        let sent = switch.sent_by_app(xid);
+        let app = match (switch.refused(xid), &sent) {
+            (Some(Asker::Code(reply)), _) => {
+                return reply(Err(RequestError::Refused(error.code)));
+            }
+            (Some(Asker::App(app)), _) => app,
+            (None, Some((app, _))) => *app,
+            (None, None) => return,
+        };
+        let bytes = sent.and_then(|(_, bytes)| bytes);
+        // Switches send at least 64 bytes of what they refuse; that may be all of it.
+        let bytes = bytes.as_deref().unwrap_or(&error.data);
+        let request = decode(bytes).ok().map(|(_, message)| message);
+        let error = SwitchError { code: error.code, xid, request };
+        let view = view(shared, &self.world, now);
+        shared.apps.one_on(app, switch, view, &self.world.policy, |app, switch, cx| {
+            app.error(switch, cx, &error);
+        });
+    }
+
+    fn packet_in(&mut self, packet: &PacketIn<'_>, now: Instant, shared: &Shared<P>) {
         let Some(switch) = &mut self.switch else { return };
         if switch.output().len() > OUTPUT_HIGH_WATER {
             switch.counters.shed += 1;
@@ -600,27 +670,40 @@ impl<A: App> Session<A> {
             }
             return;
         }
-        let cx = context(shared, &self.world, now);
-        shared.app.packet_in(switch, &cx, packet);
+        let view = view(shared, &self.world, now);
+        shared.apps.packet_in(switch, view, &self.world.policy, packet);
     }
 
     /// The World knows of a port's change before the next message is handled.
-    fn port_status(&mut self, status: &PortStatus, now: Instant, shared: &Shared<A>) {
+    fn port_status(&mut self, status: &PortStatus, now: Instant, shared: &Shared<P>) {
         let Some(switch) = &mut self.switch else { return };
+        let (dpid, port) = (switch.dpid(), &status.port);
+        let was = switch.ports.get(&port.port_no).is_some_and(Port::is_up);
         apply_port_status(switch, status);
-        let dpid = switch.dpid();
-        let port = (status.reason != PortStatusReason::DELETE).then(|| status.port.clone());
-        shared.port_changed(dpid, status.port.port_no, port, now);
-        self.note_world(shared);
-        let cx = context(shared, &self.world, now);
-        if let Some(switch) = &mut self.switch {
-            shared.app.port_changed(switch, &cx, status.reason, &status.port);
+        let is = switch.ports.get(&port.port_no).is_some_and(Port::is_up);
+        let known = (status.reason != PortStatusReason::DELETE).then(|| port.clone());
+        shared.port_changed(dpid, port.port_no, known, now);
+        if was != is {
+            let port = port.port_no;
+            let event =
+                if is { Event::PortUp { dpid, port } } else { Event::PortDown { dpid, port } };
+            shared.net.observer.event(&event);
         }
+        self.note_world(shared);
+        let view = view(shared, &self.world, now);
+        let Some(switch) = &mut self.switch else { return };
+        shared.apps.each_on(switch, view, &self.world.policy, |app, switch, cx| {
+            match status.reason {
+                PortStatusReason::ADD => app.port_added(switch, cx, port),
+                PortStatusReason::DELETE => app.port_removed(switch, cx, port),
+                _ => app.port_changed(switch, cx, port),
+            }
+        });
     }
 
     // ---- time ----
 
-    fn run_time(&mut self, now: Instant, shared: &Shared<A>) {
+    fn run_time(&mut self, now: Instant, shared: &Shared<P>) {
         match &self.phase {
             Phase::Hello { until } if *until <= now => self.close("no hello in time"),
             Phase::Features { until } | Phase::Ports { until, .. } if *until <= now => {
@@ -635,7 +718,7 @@ impl<A: App> Session<A> {
         }
     }
 
-    fn retry_join(&mut self, now: Instant, shared: &Shared<A>) {
+    fn retry_join(&mut self, now: Instant, shared: &Shared<P>) {
         let Phase::Duplicate { until, features, ports, superseding } =
             std::mem::replace(&mut self.phase, Phase::Active)
         else {
@@ -664,7 +747,7 @@ impl<A: App> Session<A> {
         }
     }
 
-    fn active_time(&mut self, now: Instant, shared: &Shared<A>) {
+    fn active_time(&mut self, now: Instant, shared: &Shared<P>) {
         let silent = now.saturating_duration_since(self.heard);
         if silent >= SILENCE_LIMIT {
             return self.close("no answer to an echo request in time");
@@ -674,8 +757,20 @@ impl<A: App> Session<A> {
             self.early_send(&Message::EchoRequest(Vec::new().into()));
         }
         let Some(switch) = &mut self.switch else { return };
-        let cx = context(shared, &self.world, now);
-        switch.poll(&cx.view);
+        let view = view(shared, &self.world, now);
+        switch.poll(&view);
+        while let Some((xid, asker)) = switch.take_unanswered() {
+            match asker {
+                None => {}
+                Some(Asker::Code(reply)) => reply(Err(RequestError::TimedOut)),
+                Some(Asker::App(app)) => {
+                    let policy = &self.world.policy;
+                    shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
+                        app.no_reply(switch, cx, xid);
+                    });
+                }
+            }
+        }
         if now >= self.refresh {
             self.refresh = now + REFRESH_PERIOD;
             for (_, path) in switch.paths() {
@@ -705,7 +800,7 @@ impl<A: App> Session<A> {
 
     /// The connection is closed, by whichever side: leaves the directory. Entries on this and other
     /// switches stay until the datapath is back or given up.
-    pub fn end(&mut self, reason: &str, now: Instant, shared: &Shared<A>) {
+    pub fn end(&mut self, reason: &str, now: Instant, shared: &Shared<P>) {
         self.close(reason);
         let reason = self.closed().unwrap_or(reason).to_owned();
         let Some(mut switch) = self.switch.take() else {
@@ -717,8 +812,8 @@ impl<A: App> Session<A> {
         let held = shared.net.directory.leave(dpid, self.no);
         shared.switch_down(dpid, remains, now);
         if held {
-            let cx = context(shared, &self.world, now);
-            shared.app.switch_gone(dpid, &cx);
+            let view = view(shared, &self.world, now);
+            shared.apps.each(view, &self.world.policy, |app, cx| app.switch_gone(dpid, cx));
         }
         shared.net.observer.event(&Event::SwitchGone { dpid, reason });
     }
@@ -771,19 +866,12 @@ fn apply_port_status(switch: &mut Switch, status: &PortStatus) {
     }
 }
 
-fn context<'a, A: App>(
-    shared: &'a Shared<A>,
-    world: &'a World<A::Policy>,
-    now: Instant,
-) -> Context<'a, A::Policy> {
-    Context {
-        view: View {
-            now,
-            revision: world.revision,
-            policy_revision: world.policy_revision,
-            topology: &world.topology,
-            net: &shared.net,
-        },
-        policy: &world.policy,
+fn view<'a, P: Policy>(shared: &'a Shared<P>, world: &'a World<P>, now: Instant) -> View<'a> {
+    View {
+        now,
+        revision: world.revision,
+        policy_revision: world.policy_revision,
+        topology: &world.topology,
+        net: &shared.net,
     }
 }

@@ -6,22 +6,22 @@
 //! its next message. Discovery's timers run from [`Shared::poll`].
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use umlaut_openflow::{DatapathId, Port, PortNo, Version};
 
-use crate::app::App;
+use crate::app::Policy;
+use crate::apps::Apps;
 use crate::command::{Command, HopFailure};
-use crate::directory::Directory;
 use crate::discovery::{Config, Discovery, Output};
-use crate::hosts::HostTable;
+use crate::notice::Notice;
 use crate::path::SessionNo;
 use crate::switch::Remains;
 use crate::topology::Topology;
-use crate::view::{Event, Net, Observer};
-use crate::world::Published;
+use crate::view::{Event, Net, Observer, View};
+use crate::world::{Published, World};
 
 /// How long entries that a lost switch has to do with stay, so that a short loss of a control
 /// channel interrupts nothing. A return or a policy change ends the wait.
@@ -63,40 +63,35 @@ pub struct Seed {
 }
 
 /// A controller without its sockets.
-pub struct Shared<A: App> {
-    /// The application.
-    pub app: A,
+pub struct Shared<P: Policy> {
+    /// The applications.
+    pub apps: Apps<P>,
     /// The shared tables.
     pub net: Net,
     /// Policy and topology.
-    pub world: Published<A::Policy>,
+    pub world: Published<P>,
     slow: Mutex<SlowPath>,
     versions: Vec<Version>,
     next_session: AtomicU16,
-    #[cfg(feature = "runtime")]
-    woken: std::sync::Arc<tokio::sync::Notify>,
+    started: AtomicBool,
 }
 
-impl<A: App> Shared<A> {
-    /// A controller for one application under its first policy, offering 1.0 and 1.3.
+impl<P: Policy> Shared<P> {
+    /// A controller for one application, or several in their order, under its first policy,
+    /// offering 1.0 and 1.3.
     pub fn new(
-        app: A,
-        policy: A::Policy,
+        apps: Apps<P>,
+        policy: P,
         seed: Seed,
         observer: Box<dyn Observer>,
         now: Instant,
-    ) -> Shared<A> {
+    ) -> Shared<P> {
         let mut discovery = Discovery::new(seed.lldp_key, Config::default());
-        let fabric = app.fabric(&policy);
+        let fabric = apps.fabric(&policy);
         discovery.set_policy(fabric.bound, fabric.declared, now);
         Shared {
-            app,
-            net: Net {
-                hosts: HostTable::new(),
-                directory: Directory::default(),
-                observer,
-                epoch: seed.epoch,
-            },
+            apps,
+            net: Net::new(observer, seed.epoch),
             world: Published::new(policy),
             slow: Mutex::new(SlowPath {
                 discovery,
@@ -108,8 +103,7 @@ impl<A: App> Shared<A> {
             }),
             versions: vec![Version::V1_0, Version::V1_3],
             next_session: AtomicU16::new(1),
-            #[cfg(feature = "runtime")]
-            woken: Default::default(),
+            started: AtomicBool::new(false),
         }
     }
 
@@ -120,7 +114,7 @@ impl<A: App> Shared<A> {
 
     /// Offers only these wire versions: 1.0, 1.3 or both.
     #[must_use]
-    pub fn offering(mut self, versions: &[Version]) -> Shared<A> {
+    pub fn offering(mut self, versions: &[Version]) -> Shared<P> {
         self.versions = versions.to_vec();
         self
     }
@@ -135,11 +129,6 @@ impl<A: App> Shared<A> {
         }
     }
 
-    #[cfg(feature = "runtime")]
-    pub(crate) fn slow_path_woken(&self) -> std::sync::Arc<tokio::sync::Notify> {
-        self.woken.clone()
-    }
-
     fn slow(&self) -> MutexGuard<'_, SlowPath> {
         // What a panicking holder left is at worst a link too few: the next probe mends it.
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
@@ -149,8 +138,7 @@ impl<A: App> Shared<A> {
     /// if it changed and wakes all sessions then.
     fn change(&self, change: impl FnOnce(&mut SlowPath)) {
         self.change_quietly(change);
-        #[cfg(feature = "runtime")]
-        self.woken.notify_one();
+        self.net.wake_slow_path();
     }
 
     /// As `change`, but for the slow path's own task, which needs no waking.
@@ -181,17 +169,19 @@ impl<A: App> Shared<A> {
                 }
                 Output::LinkUp(link) => {
                     slow.reshape(|topology| topology.with_link(link));
+                    self.net.notice(Notice::LinkUp(link));
                     let (from, to) = (end(link.from), end(link.to));
                     self.net.observer.event(&Event::LinkUp { from, to });
                 }
                 Output::LinkDown(link) => {
                     slow.reshape(|topology| topology.without_link(link));
+                    self.net.notice(Notice::LinkDown(link));
                     let (from, to) = (end(link.from), end(link.to));
                     self.net.observer.event(&Event::LinkDown { from, to });
                 }
                 Output::Role { dpid, port, role } => {
                     if role.is_link() {
-                        self.net.hosts.forget_port(dpid, port);
+                        self.net.hosts_gone(&self.net.hosts.forget_port(dpid, port));
                     }
                     slow.reshape(|topology| topology.with_role(dpid, port, role));
                 }
@@ -217,9 +207,9 @@ impl<A: App> Shared<A> {
     }
 
     /// Puts another policy in force, all at once. Sessions decide their paths again.
-    pub fn set_policy(&self, policy: A::Policy, now: Instant) -> u64 {
+    pub fn set_policy(&self, policy: P, now: Instant) -> u64 {
+        let fabric = self.apps.fabric(&policy);
         let mut slow = self.slow();
-        let fabric = self.app.fabric(&policy);
         slow.discovery.set_policy(fabric.bound, fabric.declared, now);
         self.apply(&mut slow);
         // Entries of switches that are away cannot be decided again by their owners.
@@ -239,8 +229,7 @@ impl<A: App> Shared<A> {
         drop(slow);
         self.net.observer.event(&Event::PolicyInForce { revision });
         self.wake_all();
-        #[cfg(feature = "runtime")]
-        self.woken.notify_one();
+        self.net.wake_slow_path();
         revision
     }
 
@@ -254,7 +243,9 @@ impl<A: App> Shared<A> {
                 gone.remains.iter().for_each(|remains| self.release(remains, dpid));
                 self.take_switch_out(slow, dpid, now);
                 let up = |port| ports.iter().any(|p| p.port_no == port && p.is_up());
-                self.net.hosts.forget(|_, host| host.at.dpid == dpid && !up(host.at.port));
+                let gone =
+                    self.net.hosts.forget(|_, host| host.at.dpid == dpid && !up(host.at.port));
+                self.net.hosts_gone(&gone);
             }
             slow.reshape(|topology| topology.with_switch(dpid, ports.iter().cloned()));
             slow.discovery.switch_up(dpid, &ports, now);
@@ -290,7 +281,7 @@ impl<A: App> Shared<A> {
     ) {
         self.change(|slow| {
             if !port.as_ref().is_some_and(Port::is_up) {
-                self.net.hosts.forget_port(dpid, port_no);
+                self.net.hosts_gone(&self.net.hosts.forget_port(dpid, port_no));
             }
             match port {
                 Some(port) => {
@@ -335,7 +326,7 @@ impl<A: App> Shared<A> {
 
     fn forget_switch(&self, slow: &mut SlowPath, dpid: DatapathId, now: Instant) {
         self.take_switch_out(slow, dpid, now);
-        self.net.hosts.forget_switch(dpid);
+        self.net.hosts_gone(&self.net.hosts.forget_switch(dpid));
     }
 
     fn take_switch_out(&self, slow: &mut SlowPath, dpid: DatapathId, now: Instant) {
@@ -369,17 +360,93 @@ impl<A: App> Shared<A> {
                 expired = self.net.hosts.expire(now, AGEING_STEP);
             }
         });
-        for (domain, mac) in expired {
-            self.net.directory.insist_all(&Command::HostChanged { domain, mac });
+        for (domain, mac) in expired.iter().copied() {
+            self.net.directory.insist_all(|| Command::HostChanged { domain, mac });
         }
+        self.net.hosts_gone(&expired);
+        self.tell_notices(now);
+        self.run_timers(now);
         self.next_poll()
+    }
+
+    // ---- handlers without a switch ----
+
+    fn view<'a>(&'a self, world: &'a World<P>, now: Instant) -> View<'a> {
+        View {
+            now,
+            revision: world.revision,
+            policy_revision: world.policy_revision,
+            topology: &world.topology,
+            net: &self.net,
+        }
+    }
+
+    /// Tells the applications that the controller starts; a second call does nothing. Whoever drives
+    /// the sessions calls it before the first switch connects.
+    pub fn start(&self, now: Instant) {
+        if !self.started.swap(true, Ordering::Relaxed) {
+            let world = self.world.load();
+            self.apps.each(self.view(&world, now), &world.policy, |app, cx| app.start(cx));
+        }
+    }
+
+    /// Tells the applications that the controller ends.
+    pub fn shutdown(&self, now: Instant) {
+        let world = self.world.load();
+        self.apps.each(self.view(&world, now), &world.policy, |app, cx| app.shutdown(cx));
+    }
+
+    /// Tells applications and observer what happened to links and hosts. Called from one place at a
+    /// time, so that it is told in order.
+    fn tell_notices(&self, now: Instant) {
+        let world = self.world.load();
+        let (view, policy) = (self.view(&world, now), &*world.policy);
+        while let Some(notice) = self.net.take_notice() {
+            let observer = &self.net.observer;
+            match notice {
+                // The observer knew when it happened.
+                Notice::LinkUp(_) | Notice::LinkDown(_) => {}
+                Notice::HostLocated(host) => {
+                    observer.event(&Event::HostLocated { mac: host.mac, at: host.at });
+                }
+                Notice::HostMoved { host, from } => {
+                    observer.event(&Event::HostMoved { mac: host.mac, from, to: host.at });
+                }
+                Notice::HostGone { mac, .. } => observer.event(&Event::HostGone { mac }),
+            }
+            self.apps.each(view, policy, |app, cx| match notice {
+                Notice::LinkUp(link) => app.link_up(cx, &link),
+                Notice::LinkDown(link) => app.link_down(cx, &link),
+                Notice::HostLocated(host) => app.host_located(cx, &host),
+                Notice::HostMoved { host, from } => app.host_moved(cx, &host, from),
+                Notice::HostGone { domain, mac } => app.host_gone(cx, domain, mac),
+            });
+        }
+        match self.net.take_lost() {
+            0 => {}
+            lost => self.net.observer.event(&Event::NoticesLost { lost }),
+        }
+    }
+
+    fn run_timers(&self, now: Instant) {
+        while let Some((app, name)) = self.net.take_timer(now) {
+            let world = self.world.load();
+            let view = self.view(&world, now);
+            self.apps.one(app, view, &world.policy, |app, cx| app.timer(cx, &name));
+        }
     }
 
     /// When [`Shared::poll`] is due.
     pub(crate) fn next_poll(&self) -> Instant {
         let slow = self.slow();
+        let mut next = slow.ageing;
+        if self.net.has_notices() {
+            // At once: this is in the past.
+            next -= AGEING_PERIOD;
+        }
         let detached = slow.detached.values().map(|gone| gone.until);
-        slow.discovery.deadline().into_iter().chain(detached).fold(slow.ageing, Instant::min)
+        let timer = self.net.next_timer();
+        slow.discovery.deadline().into_iter().chain(detached).chain(timer).fold(next, Instant::min)
     }
 }
 

@@ -1,14 +1,23 @@
 //! What a session sees of the rest of the network, and tells it. Shared: no IO, clock, async.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use umlaut_openflow::packet::Tag;
-use umlaut_openflow::{DatapathId, Version};
+use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Version};
 
+use crate::app::AppNo;
 use crate::command::HopFailure;
 use crate::directory::Directory;
-use crate::hosts::{Domain, HostTable};
+use crate::hosts::{Domain, HostKey, HostTable};
+use crate::mailbox::Waker;
+use crate::notice::{NOTICES, Notice};
 use crate::path::PathRef;
+use crate::routes::Routes;
+use crate::timers::{TimerName, Timers, TooManyTimers};
 use crate::topology::Topology;
 
 /// Something that an operator wants to know. Given to the [`Observer`]; pure code logs nothing.
@@ -98,6 +107,53 @@ pub enum Event {
         /// Its World revision.
         revision: u64,
     },
+    /// A port of a switch is up, or exists now.
+    PortUp {
+        /// The switch.
+        dpid: DatapathId,
+        /// The port.
+        port: PortNo,
+    },
+    /// A port of a switch is down or removed.
+    PortDown {
+        /// The switch.
+        dpid: DatapathId,
+        /// The port.
+        port: PortNo,
+    },
+    /// A host was located for the first time.
+    HostLocated {
+        /// Its address.
+        mac: MacAddr,
+        /// Where it is.
+        at: Attachment,
+    },
+    /// A host is somewhere else now.
+    HostMoved {
+        /// Its address.
+        mac: MacAddr,
+        /// Where it was.
+        from: Attachment,
+        /// Where it is.
+        to: Attachment,
+    },
+    /// A host is forgotten: its port went down or it was not seen for long.
+    HostGone {
+        /// Its address.
+        mac: MacAddr,
+    },
+    /// An application panicked; it gets no further events and its entries are removed.
+    AppFailed {
+        /// Its name.
+        app: String,
+        /// What it said.
+        message: String,
+    },
+    /// Applications are slower than what happens: so many notices of links and hosts were lost.
+    NoticesLost {
+        /// How many.
+        lost: u64,
+    },
 }
 
 /// Takes events. Called from sessions, with no lock of the framework held but the slow path's.
@@ -124,6 +180,120 @@ pub struct Net {
     pub observer: Box<dyn Observer>,
     /// The process's mark in cookies.
     pub epoch: u8,
+    /// Bounded by [`NOTICES`]; a further notice is counted in `lost`. Pushed for a host that is new
+    /// or elsewhere, never for one that is seen again.
+    notices: Mutex<VecDeque<Notice>>,
+    lost: AtomicU64,
+    timers: Mutex<Timers>,
+    routes: ArcSwap<Routes>,
+    /// Whether there are any: read per packet-in, written by hand.
+    routed: AtomicBool,
+    /// Wakes whoever runs the slow path.
+    slow_path: OnceLock<Box<dyn Waker>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Holders do single operations on whole values: a panicking one leaves nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Net {
+    /// Empty tables.
+    pub fn new(observer: Box<dyn Observer>, epoch: u8) -> Net {
+        Net {
+            hosts: HostTable::new(),
+            directory: Directory::default(),
+            observer,
+            epoch,
+            notices: Mutex::default(),
+            lost: AtomicU64::new(0),
+            timers: Mutex::default(),
+            routes: ArcSwap::default(),
+            routed: AtomicBool::new(false),
+            slow_path: OnceLock::new(),
+        }
+    }
+
+    /// Says who is to be woken when the slow path has something to do.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn set_slow_path(&self, waker: Box<dyn Waker>) {
+        // The first one stays: a controller is served once.
+        let _ = self.slow_path.set(waker);
+    }
+
+    pub(crate) fn wake_slow_path(&self) {
+        if let Some(waker) = self.slow_path.get() {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn notice(&self, notice: Notice) {
+        let mut notices = locked(&self.notices);
+        if notices.len() >= NOTICES {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        notices.push_back(notice);
+        drop(notices);
+        self.wake_slow_path();
+    }
+
+    pub(crate) fn hosts_gone(&self, hosts: &[HostKey]) {
+        for (domain, mac) in hosts.iter().copied() {
+            self.notice(Notice::HostGone { domain, mac });
+        }
+    }
+
+    pub(crate) fn take_notice(&self) -> Option<Notice> {
+        locked(&self.notices).pop_front()
+    }
+
+    pub(crate) fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_notices(&self) -> bool {
+        !locked(&self.notices).is_empty()
+    }
+
+    pub(crate) fn set_timer(
+        &self,
+        app: AppNo,
+        name: TimerName,
+        now: Instant,
+        time: Duration,
+        periodic: bool,
+    ) -> Result<(), TooManyTimers> {
+        locked(&self.timers).set(app, name, now, time, periodic)?;
+        self.wake_slow_path();
+        Ok(())
+    }
+
+    pub(crate) fn cancel_timer(&self, app: AppNo, name: &str) -> bool {
+        locked(&self.timers).cancel(app, name)
+    }
+
+    pub(crate) fn take_timer(&self, now: Instant) -> Option<(AppNo, TimerName)> {
+        locked(&self.timers).take_due(now)
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        locked(&self.timers).deadline()
+    }
+
+    /// The routing rules of packet-ins, if there are any.
+    pub fn routes(&self) -> Option<Arc<Routes>> {
+        self.routed.load(Ordering::Relaxed).then(|| self.routes.load_full())
+    }
+
+    pub(crate) fn change_routes(&self, change: impl Fn(&mut Routes)) {
+        self.routes.rcu(|routes| {
+            let mut routes = Routes::clone(routes);
+            change(&mut routes);
+            routes
+        });
+        self.routed.store(!self.routes.load().rules().is_empty(), Ordering::Relaxed);
+    }
 }
 
 /// What a session sees during one turn: the time, one topology, the shared tables.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crate::app::App;
+use crate::app::Policy;
 use crate::mailbox::{Mailbox, Waker};
 use crate::session::Session;
 use crate::shared::Shared;
@@ -32,23 +32,24 @@ impl Waker for Flag {
     }
 }
 
-struct Connection<A: App> {
-    session: Session<A>,
+struct Connection<P: Policy> {
+    session: Session<P>,
     woken: Arc<AtomicBool>,
 }
 
 /// A controller whose time is told to it.
-pub struct VirtualController<A: App> {
-    shared: Arc<Shared<A>>,
-    connections: BTreeMap<Channel, Connection<A>>,
+pub struct VirtualController<P: Policy> {
+    shared: Arc<Shared<P>>,
+    connections: BTreeMap<Channel, Connection<P>>,
     slow_path_at: Instant,
     random: u64,
     outputs: Vec<(Channel, Output)>,
 }
 
-impl<A: App> VirtualController<A> {
+impl<P: Policy> VirtualController<P> {
     /// Drives `shared` from `now` on; `seed` chooses the interleaving of turns.
-    pub fn new(shared: Arc<Shared<A>>, seed: u64, now: Instant) -> VirtualController<A> {
+    pub fn new(shared: Arc<Shared<P>>, seed: u64, now: Instant) -> VirtualController<P> {
+        shared.start(now);
         VirtualController {
             shared,
             connections: BTreeMap::new(),
@@ -59,7 +60,7 @@ impl<A: App> VirtualController<A> {
     }
 
     /// What the sessions share.
-    pub fn shared(&self) -> &Arc<Shared<A>> {
+    pub fn shared(&self) -> &Arc<Shared<P>> {
         &self.shared
     }
 
@@ -101,6 +102,7 @@ impl<A: App> VirtualController<A> {
 
     /// Runs turns until nobody has anything to do at `now`.
     pub fn poll(&mut self, now: Instant) {
+        self.slow_path_at = self.slow_path_at.min(self.shared.next_poll());
         loop {
             if self.slow_path_at <= now {
                 self.slow_path_at = self.shared.poll(now);

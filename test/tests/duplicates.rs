@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Told, policy};
-use umlaut::sliceable::{Domains, SliceableSwitch};
+use umlaut::sliceable::{Domains, SlicePolicy, SliceableSwitch};
 use umlaut_controller::virtual_time::{Output, VirtualController};
-use umlaut_controller::{Seed, Shared};
+use umlaut_controller::{Apps, Seed, Shared};
 use umlaut_openflow::{DatapathId, PortNo};
 use umlaut_testbed::{EmulatedSwitch, Output as FromSwitch, SwitchOptions};
 
 /// A controller and switches wired by hand; a mute switch hears nothing.
 struct Wires {
-    controller: VirtualController<SliceableSwitch>,
+    controller: VirtualController<SlicePolicy>,
     switches: BTreeMap<u64, EmulatedSwitch>,
     mute: Vec<u64>,
     closed: Vec<u64>,
@@ -29,7 +29,8 @@ impl Wires {
         let seed = Seed { lldp_key: [3; 16], epoch: 3 };
         let policy = Domains::default().adopt(policy(text));
         let told = Box::new(Told::default());
-        let shared = Shared::new(SliceableSwitch::default(), policy, seed, told, now);
+        let shared =
+            Shared::new(Apps::new().with(SliceableSwitch::default()), policy, seed, told, now);
         let controller = VirtualController::new(Arc::new(shared), 1, now);
         Wires { controller, switches: BTreeMap::new(), mute: vec![], closed: vec![], now }
     }

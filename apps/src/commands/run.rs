@@ -11,13 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 use umlaut_controller::runtime::{LogObserver, bind, serve};
-use umlaut_controller::{App, Seed, Shared};
+use umlaut_controller::{Apps, Seed, Shared};
 use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
 
 use super::{EX_CONFIG, complain, load};
 use crate::samples::{Hub, LearningSwitch};
-use crate::sliceable::{Domains, SliceableSwitch};
+use crate::sliceable::{Domains, SlicePolicy, SliceableSwitch};
 
 /// How long a policy file must have been left alone before it is read again: editors write in
 /// several steps.
@@ -108,8 +108,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             };
             complain(&warnings);
             let domains = Domains::default();
-            let app = SliceableSwitch::default();
-            let shared = Shared::new(app, domains.adopt(policy), seed, observer, now);
+            let apps = Apps::new().with(SliceableSwitch::default());
+            let shared = Shared::new(apps, domains.adopt(policy), seed, observer, now);
             let shared = Arc::new(shared.offering(&versions));
             info!(revision = shared.world.revision(), "policy in force");
             let reload = tokio::spawn(reload(shared.clone(), domains, path.clone()));
@@ -126,11 +126,13 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(2))
         }
         (Application::LearningSwitch, None) => {
-            let shared = Shared::new(LearningSwitch, (), seed, observer, now).offering(&versions);
+            let shared = Shared::new(Apps::new().with(LearningSwitch), (), seed, observer, now)
+                .offering(&versions);
             serve_until_stopped(Arc::new(shared), &args, None).await
         }
         (Application::Hub, None) => {
-            let shared = Shared::new(Hub, (), seed, observer, now).offering(&versions);
+            let shared =
+                Shared::new(Apps::new().with(Hub), (), seed, observer, now).offering(&versions);
             serve_until_stopped(Arc::new(shared), &args, None).await
         }
     }
@@ -158,8 +160,8 @@ fn seed() -> anyhow::Result<Seed> {
     Ok(Seed { lldp_key, epoch })
 }
 
-async fn serve_until_stopped<A: App>(
-    shared: Arc<Shared<A>>,
+async fn serve_until_stopped<P: umlaut_controller::Policy>(
+    shared: Arc<Shared<P>>,
     args: &Args,
     policy: Option<&Policy>,
 ) -> anyhow::Result<ExitCode> {
@@ -235,7 +237,7 @@ fn bring_up(
 
 /// Reads the policy again when its file changes or SIGHUP arrives. A file with mistakes changes
 /// nothing.
-async fn reload(shared: Arc<Shared<SliceableSwitch>>, domains: Domains, path: PathBuf) {
+async fn reload(shared: Arc<Shared<SlicePolicy>>, domains: Domains, path: PathBuf) {
     let (changed, mut changes) = mpsc::channel(1);
     // Kept to the end: dropping it ends the watch.
     let _watcher = match watch_directory(&path, changed) {
@@ -283,7 +285,7 @@ async fn settle(changes: &mut mpsc::Receiver<()>) {
     while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, changes.recv()).await {}
 }
 
-fn put_in_force(shared: &Shared<SliceableSwitch>, domains: &Domains, path: &Path) {
+fn put_in_force(shared: &Shared<SlicePolicy>, domains: &Domains, path: &Path) {
     let began = Instant::now();
     match load(path) {
         Ok(Ok((policy, warnings))) => {

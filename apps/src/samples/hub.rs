@@ -7,9 +7,7 @@ use umlaut_openflow::{Action, PacketIn, PortNo};
 pub struct Hub;
 
 impl App for Hub {
-    type Policy = ();
-
-    fn packet_in(&self, sw: &mut Switch, _: &Context<'_, ()>, packet: &PacketIn<'_>) {
+    fn packet_in(&self, sw: &mut Switch, _: &Context<'_>, packet: &PacketIn<'_>) {
         // Every version can express a flood.
         let _ = sw.packet_out(packet.in_port, vec![Action::output(PortNo::FLOOD)], &packet.data);
     }

@@ -9,9 +9,7 @@ use umlaut_openflow::{Action, Attachment, FlowMod, Match, PacketIn, PortNo, Vid}
 pub struct LearningSwitch;
 
 impl App for LearningSwitch {
-    type Policy = ();
-
-    fn packet_in(&self, sw: &mut Switch, cx: &Context<'_, ()>, packet: &PacketIn<'_>) {
+    fn packet_in(&self, sw: &mut Switch, cx: &Context<'_>, packet: &PacketIn<'_>) {
         let Headers { eth_src, eth_dst, .. } = Headers::parse(&packet.data);
         // Hosts are known per switch: the datapath id is the domain.
         let domain = Domain(sw.dpid().0);

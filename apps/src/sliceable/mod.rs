@@ -106,9 +106,7 @@ impl Network for Seeing<'_, '_> {
     }
 }
 
-impl App for SliceableSwitch {
-    type Policy = SlicePolicy;
-
+impl App<SlicePolicy> for SliceableSwitch {
     fn packet_in(&self, sw: &mut Switch, cx: &Cx<'_>, packet: &PacketIn<'_>) {
         let headers = Headers::parse(&packet.data);
         let frame = Frame {

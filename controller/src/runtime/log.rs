@@ -1,6 +1,6 @@
 //! Events as log lines. Runtime.
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::view::{Event, Observer};
 
@@ -30,6 +30,15 @@ impl Observer for LogObserver {
             Event::Resync { dpid } => warn!(%dpid, "resync: flows deleted"),
             Event::SwitchError { dpid, code } => warn!(%dpid, %code, "error from switch"),
             Event::PolicyInForce { revision } => info!(revision, "policy in force"),
+            Event::PortUp { dpid, port } => info!(%dpid, %port, "port up"),
+            Event::PortDown { dpid, port } => info!(%dpid, %port, "port down"),
+            Event::HostLocated { mac, at } => debug!(%mac, %at, "host located"),
+            Event::HostMoved { mac, from, to } => info!(%mac, %from, %to, "host moved"),
+            Event::HostGone { mac } => debug!(%mac, "host gone"),
+            Event::AppFailed { app, message } => {
+                error!(app, message, "application panicked: unloaded");
+            }
+            Event::NoticesLost { lost } => warn!(lost, "notices to applications lost"),
             Event::Refused { host, at, slice_hint, reason } => {
                 info!(host, at, reason, hint = slice_hint, "host refused");
             }

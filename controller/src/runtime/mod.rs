@@ -1,5 +1,6 @@
 //! The tokio runtime: listeners, a task per session, a task for the slow path. Runtime.
 
+mod handle;
 mod log;
 mod session_task;
 
@@ -12,10 +13,11 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
-use crate::app::App;
+use crate::app::Policy;
 use crate::mailbox::Waker;
 use crate::shared::Shared;
 
+pub use handle::SwitchHandle;
 pub use log::LogObserver;
 
 /// How many connections are served at once, switches and strangers alike. One more is closed at
@@ -49,21 +51,29 @@ pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Vec<TcpListener>>
     Ok(listeners)
 }
 
-/// Serves switches until `stop` becomes true, then closes all connections.
-pub async fn serve<A: App>(
-    shared: Arc<Shared<A>>,
+/// Serves switches until `stop` becomes true. Then the applications are told, what they send is
+/// delivered, and all connections are closed.
+pub async fn serve<P: Policy>(
+    shared: Arc<Shared<P>>,
     listeners: Vec<TcpListener>,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
+    let woken = Arc::new(Notify::new());
+    shared.net.set_slow_path(Box::new(NotifyWaker(woken.clone())));
+    shared.start(Instant::now());
+    let (close, closing) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     for listener in listeners {
         if let Ok(addr) = listener.local_addr() {
             info!(%addr, "listening");
         }
-        tasks.spawn(accept(shared.clone(), listener, places.clone(), stop.clone()));
+        tasks.spawn(accept(shared.clone(), listener, places.clone(), closing.clone()));
     }
-    tasks.spawn(slow_path(shared.clone(), stop.clone()));
+    tasks.spawn(slow_path(shared.clone(), woken, closing));
+    stopped(&mut stop).await;
+    shared.shutdown(Instant::now());
+    let _ = close.send(true);
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             warn!(%error, "task failed");
@@ -76,8 +86,8 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn accept<A: App>(
-    shared: Arc<Shared<A>>,
+async fn accept<P: Policy>(
+    shared: Arc<Shared<P>>,
     listener: TcpListener,
     places: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
@@ -117,8 +127,11 @@ async fn accept<A: App>(
 }
 
 /// Runs discovery, ageing and what else is due by time.
-async fn slow_path<A: App>(shared: Arc<Shared<A>>, mut stop: watch::Receiver<bool>) {
-    let woken = shared.slow_path_woken();
+async fn slow_path<P: Policy>(
+    shared: Arc<Shared<P>>,
+    woken: Arc<Notify>,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         let next = shared.poll(Instant::now());
         tokio::select! {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
 use super::{NotifyWaker, stopped};
-use crate::app::App;
+use crate::app::Policy;
 use crate::mailbox::Mailbox;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -24,8 +24,8 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const TURNS: usize = 4;
 
 /// Serves one connection to its end.
-pub(super) async fn run<A: App>(
-    shared: Arc<Shared<A>>,
+pub(super) async fn run<P: Policy>(
+    shared: Arc<Shared<P>>,
     stream: TcpStream,
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
@@ -84,7 +84,7 @@ pub(super) async fn run<A: App>(
 }
 
 /// Writes as much as the socket takes now.
-fn write<A: App>(stream: &TcpStream, session: &mut Session<A>) -> std::io::Result<()> {
+fn write<P: Policy>(stream: &TcpStream, session: &mut Session<P>) -> std::io::Result<()> {
     // Early output is followed by the switch's own: the loop comes to both.
     while !session.output().is_empty() {
         match stream.try_write(session.output()) {
@@ -96,7 +96,7 @@ fn write<A: App>(stream: &TcpStream, session: &mut Session<A>) -> std::io::Resul
     Ok(())
 }
 
-async fn flush<A: App>(stream: &TcpStream, session: &mut Session<A>) -> std::io::Result<()> {
+async fn flush<P: Policy>(stream: &TcpStream, session: &mut Session<P>) -> std::io::Result<()> {
     while !session.output().is_empty() {
         stream.writable().await?;
         write(stream, session)?;

@@ -95,7 +95,7 @@ impl Switch {
         let (port, vid) = (reply.out_port, reply.vid);
         let actions = forward_actions(self.version, in_port, frame.tag, port, vid);
         // What `program` makes for this version can be expressed.
-        self.packet_out(in_port, actions, frame.data).is_ok()
+        self.send_frame(in_port, actions, frame.data).is_ok()
     }
 
     /// Removes an entry of a path that another session owns.
@@ -121,7 +121,7 @@ impl Switch {
             return;
         }
         let names = std::mem::take(&mut self.unconfirmed);
-        if let Ok(xid) = self.send(&Message::BarrierRequest) {
+        if let Ok(xid) = self.send_noted(&Message::BarrierRequest, Sent::Other) {
             self.barriers.push_back((xid, names));
         }
     }

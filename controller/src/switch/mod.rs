@@ -11,25 +11,29 @@
 
 mod hops;
 mod paths;
+mod send;
 mod told;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use foldhash::fast::RandomState;
 use umlaut_openflow::{
-    Action, Attachment, BufferId, DatapathId, EncodeError, FieldSet, FlowMod, FlowModCommand,
-    MacAddr, Match, Message, PacketOut, Port, PortNo, Version, Vid, Xid, encode,
+    Attachment, DatapathId, FieldSet, FlowMod, FlowModCommand, MacAddr, Match, Message, Port,
+    PortNo, Version, Vid, Xid,
 };
 
+use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{DropClass, FlowKey, Leg, Path, PathRef, Route, SessionNo, State};
 use crate::program::{flood_actions, padded};
 use crate::registry::Registry;
+use crate::request::{Place, Recent, Requests};
 use crate::view::{Frame, View};
+
+pub use send::SendError;
 
 /// How long the other switches of a path may take to confirm it. Then it is given up and its
 /// frames are forwarded one by one.
@@ -126,6 +130,8 @@ struct Claim {
 enum Sent {
     Ingress(PathRef),
     Hop(PathRef, Leg),
+    /// Something that an application sent.
+    App(AppNo, Place),
     Other,
 }
 
@@ -172,6 +178,12 @@ pub struct Switch {
     out: BytesMut,
     next_xid: u32,
     sent: VecDeque<Sent>,
+    /// Whose handler runs; what is sent is theirs.
+    acting: AppNo,
+    /// The time of this turn.
+    now: Instant,
+    requests: Requests,
+    recent: Recent,
     registry: Registry,
     hops: HashMap<(PathRef, Leg), LocalHop, RandomState>,
     claims: HashMap<Claim, (Domain, u32), RandomState>,
@@ -208,6 +220,10 @@ impl Switch {
             out: BytesMut::new(),
             next_xid: 1,
             sent: VecDeque::new(),
+            acting: AppNo::FRAMEWORK,
+            now,
+            requests: Requests::default(),
+            recent: Recent::default(),
             registry: Registry::new(session),
             hops: HashMap::default(),
             claims: HashMap::default(),
@@ -257,77 +273,6 @@ impl Switch {
         &mut self.out
     }
 
-    /// Sends any message and returns its transaction id.
-    ///
-    /// # Errors
-    /// What the wire version cannot express; nothing was sent.
-    pub fn send(&mut self, message: &Message<'_>) -> Result<Xid, EncodeError> {
-        self.send_noted(message, Sent::Other)
-    }
-
-    fn send_noted(&mut self, message: &Message<'_>, what: Sent) -> Result<Xid, EncodeError> {
-        let xid = Xid(self.next_xid);
-        encode(self.version, xid, message, &mut self.out)?;
-        self.next_xid = self.next_xid.wrapping_add(1);
-        match message {
-            Message::FlowMod(_) => self.counters.flow_mods += 1,
-            Message::PacketOut(_) => self.counters.packet_outs += 1,
-            _ => {}
-        }
-        if self.sent.len() >= REMEMBERED_SENDS {
-            self.sent.pop_front();
-        }
-        self.sent.push_back(what);
-        Ok(xid)
-    }
-
-    /// What was sent under a transaction id, if it is remembered.
-    fn sent_as(&self, xid: Xid) -> Option<Sent> {
-        let back = self.next_xid.wrapping_sub(xid.0) as usize;
-        let at = self.sent.len().checked_sub(back)?;
-        self.sent.get(at).copied()
-    }
-
-    /// Sends a flow-mod.
-    ///
-    /// # Errors
-    /// What the wire version cannot express; nothing was sent.
-    pub fn flow_mod(&mut self, flow_mod: FlowMod) -> Result<Xid, EncodeError> {
-        self.send(&Message::FlowMod(flow_mod))
-    }
-
-    /// Sends a frame with these actions. `in_port` is where it came in, or `ANY`. Short frames are
-    /// padded.
-    ///
-    /// # Errors
-    /// What the wire version cannot express; nothing was sent.
-    pub fn packet_out(
-        &mut self,
-        in_port: PortNo,
-        actions: Vec<Action>,
-        data: &[u8],
-    ) -> Result<Xid, EncodeError> {
-        self.send(&Message::PacketOut(PacketOut {
-            buffer_id: None,
-            in_port,
-            actions,
-            data: padded(data),
-        }))
-    }
-
-    /// Sends the switch's own copy of a frame.
-    fn release(&mut self, in_port: PortNo, buffer_id: BufferId, actions: Vec<Action>) {
-        let data = Cow::Borrowed(&[][..]);
-        let out = PacketOut { buffer_id: Some(buffer_id), in_port, actions, data };
-        self.infallible(&Message::PacketOut(out), Sent::Other);
-    }
-
-    /// Sends what `program` made for this version: it can be expressed.
-    fn infallible(&mut self, message: &Message<'_>, what: Sent) {
-        let sent = self.send_noted(message, what);
-        debug_assert!(sent.is_ok(), "{sent:?}");
-    }
-
     // ---- frames ----
 
     /// Sends a frame that came in here out at attachments anywhere: one packet-out per switch. A
@@ -349,7 +294,7 @@ impl Switch {
                 let actions = flood_actions(self.version, in_port, frame.tag, &outputs);
                 if frame.whole {
                     // An action list for 64 Ki ports does not fit a message; it is left unsent.
-                    let _ = self.packet_out(in_port, actions, frame.data);
+                    let _ = self.send_frame(in_port, actions, frame.data);
                 } else if let Some(buffer_id) = frame.buffer_id {
                     self.release(in_port, buffer_id, actions);
                 }
@@ -385,6 +330,7 @@ impl Switch {
         [&self.installing, &self.denied, &self.no_path]
             .into_iter()
             .filter_map(|queue| queue.front().map(|(at, _)| *at))
+            .chain(self.requests.deadline())
             .min()
     }
 

@@ -67,6 +67,7 @@ impl Switch {
         };
         let single = hops.len() == 1;
         let path = Path {
+            app: self.acting,
             key,
             kind: Kind::Forward { route, hops, reverse },
             state: State::Installed,
@@ -272,6 +273,7 @@ impl Switch {
         };
         let until = view.now + Duration::from_secs(seconds.into());
         let path = Path {
+            app: self.acting,
             key,
             kind: Kind::Drop { class, until },
             state: State::Installed,

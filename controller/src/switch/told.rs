@@ -52,7 +52,7 @@ impl Switch {
     pub(crate) fn error(&mut self, view: &View<'_>, xid: Xid) {
         self.counters.errors += 1;
         let Some(sent) = self.sent_as(xid) else { return };
-        if !matches!(sent, Sent::Other) {
+        if matches!(sent, Sent::Ingress(_) | Sent::Hop(..)) {
             self.backoff_until = Some(view.now + self.backoff);
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         }
@@ -68,7 +68,7 @@ impl Switch {
                 let command = Command::HopFailed { path: name, failure: HopFailure::Refused };
                 view.net.directory.insist_session(name.session, command);
             }
-            Sent::Other => {}
+            Sent::App(..) | Sent::Other => {}
         }
     }
 

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use umlaut::sliceable::{Domains, SliceableSwitch};
+use umlaut::sliceable::{Domains, SlicePolicy, SliceableSwitch};
 use umlaut_controller::virtual_time::{Output, VirtualController};
-use umlaut_controller::{Event, Observer, Seed, Shared};
+use umlaut_controller::{Apps, Event, Observer, Policy as AnyPolicy, Seed, Shared};
 use umlaut_openflow::build::ethernet;
 use umlaut_openflow::{MacAddr, Version};
 use umlaut_slice_db::Policy;
@@ -25,9 +25,9 @@ pub const VERSIONS: [Version; 2] = [Version::V1_3, Version::V1_0];
 pub const TEST_TYPE: u16 = 0x88b5;
 
 /// The controller as the network drives it.
-pub struct Driven(pub VirtualController<SliceableSwitch>);
+pub struct Driven<P: AnyPolicy = SlicePolicy>(pub VirtualController<P>);
 
-impl Controller for Driven {
+impl<P: AnyPolicy> Controller for Driven<P> {
     fn connected(&mut self, channel: ChannelId, now: Instant) {
         self.0.connected(channel.0, now);
         self.0.poll(now);
@@ -90,9 +90,9 @@ pub fn policy(text: &str) -> Policy {
 
 fn controller(text: &str, domains: &Domains, told: &Told, seed: u64, now: Instant) -> Driven {
     let seeds = Seed { lldp_key: [seed as u8; 16], epoch: seed as u8 };
-    let app = SliceableSwitch::default();
+    let apps = Apps::new().with(SliceableSwitch::default());
     let observer = Box::new(told.clone());
-    let shared = Shared::new(app, domains.adopt(policy(text)), seeds, observer, now);
+    let shared = Shared::new(apps, domains.adopt(policy(text)), seeds, observer, now);
     Driven(VirtualController::new(Arc::new(shared), seed, now))
 }
 

@@ -1,0 +1,218 @@
+//! What is sent to a switch: messages of applications and of the framework, requests. Pure.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use umlaut_openflow::{
+    Action, BufferId, Cookie, EncodeError, FlowMod, FlowModCommand, Match, Message, PacketOut,
+    PortNo, Version, Xid, encode,
+};
+
+use super::{REMEMBERED_SENDS, Sent, Switch};
+use crate::app::AppNo;
+use crate::path::app_cookie;
+use crate::program::padded;
+use crate::request::{Answer, Asker, ReplyTo, RequestError, is_request};
+
+/// Why a message was not sent. Nothing was sent, and nothing else changed.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    /// The switch's wire version cannot express it.
+    #[error(transparent)]
+    Inexpressible(#[from] EncodeError),
+    /// [`REQUESTS`](crate::request::REQUESTS) requests wait for their answers.
+    #[error("the switch has too many requests to answer")]
+    Busy,
+    /// An application's cookie has 56 bits; the upper 8 are its number.
+    #[error("cookie {0} does not fit 56 bits")]
+    Cookie(Cookie),
+}
+
+impl Switch {
+    /// Says whose messages those sent from now on are.
+    pub(crate) fn act_as(&mut self, app: AppNo) {
+        self.acting = app;
+    }
+
+    /// Runs a function as an application.
+    pub(crate) fn acting_as(&mut self, app: AppNo, run: impl FnOnce(&mut Switch)) {
+        let acting = std::mem::replace(&mut self.acting, app);
+        run(self);
+        self.acting = acting;
+    }
+
+    /// A turn begins.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    /// Sends any message and returns its transaction id. Answers and errors come to the handlers of
+    /// the application that sends, under that id. Cookies are its own: 56 bits, and from version 1.1
+    /// on its modifications and deletions touch its own entries only.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent.
+    pub fn send(&mut self, message: &Message<'_>) -> Result<Xid, SendError> {
+        match message {
+            Message::FlowMod(flow_mod) => self.flow_mod(flow_mod.clone()),
+            message => self.send_own(message),
+        }
+    }
+
+    /// Sends a flow-mod, as [`Switch::send`] does.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent.
+    pub fn flow_mod(&mut self, mut flow_mod: FlowMod) -> Result<Xid, SendError> {
+        if self.acting != AppNo::FRAMEWORK {
+            flow_mod.cookie = app_cookie(self.acting, flow_mod.cookie)
+                .ok_or(SendError::Cookie(flow_mod.cookie))?;
+            if flow_mod.command != FlowModCommand::ADD && self.version != Version::V1_0 {
+                flow_mod.cookie_mask |= 0xff << 56;
+            }
+        }
+        self.send_own(&Message::FlowMod(flow_mod))
+    }
+
+    /// Sends a frame with these actions. `in_port` is where it came in, or `ANY`. Short frames are
+    /// padded.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent.
+    pub fn packet_out(
+        &mut self,
+        in_port: PortNo,
+        actions: Vec<Action>,
+        data: &[u8],
+    ) -> Result<Xid, SendError> {
+        let data = padded(data);
+        let out = PacketOut { buffer_id: None, in_port, actions, data };
+        self.send_own(&Message::PacketOut(out))
+    }
+
+    /// Sends a request whose answer goes to `reply` instead of a handler, all parts in one. `reply`
+    /// is called in a later turn of this switch and must not wait for anything. If the switch goes
+    /// away it is dropped.
+    pub fn request(&mut self, message: &Message<'_>, reply: ReplyTo) {
+        if !is_request(message) {
+            return reply(Err(RequestError::NoRequest));
+        }
+        if self.requests.is_full() {
+            return reply(Err(RequestError::Busy));
+        }
+        match self.send_noted(message, Sent::Other) {
+            Ok(xid) => self.requests.add(xid, Asker::Code(reply), self.now),
+            Err(_) => reply(Err(RequestError::Inexpressible)),
+        }
+    }
+
+    /// Sends as whoever acts.
+    fn send_own(&mut self, message: &Message<'_>) -> Result<Xid, SendError> {
+        if self.acting == AppNo::FRAMEWORK {
+            return Ok(self.send_noted(message, Sent::Other)?);
+        }
+        let asks = is_request(message);
+        if asks && self.requests.is_full() {
+            return Err(SendError::Busy);
+        }
+        let from = self.out.len();
+        let xid = self.send_noted(message, Sent::Other)?;
+        let place = self.recent.push(&self.out[from..]);
+        if let Some(sent) = self.sent.back_mut() {
+            *sent = Sent::App(self.acting, place);
+        }
+        if asks {
+            self.requests.add(xid, Asker::App(self.acting), self.now);
+        }
+        Ok(xid)
+    }
+
+    pub(super) fn send_noted(
+        &mut self,
+        message: &Message<'_>,
+        what: Sent,
+    ) -> Result<Xid, EncodeError> {
+        let xid = Xid(self.next_xid);
+        encode(self.version, xid, message, &mut self.out)?;
+        self.next_xid = self.next_xid.wrapping_add(1);
+        match message {
+            Message::FlowMod(_) => self.counters.flow_mods += 1,
+            Message::PacketOut(_) => self.counters.packet_outs += 1,
+            _ => {}
+        }
+        if self.sent.len() >= REMEMBERED_SENDS {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(what);
+        Ok(xid)
+    }
+
+    /// What was sent under a transaction id, if it is remembered.
+    pub(super) fn sent_as(&self, xid: Xid) -> Option<Sent> {
+        let back = self.next_xid.wrapping_sub(xid.0) as usize;
+        let at = self.sent.len().checked_sub(back)?;
+        self.sent.get(at).copied()
+    }
+
+    /// Sends what `program` made for this version: it can be expressed.
+    pub(super) fn infallible(&mut self, message: &Message<'_>, what: Sent) {
+        let sent = self.send_noted(message, what);
+        debug_assert!(sent.is_ok(), "{sent:?}");
+    }
+
+    /// Sends a frame as the framework.
+    pub(crate) fn send_frame(
+        &mut self,
+        in_port: PortNo,
+        actions: Vec<Action>,
+        data: &[u8],
+    ) -> Result<Xid, EncodeError> {
+        let data = padded(data);
+        let out = PacketOut { buffer_id: None, in_port, actions, data };
+        self.send_noted(&Message::PacketOut(out), Sent::Other)
+    }
+
+    /// Sends the switch's own copy of a frame.
+    pub(super) fn release(&mut self, in_port: PortNo, buffer_id: BufferId, actions: Vec<Action>) {
+        let data = Cow::Borrowed(&[][..]);
+        let out = PacketOut { buffer_id: Some(buffer_id), in_port, actions, data };
+        self.infallible(&Message::PacketOut(out), Sent::Other);
+    }
+
+    /// Removes the entries of an application. In 1.0, where entries cannot be chosen by cookie, those
+    /// that it made by flow-mods end by their own time-outs.
+    pub(crate) fn delete_of_app(&mut self, app: AppNo) {
+        if self.version == Version::V1_0 {
+            return;
+        }
+        let mut delete = FlowMod::delete(Match::new());
+        delete.cookie = Cookie(u64::from(app.0) << 56);
+        delete.cookie_mask = 0xff << 56;
+        self.infallible(&Message::FlowMod(delete), Sent::Other);
+    }
+
+    // ---- answers ----
+
+    /// Takes an answer, or a part of one, of this many bytes.
+    pub(crate) fn answered(&mut self, xid: Xid, part: Message<'_>, bytes: usize) -> Answer {
+        self.requests.answered(xid, part, bytes)
+    }
+
+    /// An error answers this: who asked, if it was a request.
+    pub(crate) fn refused(&mut self, xid: Xid) -> Option<Asker> {
+        self.requests.remove(xid)
+    }
+
+    /// Takes one request that was not answered in time.
+    pub(crate) fn take_unanswered(&mut self) -> Option<(Xid, Option<Asker>)> {
+        self.requests.take_due(self.now)
+    }
+
+    /// The application that sent something, and what it was if that is remembered.
+    pub(crate) fn sent_by_app(&self, xid: Xid) -> Option<(AppNo, Option<Vec<u8>>)> {
+        match self.sent_as(xid)? {
+            Sent::App(app, place) => Some((app, self.recent.get(place))),
+            _ => None,
+        }
+    }
+}
