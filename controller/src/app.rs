@@ -222,7 +222,8 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
 
     // ---- switches ----
 
-    /// A switch is connected and its flow table empty.
+    /// A switch is connected. Of the flow entries that it had, only those of registered paths are
+    /// left, each decided again before the first packet-in.
     fn switch_ready(&self, sw: &mut Switch, cx: &Context<'_, P>) {}
 
     /// A switch's control connection ended.
@@ -289,6 +290,11 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
     fn decide_again(&self, sw: &Switch, cx: &Context<'_, P>, key: &FlowKey) -> Again {
         Again::Nothing
     }
+
+    /// A flow entry of an earlier run of the controller says that this host is there. An application
+    /// that may register paths of hosts notes it, as it notes a frame of the host, if its policy of
+    /// now lets it: the entry is then decided again.
+    fn recall(&self, cx: &Context<'_, P>, at: Attachment, mac: MacAddr) {}
 
     /// What a policy says of the network's shape.
     fn fabric(&self, policy: &P) -> Fabric {

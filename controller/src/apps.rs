@@ -239,6 +239,26 @@ impl<P: Policy> Apps<P> {
         again.unwrap_or(Again::Nothing)
     }
 
+    /// What the applications say of frames that nobody registered: the first that forwards them
+    /// counts, else the first that drops them.
+    pub(crate) fn decide_anew(
+        &self,
+        switch: &Switch,
+        view: View<'_>,
+        policy: &P,
+        key: &FlowKey,
+    ) -> (AppNo, Again) {
+        let mut found = (AppNo::FRAMEWORK, Again::Nothing);
+        for (no, _) in self.loaded() {
+            match self.decide_again(no, switch, view, policy, key) {
+                route @ Again::Route(_) => return (no, route),
+                drop @ Again::Drop { .. } if found.1 == Again::Nothing => found = (no, drop),
+                Again::Drop { .. } | Again::Nothing => {}
+            }
+        }
+        found
+    }
+
     /// What all applications together say of the network's shape: a port is bound if any says so;
     /// of the declared links those of the first that declares any count.
     pub(crate) fn fabric(&self, policy: &P) -> Fabric {

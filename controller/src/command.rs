@@ -10,7 +10,7 @@ use umlaut_openflow::{DatapathId, FieldSet, MacAddr, PortNo, Vid};
 use crate::app::AppNo;
 use crate::hosts::Domain;
 use crate::mailbox::Mailbox;
-use crate::path::{Leg, PathRef};
+use crate::path::{Leg, Mark, PathRef};
 use crate::switch::Switch;
 use crate::view::View;
 
@@ -19,8 +19,8 @@ use crate::view::View;
 pub struct HopEntry {
     /// The path.
     pub path: PathRef,
-    /// Which way.
-    pub leg: Leg,
+    /// Which way, and where on it.
+    pub mark: Mark,
     /// Who owns the frames, for the claim on a shared link.
     pub domain: Domain,
     /// Where they come in on this switch.
@@ -115,6 +115,18 @@ pub enum Command {
         /// Where.
         dpid: DatapathId,
     },
+    /// To the owner: an entry of its path may be lost there; send it again.
+    Renew {
+        /// The path.
+        path: PathRef,
+        /// Which way.
+        leg: Leg,
+        /// Where.
+        dpid: DatapathId,
+    },
+    /// Paths of earlier runs (epoch and name, sorted) were refused: entries of them that wait to be
+    /// taken over go.
+    Disown(Arc<[(u8, PathRef)]>),
     /// Send a frame out of ports of this switch.
     PacketOut {
         /// Its tag state.

@@ -79,6 +79,11 @@ impl Directory {
         Ok(mailbox.offer(command)?)
     }
 
+    /// How many more commands the mailbox of a datapath takes; none if it is not served.
+    pub fn room(&self, dpid: DatapathId) -> usize {
+        self.by_dpid.get(&dpid).map_or(0, |peer| peer.mailbox.room())
+    }
+
     /// Sends a command that must not be lost to a datapath; there is nothing to lose if it is gone.
     pub fn insist(&self, dpid: DatapathId, command: Command) {
         let mailbox = self.by_dpid.get(&dpid).map(|peer| peer.mailbox.clone());

@@ -20,6 +20,7 @@ pub mod mailbox;
 pub mod notice;
 pub mod path;
 pub mod program;
+mod readback;
 pub mod registry;
 pub mod request;
 pub mod routes;

@@ -62,6 +62,11 @@ impl Mailbox {
         }
     }
 
+    /// How many more commands it takes.
+    pub fn room(&self) -> usize {
+        MAILBOX_COMMANDS.saturating_sub(self.queue().len())
+    }
+
     /// Makes the owner run a turn.
     pub fn wake(&self) {
         self.waker.wake();

@@ -41,32 +41,79 @@ pub struct SessionNo(pub u16);
 pub struct PathRef {
     /// The owner.
     pub session: SessionNo,
-    /// Slot in the owner's registry, below 2^24.
+    /// Slot in the owner's registry, below 2^20.
     pub slot: u32,
     /// Generation of the slot.
     pub generation: u16,
 }
 
 impl PathRef {
-    /// The cookie of this path's entries: epoch (8 bits, the highest one set), session (16), slot
-    /// (24), generation (16). The epoch is that of the process, so that entries of an earlier one
-    /// are not mistaken.
-    pub fn cookie(self, epoch: u8) -> Cookie {
+    /// The cookie of one of this path's entries: epoch (8 bits, the highest one set), session (16),
+    /// mark (4), slot (20), generation (16). The epoch is that of the process, so that entries of an
+    /// earlier one are not mistaken.
+    pub fn cookie(self, epoch: u8, mark: Mark) -> Cookie {
         Cookie(
             u64::from(epoch | PATH_EPOCH) << 56
                 | u64::from(self.session.0) << 40
-                | u64::from(self.slot & 0xff_ffff) << 16
+                | mark.bits() << 36
+                | u64::from(self.slot & 0xf_ffff) << 16
                 | u64::from(self.generation),
         )
     }
 
     /// The path that a cookie names, if it is of this epoch.
     pub fn from_cookie(cookie: Cookie, epoch: u8) -> Option<PathRef> {
+        let found = PathCookie::read(cookie)?;
+        (found.epoch == epoch | PATH_EPOCH).then_some(found.path)
+    }
+}
+
+/// Where on its path an entry stands. It is in the entry's cookie, so that a later run of the
+/// controller can tell the entries by which frames enter from those that pass them on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Mark {
+    /// Which way.
+    pub leg: Leg,
+    /// Frames enter the network here.
+    pub first: bool,
+    /// They leave it here.
+    pub last: bool,
+}
+
+impl Mark {
+    /// The only entry of a path that stays on one switch, or of a drop.
+    pub const ONLY: Mark = Mark { leg: Leg::Forward, first: true, last: true };
+
+    fn bits(self) -> u64 {
+        u64::from(self.first) | u64::from(self.last) << 1 | u64::from(self.leg == Leg::Reverse) << 2
+    }
+}
+
+/// What the cookie of a path's entry says, whichever run of the controller made it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PathCookie {
+    /// The run, [`PATH_EPOCH`] included.
+    pub epoch: u8,
+    /// The path.
+    pub path: PathRef,
+    /// Where on it.
+    pub mark: Mark,
+}
+
+impl PathCookie {
+    /// Reads a cookie; `None` for entries that are no path's.
+    pub fn read(cookie: Cookie) -> Option<PathCookie> {
         let bits = cookie.0;
-        (bits >> 56 == u64::from(epoch | PATH_EPOCH)).then_some(PathRef {
-            session: SessionNo((bits >> 40) as u16),
-            slot: (bits >> 16) as u32 & 0xff_ffff,
-            generation: bits as u16,
+        let epoch = (bits >> 56) as u8;
+        let leg = if bits >> 38 & 1 == 1 { Leg::Reverse } else { Leg::Forward };
+        (epoch & PATH_EPOCH != 0).then_some(PathCookie {
+            epoch,
+            path: PathRef {
+                session: SessionNo((bits >> 40) as u16),
+                slot: (bits >> 16) as u32 & 0xf_ffff,
+                generation: bits as u16,
+            },
+            mark: Mark { leg, first: bits >> 36 & 1 == 1, last: bits >> 37 & 1 == 1 },
         })
     }
 }
@@ -105,7 +152,7 @@ pub struct Hop {
 }
 
 /// Which of a path's two directions an entry serves.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Leg {
     /// From the path's own ingress to its egress.
     Forward,
@@ -216,9 +263,11 @@ mod tests {
 
     #[test]
     fn a_cookie_finds_its_path_in_its_epoch_only() {
-        let path = PathRef { session: SessionNo(0xabcd), slot: 0x12_3456, generation: 0xfedc };
-        let cookie = path.cookie(7);
-        assert_eq!(cookie, Cookie(0x87ab_cd12_3456_fedc));
+        let path = PathRef { session: SessionNo(0xabcd), slot: 0x2_3456, generation: 0xfedc };
+        let mark = Mark { leg: Leg::Reverse, first: true, last: false };
+        let cookie = path.cookie(7, mark);
+        assert_eq!(cookie, Cookie(0x87ab_cd52_3456_fedc));
+        assert_eq!(PathCookie::read(cookie), Some(PathCookie { epoch: 0x87, path, mark }));
         assert_eq!(PathRef::from_cookie(cookie, 7), Some(path));
         assert_eq!(PathRef::from_cookie(cookie, 8), None);
         assert_eq!(of_app(cookie), None);
@@ -230,6 +279,7 @@ mod tests {
         assert_eq!(of_app(cookie), Some((AppNo(3), Cookie(7))));
         assert_ne!(app_cookie(AppNo(4), Cookie(7)), Some(cookie));
         assert_eq!(PathRef::from_cookie(cookie, 3), None);
+        assert_eq!(PathCookie::read(cookie), None);
         assert_eq!(app_cookie(AppNo(3), Cookie(1 << 56)), None);
     }
 }

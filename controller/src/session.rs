@@ -3,10 +3,14 @@
 //! and the virtual-time harness drive the same code.
 //!
 //! ```text
-//!   hello ──▶ features ──▶ (1.3: ports) ──▶ nobody else serves this datapath? ──▶ clean ──▶ active
+//!   hello ──▶ features ──▶ (1.3: ports) ──▶ nobody else serves this datapath? ──▶ read flows
+//!         ──▶ delete ──▶ install ──▶ active
 //! ```
-//! Before any packet-in is handled, all flows, groups and meters are deleted, a barrier answered,
-//! the standing entries installed and a second barrier answered.
+//! Before any packet-in is handled, the flows are read, all but those of paths deleted and with them
+//! groups and meters, a barrier answered, the standing entries installed, a second barrier answered,
+//! and what was kept is decided again (`adopt`).
+
+mod adopt;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -66,6 +70,7 @@ enum Phase {
     Features { until: Instant },
     Ports { until: Instant, features: Features, ports: Vec<Port> },
     Duplicate { until: Instant, features: Features, ports: Vec<Port>, superseding: bool },
+    Reading { until: Instant, request: Xid },
     Cleaning { until: Instant, step: CleaningStep, barrier: Xid },
     Active,
     Closed { reason: String },
@@ -99,6 +104,7 @@ pub struct Session<P: Policy> {
     broken: u32,
     lldp: Bucket,
     commands: VecDeque<Command>,
+    adopting: Option<adopt::Adopting>,
 }
 
 impl<P: Policy> Session<P> {
@@ -138,6 +144,7 @@ impl<P: Policy> Session<P> {
             broken: 0,
             lldp: Bucket::new(LLDP_RATE, now),
             commands: VecDeque::new(),
+            adopting: None,
         }
     }
 
@@ -190,6 +197,7 @@ impl<P: Policy> Session<P> {
             | Phase::Features { until }
             | Phase::Ports { until, .. }
             | Phase::Duplicate { until, .. }
+            | Phase::Reading { until, .. }
             | Phase::Cleaning { until, .. } => Some(*until),
             Phase::Active => {
                 let limit = if self.echo_sent { SILENCE_LIMIT } else { ECHO_AFTER };
@@ -198,7 +206,8 @@ impl<P: Policy> Session<P> {
             Phase::Closed { .. } => None,
         };
         let switch = self.switch.as_ref().and_then(Switch::deadline).filter(|_| self.is_active());
-        phase.into_iter().chain(switch).min()
+        let adopting = self.adopting.as_ref().map(adopt::Adopting::deadline);
+        phase.into_iter().chain(switch).chain(adopting).min()
     }
 
     /// Runs one turn: the newest World, commands, a bounded number of messages, what is due. Returns
@@ -211,6 +220,7 @@ impl<P: Policy> Session<P> {
         let more_commands = self.run_commands(now, shared);
         let more_messages = self.run_messages(now, shared);
         self.run_time(now, shared);
+        let more_kept = self.adopt_piece(now, shared);
         self.sweep_piece(now, shared);
         if let Some(switch) = &mut self.switch {
             switch.seal();
@@ -220,7 +230,7 @@ impl<P: Policy> Session<P> {
         // again in the next.
         let outdated = self.is_active() && shared.world.revision() != self.world.revision;
         self.closed().is_none()
-            && (more_commands || more_messages || outdated || self.sweep.is_some())
+            && (more_commands || more_messages || more_kept || outdated || self.sweep.is_some())
     }
 
     fn note_world(&mut self, shared: &Shared<P>) {
@@ -295,7 +305,7 @@ impl<P: Policy> Session<P> {
                 switch.delete_of_app(app);
             }
             Command::AddHop(entry) => {
-                let (path, leg) = (entry.path, entry.leg);
+                let (path, leg) = (entry.path, entry.mark.leg);
                 let added =
                     if active { switch.add_hop(view, *entry) } else { Err(HopFailure::Gone) };
                 if let Err(failure) = added
@@ -309,6 +319,8 @@ impl<P: Policy> Session<P> {
             Command::HopConfirmed { path, leg, .. } => switch.hop_confirmed(view, path, leg),
             Command::HopFailed { path, failure } => switch.path_failed(view, path, failure),
             Command::HopGone { path, leg, .. } => switch.hop_gone(view, path, leg),
+            Command::Renew { path, leg, dpid } => switch.renew(view, path, leg, dpid),
+            Command::Disown(refused) => switch.disown(&refused),
             Command::PacketOut { tag, outputs, frame } if active => {
                 let actions =
                     crate::program::flood_actions(switch.version(), PortNo::ANY, tag, &outputs);
@@ -372,7 +384,7 @@ impl<P: Policy> Session<P> {
             self.echo_sent = false;
             match decode(&input[..length]) {
                 Ok((header, message)) => self.message(header, message, now, shared),
-                Err(error) => self.broken(&input[..length], &error),
+                Err(error) => self.broken(&input[..length], &error, now),
             }
             input.advance(length);
             handled += 1;
@@ -382,8 +394,12 @@ impl<P: Policy> Session<P> {
     }
 
     /// A message that does not decode: the switch is told, and left if it does it again and again.
-    fn broken(&mut self, bytes: &[u8], error: &DecodeError) {
+    fn broken(&mut self, bytes: &[u8], error: &DecodeError, now: Instant) {
         self.broken += 1;
+        if matches!(self.phase, Phase::Reading { .. }) && self.broken < BROKEN_MESSAGES {
+            // Entries that cannot be read are deleted with the others.
+            return self.read_nothing(now);
+        }
         if let Some(code) = error.error_code(self.version) {
             let xid = Xid(u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]));
             let data = bytes[..bytes.len().min(64)].into();
@@ -444,6 +460,15 @@ impl<P: Policy> Session<P> {
                     self.join(features, ports, now, shared);
                 }
             }
+            (Phase::Reading { until, request }, Message::FlowStatsReply { flows, more })
+                if *request == header.xid =>
+            {
+                *until = now + HANDSHAKE_TIMEOUT;
+                self.note_entries(flows, more, now);
+            }
+            (Phase::Reading { request, .. }, Message::Error(_)) if *request == header.xid => {
+                self.read_nothing(now);
+            }
             (Phase::Cleaning { step, barrier, .. }, Message::BarrierReply)
                 if *barrier == header.xid =>
             {
@@ -452,7 +477,7 @@ impl<P: Policy> Session<P> {
                     CleaningStep::Installing => self.ready(now, shared),
                 }
             }
-            (Phase::Cleaning { .. }, Message::PortStatus(status)) => {
+            (Phase::Reading { .. } | Phase::Cleaning { .. }, Message::PortStatus(status)) => {
                 if let Some(switch) = &mut self.switch {
                     apply_port_status(switch, &status);
                 }
@@ -514,7 +539,7 @@ impl<P: Policy> Session<P> {
             address: self.address,
         };
         match shared.net.directory.join(features.dpid, peer) {
-            Ok(()) => self.clean(features, ports, now),
+            Ok(()) => self.read(features, ports, now),
             Err(holder) => {
                 let asker = self.mailbox.clone();
                 holder.mailbox.insist(Command::Prove { asker, from: self.address });
@@ -524,21 +549,21 @@ impl<P: Policy> Session<P> {
         }
     }
 
-    fn clean(&mut self, features: Features, ports: Vec<Port>, now: Instant) {
+    /// Asks for everything that is in the switch.
+    fn read(&mut self, features: Features, ports: Vec<Port>, now: Instant) {
         let mut switch = Switch::new(self.no, features.dpid, self.version, ports, now);
         let config = SwitchConfig { flags: ConfigFlags::FRAG_NORMAL, miss_send_len: 0xffff };
         let _ = switch.send(&Message::SetConfig(config));
-        switch.delete_all();
         if self.version != Version::V1_0 {
             for body in [DELETE_ALL_GROUPS, DELETE_ALL_METERS] {
                 let (kind, body) = (body.0, body.1.into());
                 let _ = switch.send(&Message::Opaque(Opaque { kind, body }));
             }
         }
-        let barrier = switch.send(&Message::BarrierRequest).unwrap_or_default();
+        let request = switch.send(&Message::FlowStatsRequest(adopt::everything()));
         let until = now + HANDSHAKE_TIMEOUT;
         self.switch = Some(switch);
-        self.phase = Phase::Cleaning { until, step: CleaningStep::Deleting, barrier };
+        self.phase = Phase::Reading { until, request: request.unwrap_or_default() };
     }
 
     fn install(&mut self, now: Instant) {
@@ -558,6 +583,7 @@ impl<P: Policy> Session<P> {
         shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
         shared.switch_up(dpid, ports, now);
         self.note_world(shared);
+        self.start_adopting(now);
         let view = view(shared, &self.world, now);
         if let Some(switch) = &mut self.switch {
             shared.apps.each_on(switch, view, &self.world.policy, |app, switch, cx| {
@@ -670,6 +696,12 @@ impl<P: Policy> Session<P> {
             }
             return;
         }
+        if let Some(adopting) = &mut self.adopting {
+            if !adopting.hold(packet) {
+                switch.counters.shed += 1;
+            }
+            return;
+        }
         let view = view(shared, &self.world, now);
         shared.apps.packet_in(switch, view, &self.world.policy, packet);
     }
@@ -709,6 +741,7 @@ impl<P: Policy> Session<P> {
             Phase::Features { until } | Phase::Ports { until, .. } if *until <= now => {
                 self.close("no answer to the features request in time");
             }
+            Phase::Reading { until, .. } if *until <= now => self.read_nothing(now),
             Phase::Cleaning { until, .. } if *until <= now => {
                 self.close("no answer to a barrier in time");
             }
@@ -731,7 +764,7 @@ impl<P: Policy> Session<P> {
             address: self.address,
         };
         match shared.net.directory.join(features.dpid, peer) {
-            Ok(()) => self.clean(features, ports, now),
+            Ok(()) => self.read(features, ports, now),
             Err(_) if now >= until && superseding => {
                 self.close("the older connection of the same datapath does not end");
             }

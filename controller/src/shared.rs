@@ -308,6 +308,13 @@ impl<P: Policy> Shared<P> {
         });
     }
 
+    /// A switch told where its entries of an earlier run say that hosts are: those of others that
+    /// wait for them are decided once more.
+    pub(crate) fn recalled(&self) {
+        self.net.recalled();
+        self.wake_all();
+    }
+
     /// Removes what is left of a session on other switches, and tells owners of what is left here.
     pub(crate) fn release(&self, remains: &Remains, dpid: DatapathId) {
         for (at, path, leg) in &remains.orphans {

@@ -188,6 +188,8 @@ pub struct Net {
     routes: ArcSwap<Routes>,
     /// Whether there are any: read per packet-in, written by hand.
     routed: AtomicBool,
+    /// Switches that have told where their entries of an earlier run say that hosts are.
+    recalls: AtomicU64,
     /// Wakes whoever runs the slow path.
     slow_path: OnceLock<Box<dyn Waker>>,
 }
@@ -210,6 +212,7 @@ impl Net {
             timers: Mutex::default(),
             routes: ArcSwap::default(),
             routed: AtomicBool::new(false),
+            recalls: AtomicU64::new(0),
             slow_path: OnceLock::new(),
         }
     }
@@ -225,6 +228,14 @@ impl Net {
         if let Some(waker) = self.slow_path.get() {
             waker.wake();
         }
+    }
+
+    pub(crate) fn recalls(&self) -> u64 {
+        self.recalls.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn recalled(&self) {
+        self.recalls.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn notice(&self, notice: Notice) {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use common::{Bed, VERSIONS, saw};
 use umlaut_controller::path::{Leg, PathRef};
-use umlaut_openflow::Cookie;
 
 const LINE: &str = r#"
 umlaut: 1
@@ -27,12 +26,12 @@ links: [[s1/9, s2/8], [s2/9, s3/8]]
 /// switch.
 fn audit(bed: &Bed) {
     let epoch = bed.network.controller().0.shared().net.epoch;
-    let mut wanted: BTreeSet<(u64, Cookie, Option<u32>)> = BTreeSet::new();
+    let mut wanted: BTreeSet<(u64, PathRef, Option<u32>)> = BTreeSet::new();
     for switch in bed.network.controller().0.switches() {
         for (name, path) in switch.paths() {
             for leg in [Leg::Forward, Leg::Reverse] {
                 for hop in path.hops(leg) {
-                    wanted.insert((hop.dpid.0, name.cookie(epoch), Some(hop.in_port.0)));
+                    wanted.insert((hop.dpid.0, name, Some(hop.in_port.0)));
                 }
             }
         }
@@ -42,8 +41,8 @@ fn audit(bed: &Bed) {
         for flow in switch.flows(bed.network.now()) {
             if flow.priority == 0xffff {
                 let port = flow.matches.ingress().map(|port| port.0);
-                found.insert((switch.dpid().0, flow.cookie, port));
-                assert!(PathRef::from_cookie(flow.cookie, epoch).is_some());
+                let name = PathRef::from_cookie(flow.cookie, epoch).expect("a path of this run");
+                found.insert((switch.dpid().0, name, port));
             }
         }
     }

@@ -16,8 +16,8 @@ use umlaut_controller::path::FlowKey;
 use umlaut_controller::{
     Again, App, Context, Domain, DropClass, Fabric, Frame, Outcome, Route, Switch,
 };
-use umlaut_openflow::packet::{Field, Headers};
-use umlaut_openflow::{Attachment, DatapathId, FieldSet, PacketIn, PortNo, Vid};
+use umlaut_openflow::packet::{Field, Headers, Tag};
+use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Ingress, Location, Network, NoTrace, PortRole, SliceId,
     Verdict, decide,
@@ -48,26 +48,26 @@ impl Seeing<'_, '_> {
 
     /// Whether the policy of now still admits this host there to this slice. The host table may
     /// know hosts that an earlier policy admitted.
-    fn admits(&self, slice: SliceId, mac: umlaut_openflow::MacAddr, at: Attachment) -> bool {
+    fn admits(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
         umlaut_slice_db::admit(self.policy(), at, mac).is_ok_and(|a| a.slice == slice)
     }
 }
 
 impl Network for Seeing<'_, '_> {
-    fn locate(&self, slice: SliceId, mac: umlaut_openflow::MacAddr) -> Option<Location> {
+    fn locate(&self, slice: SliceId, mac: MacAddr) -> Option<Location> {
         let entry = self.cx.net.hosts.locate((self.cx.policy.domain(slice), mac))?;
         (entry.tentative || self.admits(slice, mac, entry.at))
             .then_some(Location { at: entry.at, tentative: entry.tentative })
     }
 
-    fn may_appear(&self, slice: SliceId, mac: umlaut_openflow::MacAddr, at: Attachment) -> bool {
+    fn may_appear(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
         self.cx.net.hosts.would_accept((self.cx.policy.domain(slice), mac), at, self.cx.now)
     }
 
     fn learned_points(
         &self,
         slice: SliceId,
-        visit: &mut dyn FnMut(Attachment, umlaut_openflow::MacAddr),
+        visit: &mut dyn FnMut(Attachment, MacAddr),
     ) {
         self.cx.net.hosts.learned(self.cx.policy.domain(slice), &mut |at, mac| {
             if self.admits(slice, mac, at) {
@@ -151,6 +151,19 @@ impl App<SlicePolicy> for SliceableSwitch {
             },
             Verdict::Flood { .. } => Again::Nothing,
         }
+    }
+
+    fn recall(&self, cx: &Cx<'_>, at: Attachment, mac: MacAddr) {
+        let tag = match at.vid {
+            Vid::Untagged => Tag::None,
+            Vid::Tagged(vid) => Tag::Vlan { vid, pcp: 0 },
+        };
+        // As if the host had sent something that concerns nobody else.
+        let headers = Headers { eth_src: mac, eth_dst: mac, tag, ..Headers::default() };
+        let network = Seeing { cx };
+        let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
+        let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
+        self.learn(cx, at.dpid, at.port, &headers, &decision);
     }
 
     fn fabric(&self, policy: &SlicePolicy) -> Fabric {

@@ -44,11 +44,19 @@ impl Switch {
         }
         let flow_mod =
             self.entry_flow_mod(&entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
-        let name = (entry.path, entry.leg);
+        let name = (entry.path, entry.mark.leg);
         let matches = flow_mod.matches.clone();
-        self.infallible(&Message::FlowMod(flow_mod), Sent::Hop(entry.path, entry.leg));
+        self.kept.overwritten(self.version, &matches);
+        self.infallible(&Message::FlowMod(flow_mod), Sent::Hop(entry.path, entry.mark.leg));
         self.claims.entry(claim).or_insert((entry.domain, 0)).1 += 1;
-        let reply = (entry.leg == Leg::Reverse).then(|| Reply {
+        if let Some(other) = self.by_match.insert(matches.clone(), name)
+            && other != name
+            && let Some(old) = self.hops.remove(&other)
+        {
+            // An entry with the same match replaces that of another path, which has none now.
+            self.forget_hop(&old);
+        }
+        let reply = (entry.mark.leg == Leg::Reverse).then(|| Reply {
             key: FlowKey::new(entry.in_port, &entry.headers, entry.width),
             out_port: entry.out_port,
             vid: entry.vid,
@@ -58,6 +66,7 @@ impl Switch {
             // The path takes another way through this switch.
             self.forget_hop(&old);
             if old.matches != matches {
+                self.by_match.remove(&old.matches);
                 let delete = FlowMod::delete_strict(old.matches, PATH_PRIORITY);
                 self.infallible(&Message::FlowMod(delete), Sent::Other);
             }
@@ -71,8 +80,16 @@ impl Switch {
         Ok(())
     }
 
+    /// Takes an entry out of what is known to be in the switch.
+    pub(super) fn take_hop(&mut self, name: PathRef, leg: Leg) -> Option<LocalHop> {
+        let hop = self.hops.remove(&(name, leg))?;
+        self.by_match.remove(&hop.matches);
+        self.forget_hop(&hop);
+        Some(hop)
+    }
+
     /// Gives back what an entry had claimed.
-    pub(super) fn forget_hop(&mut self, hop: &LocalHop) {
+    fn forget_hop(&mut self, hop: &LocalHop) {
         self.unclaim(hop.claim);
         let Some(reply) = hop.reply else { return };
         if self.replies.remove(&reply.key).is_some()
@@ -100,8 +117,7 @@ impl Switch {
 
     /// Removes an entry of a path that another session owns.
     pub(crate) fn remove_hop(&mut self, path: PathRef, leg: Leg) {
-        let Some(hop) = self.hops.remove(&(path, leg)) else { return };
-        self.forget_hop(&hop);
+        let Some(hop) = self.take_hop(path, leg) else { return };
         let delete = FlowMod::delete_strict(hop.matches, PATH_PRIORITY);
         self.infallible(&Message::FlowMod(delete), Sent::Other);
     }

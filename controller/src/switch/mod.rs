@@ -9,6 +9,7 @@
 //! ```
 //! Additions and deletions of a path come from its owner only.
 
+mod adopt;
 mod hops;
 mod paths;
 mod send;
@@ -33,6 +34,8 @@ use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
 use crate::view::{Frame, View};
 
+use adopt::Kept;
+pub(crate) use adopt::{Earlier, Verdict, is_entrance};
 pub use send::SendError;
 
 /// How long the other switches of a path may take to confirm it. Then it is given up and its
@@ -186,6 +189,10 @@ pub struct Switch {
     recent: Recent,
     registry: Registry,
     hops: HashMap<(PathRef, Leg), LocalHop, RandomState>,
+    /// Whose entry has a match: a later path may replace the entry of an earlier one.
+    by_match: HashMap<Match, (PathRef, Leg), RandomState>,
+    /// What an earlier run left and is not decided yet.
+    kept: Kept,
     claims: HashMap<Claim, (Domain, u32), RandomState>,
     /// Ways back by the frames that they are for, and how many there are of each width.
     replies: HashMap<FlowKey, Reply, RandomState>,
@@ -226,6 +233,8 @@ impl Switch {
             recent: Recent::default(),
             registry: Registry::new(session),
             hops: HashMap::default(),
+            by_match: HashMap::default(),
+            kept: Kept::default(),
             claims: HashMap::default(),
             replies: HashMap::default(),
             reply_widths: BTreeMap::new(),
@@ -384,6 +393,8 @@ impl Switch {
         remains.guests.sort_unstable_by_key(|(path, leg)| (*path, *leg == Leg::Reverse));
         self.registry.clear();
         self.hops.clear();
+        self.by_match.clear();
+        self.kept = Kept::default();
         self.claims.clear();
         self.replies.clear();
         self.reply_widths.clear();

@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{
-    Attachment, BufferId, FieldSet, FlowMod, FlowModFlags, MacAddr, Message, PortNo, Vid,
+    Attachment, BufferId, DatapathId, FieldSet, FlowMod, FlowModFlags, MacAddr, Message, PortNo,
+    Vid,
 };
 
 use super::{
     Again, DENIED_SECONDS, DROPS_PER_PORT, INSTALL_TIMEOUT, NO_PATH_SECONDS, Outcome, REPLIED,
     Sent, Switch, WAITING_BYTES,
 };
-use crate::command::{Command, HopEntry};
+use crate::app::AppNo;
+use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{
-    DROP_PRIORITY, DropClass, FlowKey, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, Route, State,
+    DROP_PRIORITY, DropClass, FlowKey, Hop, Kind, Leg, Mark, PATH_PRIORITY, Path, PathRef, Route,
+    State,
 };
 use crate::program::{flow_match, forward_actions, reply_headers};
 use crate::view::{Frame, View};
@@ -83,7 +86,12 @@ impl Switch {
     }
 
     /// The hops from here to an attachment.
-    fn hops_to(&self, view: &View<'_>, in_port: PortNo, egress: Attachment) -> Option<Vec<Hop>> {
+    pub(super) fn hops_to(
+        &self,
+        view: &View<'_>,
+        in_port: PortNo,
+        egress: Attachment,
+    ) -> Option<Vec<Hop>> {
         let mut hops = Vec::new();
         let mut at = (self.dpid, in_port);
         for step in view.topology.path(self.dpid, egress.dpid)? {
@@ -107,6 +115,55 @@ impl Switch {
             self.flood(view, in_port, frame, &[egress]);
         }
         Outcome::Installed
+    }
+
+    /// Sends the entries of a path on one switch again, which may have lost them.
+    pub(crate) fn renew(&mut self, view: &View<'_>, name: PathRef, leg: Leg, dpid: DatapathId) {
+        let Some(path) = self.registry.by_ref(name) else { return };
+        let Kind::Forward { route, .. } = &path.kind else { return };
+        let (route, key) = (*route, path.key);
+        let headers = match leg {
+            Leg::Forward => Some(key.headers),
+            Leg::Reverse => reply_headers(&key.headers, route.egress.vid),
+        };
+        let Some(headers) = headers else { return };
+        let hops = path.hops(leg).iter().enumerate().filter(|(_, hop)| hop.dpid == dpid);
+        let entries: Vec<_> = hops
+            .map(|(index, hop)| hop_entry(name, leg, &key, &headers, &route, hop, index))
+            .collect();
+        for entry in entries {
+            if view.net.directory.offer(dpid, Command::AddHop(Box::new(entry))).is_err() {
+                // The target is busy or gone: the path is abandoned.
+                return self.path_failed(view, name, HopFailure::Gone);
+            }
+        }
+    }
+
+    /// Registers the path of an entry of an earlier run, decided again to `route`, and installs it
+    /// over what is in the switches.
+    pub(super) fn adopt_path(
+        &mut self,
+        view: &View<'_>,
+        app: AppNo,
+        key: FlowKey,
+        route: Route,
+        hops: Vec<Hop>,
+    ) {
+        let reply = reply_headers(&key.headers, route.egress.vid).filter(|_| route.reverse);
+        let reverse = match reply {
+            Some(_) => reversed(&hops, key.headers.tag.vid().unwrap_or_default()),
+            None => Vec::new(),
+        };
+        let single = hops.len() == 1;
+        let kind = Kind::Forward { route, hops, reverse };
+        let path = Path { app, key, kind, state: State::Installed, revision: view.revision };
+        let Ok(name) = self.registry.add(path) else { return };
+        if single {
+            self.send_ingress(view, name, None);
+            self.install_reverse(view, name);
+        } else {
+            self.install_hops(view, name, None, &[]);
+        }
     }
 
     /// Queues the entries on other switches, egress first; the ingress entry follows when all are
@@ -202,6 +259,7 @@ impl Switch {
         let entry = hop_entry(name, Leg::Forward, &path.key, &path.key.headers, route, &hop, 0);
         if let Ok(mut flow_mod) = self.entry_flow_mod(&entry, view.net.epoch) {
             flow_mod.buffer_id = buffer_id;
+            self.kept.overwritten(self.version, &flow_mod.matches);
             self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
         }
     }
@@ -239,7 +297,7 @@ impl Switch {
         let actions = forward_actions(self.version, entry.in_port, tag, entry.out_port, entry.vid);
         Ok(FlowMod::add(matches)
             .priority(PATH_PRIORITY)
-            .cookie(entry.path.cookie(epoch))
+            .cookie(entry.path.cookie(epoch, entry.mark))
             .timeouts(entry.idle_timeout, entry.hard_timeout)
             .flags(FlowModFlags::SEND_FLOW_REM)
             .apply(actions))
@@ -287,7 +345,7 @@ impl Switch {
         }
         let flow_mod = FlowMod::add(matches)
             .priority(DROP_PRIORITY)
-            .cookie(name.cookie(view.net.epoch))
+            .cookie(name.cookie(view.net.epoch, Mark::ONLY))
             .timeouts(0, seconds);
         self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
     }
@@ -467,7 +525,7 @@ fn hop_entry(
     let later = u16::try_from(index).unwrap_or(u16::MAX);
     HopEntry {
         path,
-        leg,
+        mark: Mark { leg, first: index == 0, last: hop.vid.is_some() },
         domain: route.domain,
         in_port: hop.in_port,
         headers: *headers,

@@ -18,9 +18,7 @@ impl Switch {
         let in_port = matches.ingress().unwrap_or(PortNo::ANY);
         for leg in [Leg::Forward, Leg::Reverse] {
             if self.hops.get(&(name, leg)).is_some_and(|hop| hop.claim.in_port == in_port) {
-                if let Some(hop) = self.hops.remove(&(name, leg)) {
-                    self.forget_hop(&hop);
-                }
+                self.take_hop(name, leg);
                 if name.session == self.session {
                     self.hop_gone(view, name, leg);
                 } else {
@@ -59,9 +57,7 @@ impl Switch {
         match sent {
             Sent::Ingress(name) => self.path_failed(view, name, HopFailure::Refused),
             Sent::Hop(name, leg) => {
-                if let Some(hop) = self.hops.remove(&(name, leg)) {
-                    self.forget_hop(&hop);
-                }
+                self.take_hop(name, leg);
                 if leg == Leg::Reverse {
                     return;
                 }
