@@ -10,7 +10,7 @@ use umlaut_openflow::{DatapathId, FieldSet, MacAddr, PortNo, Vid};
 use crate::app::AppNo;
 use crate::hosts::Domain;
 use crate::mailbox::Mailbox;
-use crate::path::{Leg, Mark, PathRef};
+use crate::path::{HopName, Mark, PathRef};
 use crate::switch::Switch;
 use crate::view::View;
 
@@ -39,6 +39,13 @@ pub struct HopEntry {
     pub hard_timeout: u16,
 }
 
+impl HopEntry {
+    /// Its name.
+    pub fn name(&self) -> HopName {
+        HopName { path: self.path, leg: self.mark.leg, in_port: self.in_port }
+    }
+}
+
 /// Why a hop was not installed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HopFailure {
@@ -50,6 +57,8 @@ pub enum HopFailure {
     Refused,
     /// The switch went away.
     Gone,
+    /// A switch did not confirm its entry in time.
+    Late,
 }
 
 type Run = dyn FnOnce(&mut Switch, &View<'_>) + Send;
@@ -84,43 +93,34 @@ pub enum Command {
     /// Install an entry of a path; answer with `HopConfirmed` or `HopFailed`.
     AddHop(Box<HopEntry>),
     /// Remove it.
-    RemoveHop {
-        /// The path.
-        path: PathRef,
-        /// Which way.
-        leg: Leg,
-    },
+    RemoveHop(HopName),
     /// To the owner: a barrier behind the entry was answered.
     HopConfirmed {
-        /// The path.
-        path: PathRef,
-        /// Which way.
-        leg: Leg,
+        /// The entry.
+        hop: HopName,
         /// Where.
         dpid: DatapathId,
     },
     /// To the owner: the entry could not be installed.
     HopFailed {
-        /// The path.
-        path: PathRef,
+        /// The entry.
+        hop: HopName,
+        /// Where.
+        dpid: DatapathId,
         /// Why.
         failure: HopFailure,
     },
     /// To the owner: the entry ended by itself.
     HopGone {
-        /// The path.
-        path: PathRef,
-        /// Which way.
-        leg: Leg,
+        /// The entry.
+        hop: HopName,
         /// Where.
         dpid: DatapathId,
     },
     /// To the owner: an entry of its path may be lost there; send it again.
     Renew {
-        /// The path.
-        path: PathRef,
-        /// Which way.
-        leg: Leg,
+        /// The entry.
+        hop: HopName,
         /// Where.
         dpid: DatapathId,
     },

@@ -151,6 +151,13 @@ pub struct Hop {
     pub vid: Option<Vid>,
 }
 
+impl Hop {
+    /// The name of its entry.
+    pub fn name(&self, path: PathRef, leg: Leg) -> HopName {
+        HopName { path, leg, in_port: self.in_port }
+    }
+}
+
 /// Which of a path's two directions an entry serves.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Leg {
@@ -158,6 +165,18 @@ pub enum Leg {
     Forward,
     /// The reply's way back, a child of the forward path.
     Reverse,
+}
+
+/// One entry of a path on a switch. While a path takes another way, a switch of both ways has both
+/// entries, told apart by where the frames come in.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct HopName {
+    /// The path.
+    pub path: PathRef,
+    /// Which way.
+    pub leg: Leg,
+    /// Where the frames come in.
+    pub in_port: PortNo,
 }
 
 /// What an application wants for a kind of frame.
@@ -246,6 +265,11 @@ impl Path {
             (Kind::Forward { reverse, .. }, Leg::Reverse) => reverse,
             (Kind::Drop { .. }, _) => &[],
         }
+    }
+
+    /// Whether an entry on this switch is one of the way that it takes now.
+    pub fn has_hop(&self, dpid: DatapathId, leg: Leg, in_port: PortNo) -> bool {
+        self.hops(leg).iter().any(|hop| (hop.dpid, hop.in_port) == (dpid, in_port))
     }
 
     /// The domain of its sender, if it forwards.

@@ -29,7 +29,7 @@ use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
 use crate::mailbox::Mailbox;
-use crate::path::{LLDP_PRIORITY, SessionNo, of_app};
+use crate::path::{LLDP_PRIORITY, Leg, SessionNo, of_app};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::Shared;
 use crate::switch::{Bucket, Remains, Switch};
@@ -305,21 +305,23 @@ impl<P: Policy> Session<P> {
                 switch.delete_of_app(app);
             }
             Command::AddHop(entry) => {
-                let (path, leg) = (entry.path, entry.mark.leg);
+                let (hop, dpid) = (entry.name(), switch.dpid());
                 let added =
                     if active { switch.add_hop(view, *entry) } else { Err(HopFailure::Gone) };
                 if let Err(failure) = added
-                    && leg == crate::path::Leg::Forward
+                    && hop.leg == Leg::Forward
                 {
-                    let command = Command::HopFailed { path, failure };
-                    shared.net.directory.insist_session(path.session, command);
+                    let command = Command::HopFailed { hop, dpid, failure };
+                    shared.net.directory.insist_session(hop.path.session, command);
                 }
             }
-            Command::RemoveHop { path, leg } => switch.remove_hop(path, leg),
-            Command::HopConfirmed { path, leg, .. } => switch.hop_confirmed(view, path, leg),
-            Command::HopFailed { path, failure } => switch.path_failed(view, path, failure),
-            Command::HopGone { path, leg, .. } => switch.hop_gone(view, path, leg),
-            Command::Renew { path, leg, dpid } => switch.renew(view, path, leg, dpid),
+            Command::RemoveHop(hop) => switch.remove_hop(hop),
+            Command::HopConfirmed { hop, dpid } => switch.hop_confirmed(view, hop, dpid),
+            Command::HopFailed { hop, dpid, failure } => {
+                switch.hop_failed(view, hop, dpid, failure);
+            }
+            Command::HopGone { hop, dpid } => switch.hop_gone(view, hop, dpid),
+            Command::Renew { hop, dpid } => switch.renew(view, hop, dpid),
             Command::Disown(refused) => switch.disown(&refused),
             Command::PacketOut { tag, outputs, frame } if active => {
                 let actions =

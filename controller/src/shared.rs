@@ -17,7 +17,7 @@ use crate::apps::Apps;
 use crate::command::{Command, HopFailure};
 use crate::discovery::{Config, Discovery, Output};
 use crate::notice::Notice;
-use crate::path::SessionNo;
+use crate::path::{Leg, SessionNo};
 use crate::switch::Remains;
 use crate::topology::Topology;
 use crate::view::{Event, Net, Observer, View};
@@ -317,17 +317,15 @@ impl<P: Policy> Shared<P> {
 
     /// Removes what is left of a session on other switches, and tells owners of what is left here.
     pub(crate) fn release(&self, remains: &Remains, dpid: DatapathId) {
-        for (at, path, leg) in &remains.orphans {
-            self.net.directory.insist(*at, Command::RemoveHop { path: *path, leg: *leg });
+        for (at, hop) in &remains.orphans {
+            self.net.directory.insist(*at, Command::RemoveHop(*hop));
         }
-        for (path, leg) in &remains.guests {
-            let command = match leg {
-                crate::path::Leg::Forward => {
-                    Command::HopFailed { path: *path, failure: HopFailure::Gone }
-                }
-                crate::path::Leg::Reverse => Command::HopGone { path: *path, leg: *leg, dpid },
+        for hop in remains.guests.iter().copied() {
+            let command = match hop.leg {
+                Leg::Forward => Command::HopFailed { hop, dpid, failure: HopFailure::Gone },
+                Leg::Reverse => Command::HopGone { hop, dpid },
             };
-            self.net.directory.insist_session(path.session, command);
+            self.net.directory.insist_session(hop.path.session, command);
         }
     }
 

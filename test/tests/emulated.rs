@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::VERSIONS;
 use common::ground::Emulated;
-use umlaut_testbed::scenario::{Scenario, run};
+use umlaut_testbed::scenario::{Scenario, StreamCount, run};
 
 #[test]
 fn every_scenario_comes_out_the_same_in_emulation() {
@@ -29,8 +29,17 @@ fn every_scenario_comes_out_the_same_in_emulation() {
             for seed in seeds.clone() {
                 let done =
                     run(&scenario, |policy, text| Emulated::start(version, seed, policy, text));
-                if let Err(failure) = done {
-                    failures.push(format!("{name} {version} seed {seed}: {failure}"));
+                match done {
+                    Ok(streams) => {
+                        streams.iter().for_each(|StreamCount { name: stream, sent, lost }| {
+                            println!(
+                                "{name} {version} seed {seed}: {stream}: {lost} of {sent} lost"
+                            );
+                        })
+                    }
+                    Err(failure) => {
+                        failures.push(format!("{name} {version} seed {seed}: {failure}"));
+                    }
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use umlaut_openflow::Version;
 use umlaut_testbed::ovs::{OpenVSwitch, unusable};
-use umlaut_testbed::scenario::{Scenario, run};
+use umlaut_testbed::scenario::{Scenario, StreamCount, run};
 
 /// Bridges, namespaces and interfaces begin with this.
 const PREFIX: &str = "uml";
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    let whole = Instant::now();
     let (mut passed, mut failed) = (0, 0);
     for (file, scenario) in scenarios() {
         if !wanted.is_empty() && !wanted.iter().any(|part| file.contains(part.as_str())) {
@@ -41,9 +42,12 @@ fn main() -> ExitCode {
             });
             let seconds = begun.elapsed().as_secs_f64();
             match done {
-                Ok(()) => {
+                Ok(streams) => {
                     passed += 1;
                     println!("ok      {seconds:6.1} s  {version}  {file}: {}", scenario.name);
+                    for StreamCount { name, sent, lost } in streams {
+                        println!("{:18}{name}: {lost} of {sent} frames lost", "");
+                    }
                 }
                 Err(failure) => {
                     failed += 1;
@@ -55,7 +59,7 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{passed} passed, {failed} failed");
+    println!("{passed} passed, {failed} failed in {:.0} s", whole.elapsed().as_secs_f64());
     if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

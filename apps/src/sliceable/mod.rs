@@ -64,11 +64,7 @@ impl Network for Seeing<'_, '_> {
         self.cx.net.hosts.would_accept((self.cx.policy.domain(slice), mac), at, self.cx.now)
     }
 
-    fn learned_points(
-        &self,
-        slice: SliceId,
-        visit: &mut dyn FnMut(Attachment, MacAddr),
-    ) {
+    fn learned_points(&self, slice: SliceId, visit: &mut dyn FnMut(Attachment, MacAddr)) {
         self.cx.net.hosts.learned(self.cx.policy.domain(slice), &mut |at, mac| {
             if self.admits(slice, mac, at) {
                 visit(at, mac);

@@ -2,12 +2,12 @@
 //! [`View`].
 
 use umlaut_openflow::packet::Headers;
-use umlaut_openflow::{FlowMod, MacAddr, Message, PortNo, Vid, Xid};
+use umlaut_openflow::{DatapathId, FlowMod, MacAddr, Message, PortNo, Vid, Xid};
 
-use super::{Claim, LocalHop, Reply, Sent, Switch};
+use super::{Behind, Claim, LocalHop, Reply, Sent, Switch};
 use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
-use crate::path::{FlowKey, Kind, Leg, PATH_PRIORITY, PathRef, State};
+use crate::path::{FlowKey, HopName, Kind, Leg, PATH_PRIORITY, PathRef, State};
 use crate::program::forward_actions;
 use crate::view::{Event, Frame, View};
 
@@ -44,10 +44,10 @@ impl Switch {
         }
         let flow_mod =
             self.entry_flow_mod(&entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
-        let name = (entry.path, entry.mark.leg);
+        let name = entry.name();
         let matches = flow_mod.matches.clone();
         self.kept.overwritten(self.version, &matches);
-        self.infallible(&Message::FlowMod(flow_mod), Sent::Hop(entry.path, entry.mark.leg));
+        self.infallible(&Message::FlowMod(flow_mod), Sent::Hop(name));
         self.claims.entry(claim).or_insert((entry.domain, 0)).1 += 1;
         if let Some(other) = self.by_match.insert(matches.clone(), name)
             && other != name
@@ -61,28 +61,23 @@ impl Switch {
             out_port: entry.out_port,
             vid: entry.vid,
         });
-        let hop = LocalHop { matches: matches.clone(), claim, reply };
+        let hop = LocalHop { matches, confirmed: false, claim, reply };
         if let Some(old) = self.hops.insert(name, hop) {
-            // The path takes another way through this switch.
+            // The same entry, to another port.
             self.forget_hop(&old);
-            if old.matches != matches {
-                self.by_match.remove(&old.matches);
-                let delete = FlowMod::delete_strict(old.matches, PATH_PRIORITY);
-                self.infallible(&Message::FlowMod(delete), Sent::Other);
-            }
         }
         if let Some(reply) = reply
             && self.replies.insert(reply.key, reply).is_none()
         {
             *self.reply_widths.entry(reply.key.width).or_default() += 1;
         }
-        self.unconfirmed.push(name);
+        self.unconfirmed.push(Behind::Hop(name));
         Ok(())
     }
 
     /// Takes an entry out of what is known to be in the switch.
-    pub(super) fn take_hop(&mut self, name: PathRef, leg: Leg) -> Option<LocalHop> {
-        let hop = self.hops.remove(&(name, leg))?;
+    pub(super) fn take_hop(&mut self, name: HopName) -> Option<LocalHop> {
+        let hop = self.hops.remove(&name)?;
         self.by_match.remove(&hop.matches);
         self.forget_hop(&hop);
         Some(hop)
@@ -115,9 +110,9 @@ impl Switch {
         self.send_frame(in_port, actions, frame.data).is_ok()
     }
 
-    /// Removes an entry of a path that another session owns.
-    pub(crate) fn remove_hop(&mut self, path: PathRef, leg: Leg) {
-        let Some(hop) = self.take_hop(path, leg) else { return };
+    /// Removes an entry of a path that another session owns, or of a way back.
+    pub(crate) fn remove_hop(&mut self, name: HopName) {
+        let Some(hop) = self.take_hop(name) else { return };
         let delete = FlowMod::delete_strict(hop.matches, PATH_PRIORITY);
         self.infallible(&Message::FlowMod(delete), Sent::Other);
     }
@@ -148,69 +143,92 @@ impl Switch {
             return false;
         }
         let (_, names) = self.barriers.pop_front().unwrap_or_default();
-        for (path, leg) in names {
-            if !self.hops.contains_key(&(path, leg)) {
-                continue;
-            }
-            if path.session == self.session {
-                self.hop_confirmed(view, path, leg);
-            } else {
-                let command = Command::HopConfirmed { path, leg, dpid: self.dpid };
-                view.net.directory.insist_session(path.session, command);
+        for what in names {
+            match what {
+                Behind::Hop(name) => {
+                    let Some(hop) = self.hops.get_mut(&name) else { continue };
+                    hop.confirmed = true;
+                    // Ways back are not waited for.
+                    if name.leg == Leg::Forward {
+                        let command = Command::HopConfirmed { hop: name, dpid: self.dpid };
+                        view.net.directory.insist_session(name.path.session, command);
+                    }
+                }
+                Behind::Reroute(name) => self.end_reroute(view, name),
             }
         }
         true
     }
 
     /// To the owner: one more hop is in place.
-    pub(crate) fn hop_confirmed(&mut self, view: &View<'_>, name: PathRef, leg: Leg) {
-        if leg == Leg::Reverse {
+    pub(crate) fn hop_confirmed(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
+        let Some(path) = self.registry.by_ref_mut(hop.path) else { return };
+        if !path.has_hop(dpid, hop.leg, hop.in_port) {
             return;
         }
-        let Some(path) = self.registry.by_ref_mut(name) else { return };
         if let State::Installing { missing, .. } = &mut path.state {
             *missing = missing.saturating_sub(1);
             if *missing == 0 {
-                self.complete(view, name);
+                self.complete(view, hop.path);
             }
         }
     }
 
-    /// To the owner: the path cannot be installed. Its other hops are removed, and the frame that
-    /// waits goes out alone.
+    /// To the owner: an entry was not installed, or its switch is gone.
+    pub(crate) fn hop_failed(
+        &mut self,
+        view: &View<'_>,
+        hop: HopName,
+        dpid: DatapathId,
+        failure: HopFailure,
+    ) {
+        let path = self.registry.by_ref(hop.path);
+        if path.is_some_and(|path| path.has_hop(dpid, hop.leg, hop.in_port)) {
+            self.path_failed(view, hop.path, failure);
+        }
+    }
+
+    /// The path cannot be installed: it is given up.
     pub(crate) fn path_failed(&mut self, view: &View<'_>, name: PathRef, failure: HopFailure) {
+        if self.registry.by_ref(name).is_none() {
+            return;
+        }
+        self.counters.failed_paths += 1;
+        self.give_up(view, name);
+        view.net.observer.event(&Event::PathFailed { path: name, dpid: self.dpid, failure });
+    }
+
+    /// Removes a path that is allowed and cannot be as it is. The frame that waits for it goes out
+    /// alone.
+    pub(super) fn give_up(&mut self, view: &View<'_>, name: PathRef) {
         let frame = self.stop_waiting(name);
         let Some(path) = self.registry.by_ref(name) else { return };
-        let key = path.key;
-        self.counters.failed_paths += 1;
+        let in_port = path.key.in_port;
         if let Kind::Forward { route, .. } = path.kind
             && !frame.is_empty()
         {
             let tag = Headers::parse(&frame).tag;
             let frame = Frame { data: &frame, tag, buffer_id: None, whole: true };
-            self.one_by_one(view, key.in_port, frame, route.egress);
+            self.one_by_one(view, in_port, frame, route.egress);
         }
         self.remove(view, name);
-        view.net.observer.event(&Event::PathFailed { path: name, dpid: self.dpid, failure });
     }
 
-    /// To the owner: an entry elsewhere ended by itself.
-    pub(crate) fn hop_gone(&mut self, view: &View<'_>, name: PathRef, leg: Leg) {
-        match leg {
-            Leg::Forward => self.remove(view, name),
-            Leg::Reverse => {
-                // The reply's way is not needed any more; the path itself stays.
-                let Some(path) = self.registry.by_ref_mut(name) else { return };
-                let Kind::Forward { reverse, .. } = &mut path.kind else { return };
-                for hop in std::mem::take(reverse) {
-                    if hop.dpid == self.dpid {
-                        self.remove_hop(name, Leg::Reverse);
-                    } else {
-                        let command = Command::RemoveHop { path: name, leg: Leg::Reverse };
-                        view.net.directory.insist(hop.dpid, command);
-                    }
+    /// To the owner: an entry ended by itself.
+    pub(crate) fn hop_gone(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
+        let Some(path) = self.registry.by_ref_mut(hop.path) else { return };
+        if !path.has_hop(dpid, hop.leg, hop.in_port) {
+            return;
+        }
+        match (hop.leg, &mut path.kind) {
+            (Leg::Forward, _) => self.remove(view, hop.path),
+            // The reply's way is not needed any more; the path itself stays.
+            (Leg::Reverse, Kind::Forward { reverse, .. }) => {
+                for old in std::mem::take(reverse) {
+                    self.take_back(view, hop.path, Leg::Reverse, &old);
                 }
             }
+            (Leg::Reverse, Kind::Drop { .. }) => {}
         }
     }
 }

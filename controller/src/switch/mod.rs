@@ -28,7 +28,7 @@ use umlaut_openflow::{
 use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
 use crate::hosts::Domain;
-use crate::path::{DropClass, FlowKey, Leg, Path, PathRef, Route, SessionNo, State};
+use crate::path::{DropClass, FlowKey, Hop, HopName, Leg, Path, PathRef, Route, SessionNo, State};
 use crate::program::{flood_actions, padded};
 use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
@@ -107,6 +107,9 @@ pub struct SwitchCounters {
 #[derive(Clone, Debug)]
 struct LocalHop {
     matches: Match,
+    /// Whether the barrier behind it was answered. Until then what the switch tells of an entry of
+    /// this name is about an earlier one.
+    confirmed: bool,
     claim: Claim,
     /// For the way back of a path: which frames, and what is done to them here.
     reply: Option<Reply>,
@@ -132,10 +135,18 @@ struct Claim {
 #[derive(Clone, Copy, Debug)]
 enum Sent {
     Ingress(PathRef),
-    Hop(PathRef, Leg),
+    Hop(HopName),
     /// Something that an application sent.
     App(AppNo, Place),
     Other,
+}
+
+/// What a barrier confirms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Behind {
+    Hop(HopName),
+    /// The ingress entry of a path that took another way: nothing takes the old one any more.
+    Reroute(PathRef),
 }
 
 /// A token bucket: `rate` tokens a second, at most one second's worth.
@@ -167,9 +178,9 @@ impl Bucket {
 #[derive(Clone, Debug, Default)]
 pub struct Remains {
     /// Entries of its paths elsewhere.
-    pub orphans: Vec<(DatapathId, PathRef, Leg)>,
-    /// Paths of others that have an entry here.
-    pub guests: Vec<(PathRef, Leg)>,
+    pub orphans: Vec<(DatapathId, HopName)>,
+    /// Entries here of paths of others.
+    pub guests: Vec<HopName>,
 }
 
 /// A connected switch.
@@ -188,17 +199,19 @@ pub struct Switch {
     requests: Requests,
     recent: Recent,
     registry: Registry,
-    hops: HashMap<(PathRef, Leg), LocalHop, RandomState>,
+    hops: HashMap<HopName, LocalHop, RandomState>,
     /// Whose entry has a match: a later path may replace the entry of an earlier one.
-    by_match: HashMap<Match, (PathRef, Leg), RandomState>,
+    by_match: HashMap<Match, HopName, RandomState>,
     /// What an earlier run left and is not decided yet.
     kept: Kept,
+    /// Hops of old ways of its paths, which go when the new way is in use.
+    retiring: BTreeMap<PathRef, Vec<(Leg, Hop)>>,
     claims: HashMap<Claim, (Domain, u32), RandomState>,
     /// Ways back by the frames that they are for, and how many there are of each width.
     replies: HashMap<FlowKey, Reply, RandomState>,
     reply_widths: BTreeMap<FieldSet, u32>,
-    unconfirmed: Vec<(PathRef, Leg)>,
-    barriers: VecDeque<(Xid, Vec<(PathRef, Leg)>)>,
+    unconfirmed: Vec<Behind>,
+    barriers: VecDeque<(Xid, Vec<Behind>)>,
     installing: VecDeque<(Instant, PathRef)>,
     denied: VecDeque<(Instant, PathRef)>,
     no_path: VecDeque<(Instant, PathRef)>,
@@ -235,6 +248,7 @@ impl Switch {
             hops: HashMap::default(),
             by_match: HashMap::default(),
             kept: Kept::default(),
+            retiring: BTreeMap::new(),
             claims: HashMap::default(),
             replies: HashMap::default(),
             reply_widths: BTreeMap::new(),
@@ -355,7 +369,7 @@ impl Switch {
                 self.installing.pop_front();
             } else if at <= view.now {
                 self.installing.pop_front();
-                self.path_failed(view, name, HopFailure::Gone);
+                self.path_failed(view, name, HopFailure::Late);
             } else {
                 break;
             }
@@ -385,12 +399,16 @@ impl Switch {
         for (name, path) in self.paths() {
             for leg in [Leg::Forward, Leg::Reverse] {
                 let hops = path.hops(leg).iter().filter(|hop| hop.dpid != self.dpid);
-                remains.orphans.extend(hops.map(|hop| (hop.dpid, name, leg)));
+                remains.orphans.extend(hops.map(|hop| (hop.dpid, hop.name(name, leg))));
             }
         }
+        for (name, old) in std::mem::take(&mut self.retiring) {
+            let old = old.iter().filter(|(_, hop)| hop.dpid != self.dpid);
+            remains.orphans.extend(old.map(|(leg, hop)| (hop.dpid, hop.name(name, *leg))));
+        }
         remains.guests =
-            self.hops.keys().copied().filter(|(path, _)| path.session != self.session).collect();
-        remains.guests.sort_unstable_by_key(|(path, leg)| (*path, *leg == Leg::Reverse));
+            self.hops.keys().copied().filter(|hop| hop.path.session != self.session).collect();
+        remains.guests.sort_unstable();
         self.registry.clear();
         self.hops.clear();
         self.by_match.clear();

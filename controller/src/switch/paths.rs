@@ -10,15 +10,15 @@ use umlaut_openflow::{
 };
 
 use super::{
-    Again, DENIED_SECONDS, DROPS_PER_PORT, INSTALL_TIMEOUT, NO_PATH_SECONDS, Outcome, REPLIED,
-    Sent, Switch, WAITING_BYTES,
+    Again, Behind, DENIED_SECONDS, DROPS_PER_PORT, INSTALL_TIMEOUT, NO_PATH_SECONDS, Outcome,
+    REPLIED, Sent, Switch, WAITING_BYTES,
 };
 use crate::app::AppNo;
 use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{
-    DROP_PRIORITY, DropClass, FlowKey, Hop, Kind, Leg, Mark, PATH_PRIORITY, Path, PathRef, Route,
-    State,
+    DROP_PRIORITY, DropClass, FlowKey, Hop, HopName, Kind, Leg, Mark, PATH_PRIORITY, Path, PathRef,
+    Route, State,
 };
 use crate::program::{flow_match, forward_actions, reply_headers};
 use crate::view::{Frame, View};
@@ -45,19 +45,23 @@ impl Switch {
         }
         let key = FlowKey::new(in_port, headers, width);
         if let Some((name, path)) = self.registry.by_key(&key) {
-            let same = matches!(&path.kind, Kind::Forward { route: old, hops: old_hops, .. }
-                if *old == route && *old_hops == hops);
-            if !same {
-                self.remove(view, name);
-            } else if matches!(path.state, State::Installing { .. }) {
-                // Another packet-in of a path being installed: out once at the egress.
-                self.flood(view, in_port, frame, &[route.egress]);
-                return Outcome::Pending;
-            } else if hops.len() == 1 {
-                // The switch lost the entry, or had not read it yet: the same entry again.
-                return self.install_single(view, name, frame);
-            } else {
-                self.remove(view, name);
+            let installed = matches!(path.state, State::Installed);
+            match &path.kind {
+                Kind::Forward { route: old, hops: way, .. } if *old == route => {
+                    if !stays(view, way, Some(&hops)) {
+                        match installed {
+                            true => self.reroute(view, name, hops),
+                            false => self.give_up(view, name),
+                        }
+                    } else if installed {
+                        // The switch lost the entry, or had not read it yet: the same entry again.
+                        return self.install_again(view, name, frame);
+                    }
+                    // Out once at the egress, whoever else is being waited for.
+                    self.flood(view, in_port, frame, &[route.egress]);
+                    return Outcome::Pending;
+                }
+                _ => self.remove(view, name),
             }
         }
         let unmatchable = flow_match(self.version, in_port, headers, key.width).is_err();
@@ -80,7 +84,8 @@ impl Switch {
             return self.one_by_one(view, in_port, frame, route.egress);
         };
         if single {
-            return self.install_single(view, name, frame);
+            self.install_reverse(view, name);
+            return self.install_again(view, name, frame);
         }
         self.install_hops(view, name, Some((in_port, frame)), &[])
     }
@@ -103,11 +108,13 @@ impl Switch {
         Some(hops)
     }
 
-    /// Sends the entry of a path that stays on this switch, and the frame behind it.
-    fn install_single(&mut self, view: &View<'_>, name: PathRef, frame: Frame<'_>) -> Outcome {
-        self.send_ingress(view, name, frame.buffer_id);
-        self.install_reverse(view, name);
-        if frame.buffer_id.is_none()
+    /// Sends the ingress entry of a path that needs no other, or has them, and the frame behind it.
+    fn install_again(&mut self, view: &View<'_>, name: PathRef, frame: Frame<'_>) -> Outcome {
+        let local =
+            self.registry.by_ref(name).is_some_and(|path| path.hops(Leg::Forward).len() == 1);
+        let buffer_id = frame.buffer_id.filter(|_| local);
+        self.send_ingress(view, name, buffer_id);
+        if buffer_id.is_none()
             && let Some(path) = self.registry.by_ref(name)
             && let Kind::Forward { route, .. } = &path.kind
         {
@@ -118,7 +125,8 @@ impl Switch {
     }
 
     /// Sends the entries of a path on one switch again, which may have lost them.
-    pub(crate) fn renew(&mut self, view: &View<'_>, name: PathRef, leg: Leg, dpid: DatapathId) {
+    pub(crate) fn renew(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
+        let HopName { path: name, leg, in_port } = hop;
         let Some(path) = self.registry.by_ref(name) else { return };
         let Kind::Forward { route, .. } = &path.kind else { return };
         let (route, key) = (*route, path.key);
@@ -127,7 +135,8 @@ impl Switch {
             Leg::Reverse => reply_headers(&key.headers, route.egress.vid),
         };
         let Some(headers) = headers else { return };
-        let hops = path.hops(leg).iter().enumerate().filter(|(_, hop)| hop.dpid == dpid);
+        let lost = |hop: &Hop| (hop.dpid, hop.in_port) == (dpid, in_port);
+        let hops = path.hops(leg).iter().enumerate().filter(|(_, hop)| lost(hop));
         let entries: Vec<_> = hops
             .map(|(index, hop)| hop_entry(name, leg, &key, &headers, &route, hop, index))
             .collect();
@@ -225,6 +234,9 @@ impl Switch {
         let frame = self.stop_waiting(name);
         self.send_ingress(view, name, None);
         self.install_reverse(view, name);
+        if self.retiring.contains_key(&name) {
+            self.unconfirmed.push(Behind::Reroute(name));
+        }
         self.send_waiting(view, name, frame);
     }
 
@@ -374,16 +386,23 @@ impl Switch {
     /// Removes the entries of a path but the ingress one.
     pub(super) fn remove_hops(&mut self, view: &View<'_>, name: PathRef, path: &Path) {
         for hop in path.hops(Leg::Forward).iter().skip(1) {
-            let command = Command::RemoveHop { path: name, leg: Leg::Forward };
-            view.net.directory.insist(hop.dpid, command);
+            self.take_back(view, name, Leg::Forward, hop);
         }
         for hop in path.hops(Leg::Reverse) {
-            if hop.dpid == self.dpid {
-                self.remove_hop(name, Leg::Reverse);
-            } else {
-                let command = Command::RemoveHop { path: name, leg: Leg::Reverse };
-                view.net.directory.insist(hop.dpid, command);
-            }
+            self.take_back(view, name, Leg::Reverse, hop);
+        }
+        for (leg, hop) in self.retiring.remove(&name).unwrap_or_default() {
+            self.take_back(view, name, leg, &hop);
+        }
+    }
+
+    /// Removes an entry of a path of this switch, wherever it is.
+    pub(super) fn take_back(&mut self, view: &View<'_>, path: PathRef, leg: Leg, hop: &Hop) {
+        let name = hop.name(path, leg);
+        if hop.dpid == self.dpid {
+            self.remove_hop(name);
+        } else {
+            view.net.directory.insist(hop.dpid, Command::RemoveHop(name));
         }
     }
 
@@ -400,6 +419,7 @@ impl Switch {
     /// the way changed, and is removed otherwise.
     pub fn settle(&mut self, view: &View<'_>, name: PathRef, again: Again) {
         let Some(path) = self.registry.by_ref(name) else { return };
+        let installed = matches!(path.state, State::Installed);
         let keep = match (&path.kind, again) {
             (Kind::Drop { class, .. }, Again::Drop { class: now, width }) => {
                 *class == now && path.key.width.contains(width.with_prerequisites())
@@ -410,13 +430,10 @@ impl Switch {
                     false
                 } else {
                     match self.hops_to(view, path.key.in_port, route.egress) {
-                        Some(new) if new == *hops => true,
-                        Some(new) if new.len() >= hops.len() && valid(view, hops) => true,
-                        None if valid(view, hops) => true,
-                        Some(new) if matches!(path.state, State::Installed) => {
-                            return self.reroute(view, name, new);
-                        }
-                        _ => false,
+                        new if stays(view, hops, new.as_deref()) => true,
+                        Some(new) if installed => return self.reroute(view, name, new),
+                        Some(_) => return self.give_up(view, name),
+                        None => false,
                     }
                 }
             }
@@ -431,7 +448,7 @@ impl Switch {
     }
 
     /// Gives an installed path another way: new hops first, then the ingress entry over the old
-    /// one, then the old hops go.
+    /// one; when the switch has that, the old hops go.
     fn reroute(&mut self, view: &View<'_>, name: PathRef, new: Vec<Hop>) {
         let Some(path) = self.registry.by_ref_mut(name) else { return };
         let ingress_vid = path.key.headers.tag.vid().unwrap_or_default();
@@ -440,27 +457,29 @@ impl Switch {
         if !old_reverse.is_empty() {
             *reverse = reversed(&new, ingress_vid);
         }
-        let new_reverse: Vec<_> = reverse.iter().map(|hop| hop.dpid).collect();
-        let old = std::mem::replace(hops, new.clone());
+        let old = std::mem::replace(hops, new);
         path.revision = view.revision;
+        let mut retiring = self.retiring.remove(&name).unwrap_or_default();
+        retiring.extend(old.iter().skip(1).map(|hop| (Leg::Forward, *hop)));
+        retiring.extend(old_reverse.into_iter().map(|hop| (Leg::Reverse, hop)));
+        // What both ways have is not taken back, only changed.
+        retiring.retain(|(leg, hop)| !path.has_hop(hop.dpid, *leg, hop.in_port));
+        if !retiring.is_empty() {
+            self.retiring.insert(name, retiring);
+        }
         self.install_hops(view, name, None, &old);
-        if self.registry.by_ref(name).is_none() {
-            // A switch of the new way was busy; the path is gone and with it the hops it shares
-            // with the old way.
-            for hop in old.iter().skip(1) {
-                let command = Command::RemoveHop { path: name, leg: Leg::Forward };
-                view.net.directory.insist(hop.dpid, command);
-            }
+    }
+
+    /// The switch has the ingress entry of a new way.
+    pub(super) fn end_reroute(&mut self, view: &View<'_>, name: PathRef) {
+        let installed =
+            self.registry.by_ref(name).is_some_and(|path| matches!(path.state, State::Installed));
+        let again = self.barriers.iter().any(|(_, behind)| behind.contains(&Behind::Reroute(name)));
+        if !installed || again {
             return;
         }
-        for hop in old.iter().skip(1).filter(|old| !new.iter().any(|new| new.dpid == old.dpid)) {
-            let command = Command::RemoveHop { path: name, leg: Leg::Forward };
-            view.net.directory.insist(hop.dpid, command);
-        }
-        for hop in old_reverse.iter().filter(|hop| !new_reverse.contains(&hop.dpid)) {
-            view.net
-                .directory
-                .insist(hop.dpid, Command::RemoveHop { path: name, leg: Leg::Reverse });
+        for (leg, hop) in self.retiring.remove(&name).unwrap_or_default() {
+            self.take_back(view, name, leg, &hop);
         }
     }
 
@@ -481,6 +500,12 @@ impl Switch {
     pub(crate) fn slots(&self) -> u32 {
         self.registry.slots()
     }
+}
+
+/// Whether a path stays on its way: it still leads there, and the best one now is no shorter.
+fn stays(view: &View<'_>, way: &[Hop], best: Option<&[Hop]>) -> bool {
+    best.is_some_and(|best| best == way)
+        || best.is_none_or(|best| best.len() >= way.len()) && valid(view, way)
 }
 
 /// Whether every link of a way and its last port are still there and up.

@@ -6,7 +6,7 @@ use umlaut_openflow::{Cookie, Match, PortNo, Xid};
 
 use super::{BACKOFF_MAX, BACKOFF_MIN, Sent, Switch};
 use crate::command::{Command, HopFailure};
-use crate::path::{Kind, Leg, PathRef, State};
+use crate::path::{HopName, Kind, Leg, PathRef, State};
 use crate::view::View;
 
 impl Switch {
@@ -17,16 +17,16 @@ impl Switch {
         // the old ways of a path apart.
         let in_port = matches.ingress().unwrap_or(PortNo::ANY);
         for leg in [Leg::Forward, Leg::Reverse] {
-            if self.hops.get(&(name, leg)).is_some_and(|hop| hop.claim.in_port == in_port) {
-                self.take_hop(name, leg);
-                if name.session == self.session {
-                    self.hop_gone(view, name, leg);
-                } else {
-                    let command = Command::HopGone { path: name, leg, dpid: self.dpid };
-                    view.net.directory.insist_session(name.session, command);
-                }
-                return;
+            let hop = HopName { path: name, leg, in_port };
+            match self.hops.get(&hop) {
+                None => continue,
+                // An earlier entry of this name, which was taken back.
+                Some(known) if !known.confirmed => return,
+                Some(_) => {}
             }
+            self.take_hop(hop);
+            let command = Command::HopGone { hop, dpid: self.dpid };
+            return view.net.directory.insist_session(name.session, command);
         }
         if name.session != self.session {
             return;
@@ -50,21 +50,31 @@ impl Switch {
     pub(crate) fn error(&mut self, view: &View<'_>, xid: Xid) {
         self.counters.errors += 1;
         let Some(sent) = self.sent_as(xid) else { return };
-        if matches!(sent, Sent::Ingress(_) | Sent::Hop(..)) {
-            self.backoff_until = Some(view.now + self.backoff);
-            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        if matches!(sent, Sent::Ingress(_) | Sent::Hop(_)) {
+            self.back_off(view.now);
         }
         match sent {
             Sent::Ingress(name) => self.path_failed(view, name, HopFailure::Refused),
-            Sent::Hop(name, leg) => {
-                self.take_hop(name, leg);
-                if leg == Leg::Reverse {
+            Sent::Hop(hop) => {
+                // An entry that it was to replace would still be there.
+                self.remove_hop(hop);
+                if hop.leg == Leg::Reverse {
                     return;
                 }
-                let command = Command::HopFailed { path: name, failure: HopFailure::Refused };
-                view.net.directory.insist_session(name.session, command);
+                let (dpid, failure) = (self.dpid, HopFailure::Refused);
+                let command = Command::HopFailed { hop, dpid, failure };
+                view.net.directory.insist_session(hop.path.session, command);
             }
             Sent::App(..) | Sent::Other => {}
+        }
+    }
+
+    /// The switch refused an entry. What it refuses until the pause begins was asked before: a whole
+    /// burst lengthens the next pause once.
+    fn back_off(&mut self, now: Instant) {
+        if self.backoff_until.is_none_or(|until| until <= now) {
+            self.backoff_until = Some(now + self.backoff);
+            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         }
     }
 

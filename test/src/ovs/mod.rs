@@ -6,10 +6,12 @@
 
 mod process;
 mod sniff;
+mod stream;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use crate::scenario::{Control, FlowLine, Ground, GroundError};
 use crate::topology::{Endpoint, Topology};
 use process::Controller;
 use sniff::{RawSocket, Sniffer};
+use stream::StreamThread;
 
 /// What threads tell the ground.
 pub(crate) enum Event {
@@ -42,7 +45,7 @@ struct OvsHost {
     namespace: String,
     /// The end of its cable in the root namespace, a port of a bridge.
     interface: String,
-    socket: RawSocket,
+    socket: Arc<RawSocket>,
 }
 
 /// Open vSwitch bridges and a controller.
@@ -57,6 +60,7 @@ pub struct OpenVSwitch {
     policy_file: PathBuf,
     controller: Option<Controller>,
     sniffers: Vec<Sniffer>,
+    streams: Vec<StreamThread>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     frames: Vec<(String, Vec<u8>)>,
@@ -157,6 +161,7 @@ impl OpenVSwitch {
             policy_file,
             controller: None,
             sniffers: Vec::new(),
+            streams: Vec::new(),
             events,
             sender,
             frames: Vec::new(),
@@ -197,7 +202,7 @@ impl OpenVSwitch {
             let mac = host.mac.to_string();
             sh("ip", &["-n", &namespace, "link", "set", "eth0", "address", &mac, "up"])?;
             sh("ip", &["link", "set", &interface, "up"])?;
-            let socket = RawSocket::open(&namespace)?;
+            let socket = Arc::new(RawSocket::open(&namespace)?);
             let sniffer = Sniffer::start(&namespace, index, self.sender.clone())?;
             self.sniffers.push(sniffer);
             if let Some(at) = host.at {
@@ -323,6 +328,25 @@ impl Ground for OpenVSwitch {
     fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError> {
         let host = self.host(host)?;
         self.hosts[host].socket.send(frame)
+    }
+
+    fn start_stream(
+        &mut self,
+        host: &str,
+        frames: Vec<Vec<u8>>,
+        every: Duration,
+    ) -> Result<(), GroundError> {
+        let socket = self.hosts[self.host(host)?].socket.clone();
+        self.streams.push(StreamThread::start(socket, frames, every, self.begun));
+        Ok(())
+    }
+
+    fn stop_streams(&mut self) -> Result<Vec<Vec<Duration>>, GroundError> {
+        std::mem::take(&mut self.streams).into_iter().map(StreamThread::stop).collect()
+    }
+
+    fn is_virtual(&self) -> bool {
+        false
     }
 
     fn take_sniffed(&mut self) -> Vec<(String, Vec<u8>)> {

@@ -49,6 +49,20 @@ pub trait Ground {
     /// A host sends a frame.
     fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError>;
 
+    /// A host begins to send these frames, one each period, whatever else happens.
+    fn start_stream(
+        &mut self,
+        host: &str,
+        frames: Vec<Vec<u8>>,
+        every: Duration,
+    ) -> Result<(), GroundError>;
+
+    /// Ends all streams. When each frame was sent, for each stream in the order of their starts.
+    fn stop_streams(&mut self) -> Result<Vec<Vec<Duration>>, GroundError>;
+
+    /// Whether time passes only in [`Ground::pump`], so that a change takes none.
+    fn is_virtual(&self) -> bool;
+
     /// Takes the frames that have arrived at hosts, with their names.
     fn take_sniffed(&mut self) -> Vec<(String, Vec<u8>)>;
 

@@ -15,6 +15,7 @@
 mod ground;
 mod markers;
 mod run;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,7 @@ use serde_yaml::Value;
 pub use ground::{Control, FlowLine, Ground, GroundError};
 pub use markers::MARKER_SLICE;
 pub use run::{Failure, run};
+pub use stream::{Lost, Stream, StreamCount};
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]
@@ -125,20 +127,6 @@ pub struct FlowWanted {
     pub count: usize,
 }
 
-/// What background traffic between two hosts must have come to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Fate {
-    /// Every frame arrived.
-    All,
-    /// No frame sent more than two seconds after the last change arrived.
-    Stopped,
-    /// Frames sent in the last second arrived.
-    Resumed,
-    /// Anything, but never elsewhere.
-    Any,
-}
-
 /// One step. Exactly one of the actions is given.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,17 +164,18 @@ pub struct Step {
     /// Writes a broken policy file: the running one must stay.
     #[serde(default)]
     pub break_policy: bool,
-    /// Starts background traffic: `[a > b, c > d]`, a frame each 20 ms.
+    /// Sends streams of frames while the steps of `during` run, then looks at what became of every
+    /// frame of them.
     #[serde(default)]
-    pub traffic: Option<Vec<String>>,
-    /// Ends background traffic and looks at what became of it.
+    pub stream: Option<Vec<Stream>>,
+    /// What happens while the streams of this step flow.
     #[serde(default)]
-    pub end_traffic: Option<BTreeMap<String, Fate>>,
+    pub during: Vec<Step>,
     /// `x to y`: from now on y repeats all LLDP that arrives at x; after two probe periods the links
     /// must be what they were.
     #[serde(default)]
     pub relay: Option<String>,
-    /// Lets milliseconds pass (background traffic goes on).
+    /// Lets milliseconds pass (streams go on).
     #[serde(default)]
     pub pass: Option<u64>,
 }
@@ -199,35 +188,51 @@ impl Scenario {
     pub fn parse(text: &str) -> Result<Scenario, String> {
         let scenario: Scenario = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
         for (index, step) in scenario.steps.iter().enumerate() {
-            let actions = [
-                step.send.is_some(),
-                step.flows.is_some(),
-                step.link.is_some(),
-                step.port.is_some(),
-                step.r#move.is_some(),
-                step.switch.is_some(),
-                step.controller.is_some(),
-                step.channel.is_some(),
-                step.revise.is_some(),
-                step.break_policy,
-                step.traffic.is_some(),
-                step.end_traffic.is_some(),
-                step.relay.is_some(),
-                step.pass.is_some(),
-            ];
-            let given = actions.iter().filter(|given| **given).count();
-            if given != 1 {
-                return Err(format!("step {}: {given} actions are given, not one", index + 1));
-            }
-            if step.send.is_none() && !step.arrives.is_empty() {
-                return Err(format!("step {}: arrives goes with send", index + 1));
-            }
-            if let Some(name) = &step.revise
-                && !scenario.revisions.contains_key(name)
-            {
-                return Err(format!("step {}: there is no revision {name}", index + 1));
-            }
+            step.check(&scenario).map_err(|why| format!("step {}: {why}", index + 1))?;
         }
         Ok(scenario)
+    }
+}
+
+impl Step {
+    /// Whether exactly one action is given, with what belongs to it.
+    fn check(&self, scenario: &Scenario) -> Result<(), String> {
+        let actions = [
+            self.send.is_some(),
+            self.flows.is_some(),
+            self.link.is_some(),
+            self.port.is_some(),
+            self.r#move.is_some(),
+            self.switch.is_some(),
+            self.controller.is_some(),
+            self.channel.is_some(),
+            self.revise.is_some(),
+            self.break_policy,
+            self.stream.is_some(),
+            self.relay.is_some(),
+            self.pass.is_some(),
+        ];
+        let given = actions.iter().filter(|given| **given).count();
+        if given != 1 {
+            return Err(format!("{given} actions are given, not one"));
+        }
+        if self.send.is_none() && !self.arrives.is_empty() {
+            return Err("arrives goes with send".to_owned());
+        }
+        if self.stream.is_none() && !self.during.is_empty() {
+            return Err("during goes with stream".to_owned());
+        }
+        if let Some(name) = &self.revise
+            && !scenario.revisions.contains_key(name)
+        {
+            return Err(format!("there is no revision {name}"));
+        }
+        for (index, step) in self.during.iter().enumerate() {
+            if step.stream.is_some() {
+                return Err("a stream within a stream".to_owned());
+            }
+            step.check(scenario).map_err(|why| format!("during, step {}: {why}", index + 1))?;
+        }
+        Ok(())
     }
 }

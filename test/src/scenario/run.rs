@@ -9,14 +9,10 @@ use umlaut_openflow::{DatapathId, MacAddr, PortNo, Vid};
 use umlaut_slice_db::{Host, Policy};
 
 use super::markers::{MARKER_PORTS, markers, with_markers};
-use super::{Control, Fate, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step};
+use super::{Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, StreamCount};
 
 /// How long anything may take that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Between two frames of background traffic.
-const TRAFFIC_PERIOD: Duration = Duration::from_millis(20);
-/// Old traffic must have stopped so long after a change.
-const STOPS_WITHIN: Duration = Duration::from_secs(2);
 /// Discovery has probed every port twice in this time.
 const TWO_PROBE_PERIODS: Duration = Duration::from_secs(11);
 /// The EtherType of plain frames.
@@ -32,20 +28,8 @@ pub struct Failure {
     pub message: String,
 }
 
-/// Who sent a frame, when, and for whom.
-struct Sent {
-    pair: Option<usize>,
-    at: Duration,
-}
-
-struct Pair {
-    name: String,
-    from: String,
-    to: String,
-}
-
-struct Runner<'a, G> {
-    ground: G,
+pub(super) struct Runner<'a, G> {
+    pub(super) ground: G,
     scenario: &'a Scenario,
     policy: Policy,
     dpids: Vec<DatapathId>,
@@ -53,23 +37,23 @@ struct Runner<'a, G> {
     cut_channels: BTreeSet<DatapathId>,
     cut: BTreeSet<usize>,
     controller_up: bool,
-    token: u64,
-    arrivals: BTreeMap<u64, Vec<String>>,
-    sent: BTreeMap<u64, Sent>,
-    pairs: Vec<Pair>,
-    traffic_due: Duration,
+    pub(super) token: u64,
+    pub(super) arrivals: BTreeMap<u64, Vec<String>>,
     relays: Vec<(String, String)>,
-    changed: Duration,
+    /// When the network last changed.
+    pub(super) changed: Duration,
+    pub(super) streams: Vec<StreamCount>,
 }
 
-/// Runs a scenario on the ground that `make` brings up for a policy text.
+/// Runs a scenario on the ground that `make` brings up for a policy text. What its streams lost, in
+/// order.
 ///
 /// # Errors
 /// The first step that came out differently.
 pub fn run<G: Ground>(
     scenario: &Scenario,
     make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
-) -> Result<(), Failure> {
+) -> Result<Vec<StreamCount>, Failure> {
     let fail = |message: String| Failure { step: 0, message };
     let bare = serde_yaml::to_string(&scenario.policy).map_err(|e| fail(e.to_string()))?;
     let read = |text: &str| {
@@ -94,11 +78,9 @@ pub fn run<G: Ground>(
         controller_up: true,
         token: 0,
         arrivals: BTreeMap::new(),
-        sent: BTreeMap::new(),
-        pairs: Vec::new(),
-        traffic_due: Duration::ZERO,
         relays: Vec::new(),
         changed: Duration::ZERO,
+        streams: Vec::new(),
     };
     let told = |runner: &mut Runner<'_, G>, step, error: GroundError| Failure {
         step,
@@ -112,26 +94,23 @@ pub fn run<G: Ground>(
             return Err(told(&mut runner, index + 1, error));
         }
     }
-    Ok(())
+    Ok(runner.streams)
 }
 
-fn error<T>(message: impl Into<String>) -> Result<T, GroundError> {
+pub(super) fn error<T>(message: impl Into<String>) -> Result<T, GroundError> {
     Err(GroundError(message.into()))
 }
 
 impl<G: Ground> Runner<'_, G> {
-    fn step(&mut self, step: &Step) -> Result<(), GroundError> {
+    pub(super) fn step(&mut self, step: &Step) -> Result<(), GroundError> {
         if let Some(send) = &step.send {
             return self.send(send, &step.arrives);
         }
         if let Some(wanted) = &step.flows {
             return self.flows(wanted);
         }
-        if let Some(pairs) = &step.traffic {
-            return self.start_traffic(pairs);
-        }
-        if let Some(fates) = &step.end_traffic {
-            return self.end_traffic(fates);
+        if let Some(streams) = &step.stream {
+            return self.stream(streams, &step.during);
         }
         if let Some(text) = &step.relay {
             let Some((from, to)) = text.split_once(" to ") else {
@@ -251,26 +230,8 @@ impl<G: Ground> Runner<'_, G> {
 
     // ---- time ----
 
-    /// Lets a little time pass: traffic goes on, arrivals are noted.
+    /// Lets a little time pass: streams go on, arrivals are noted.
     fn pump(&mut self) -> Result<(), GroundError> {
-        let now = self.ground.elapsed();
-        if !self.pairs.is_empty() && now >= self.traffic_due {
-            self.traffic_due = now + TRAFFIC_PERIOD;
-            for index in 0..self.pairs.len() {
-                let (from, to) = (self.pairs[index].from.clone(), self.pairs[index].to.clone());
-                let send = Send {
-                    from,
-                    to,
-                    kind: Kind::Plain,
-                    src: None,
-                    tags: None,
-                    ports: (1, 1),
-                    count: 1,
-                    random_sources: false,
-                };
-                self.send_one(&send, 0, Some(index))?;
-            }
-        }
         self.ground.pump();
         for (host, frame) in self.ground.take_sniffed() {
             if let Some(token) = token_in(&frame) {
@@ -284,7 +245,7 @@ impl<G: Ground> Runner<'_, G> {
         Ok(())
     }
 
-    fn wait(
+    pub(super) fn wait(
         &mut self,
         what: &str,
         mut done: impl FnMut(&mut Self) -> bool,
@@ -323,7 +284,7 @@ impl<G: Ground> Runner<'_, G> {
     }
 
     /// Until everything sent before has been dealt with.
-    fn settle(&mut self) -> Result<(), GroundError> {
+    pub(super) fn settle(&mut self) -> Result<(), GroundError> {
         if !self.controller_up {
             return Ok(());
         }
@@ -397,20 +358,19 @@ impl<G: Ground> Runner<'_, G> {
         }
     }
 
-    fn send_one(
-        &mut self,
-        send: &Send,
-        index: u32,
-        pair: Option<usize>,
-    ) -> Result<u64, GroundError> {
+    fn send_one(&mut self, send: &Send, index: u32) -> Result<u64, GroundError> {
         let token = self.next_token();
         let frame = self.frame(send, index, token)?;
-        self.sent.insert(token, Sent { pair, at: self.ground.elapsed() });
         self.ground.send(&send.from, &frame)?;
         Ok(token)
     }
 
-    fn frame(&self, send: &Send, index: u32, token: u64) -> Result<Vec<u8>, GroundError> {
+    pub(super) fn frame(
+        &self,
+        send: &Send,
+        index: u32,
+        token: u64,
+    ) -> Result<Vec<u8>, GroundError> {
         let from = self.host(&send.from)?;
         let mut src = match &send.src {
             Some(text) => text.parse().map_err(|e| GroundError(format!("src: {e}")))?,
@@ -478,7 +438,7 @@ impl<G: Ground> Runner<'_, G> {
         wanted.sort();
         let mut tokens = Vec::new();
         for index in 0..send.count {
-            tokens.push(self.send_one(send, index, None)?);
+            tokens.push(self.send_one(send, index)?);
             // A long burst must not overrun what the system queues for us.
             if index % 64 == 63 {
                 self.pump()?;
@@ -542,62 +502,6 @@ impl<G: Ground> Runner<'_, G> {
             }
             self.pump()?;
         }
-    }
-
-    // ---- background traffic ----
-
-    fn start_traffic(&mut self, pairs: &[String]) -> Result<(), GroundError> {
-        for name in pairs {
-            let Some((from, to)) = name.split_once('>') else {
-                return error(format!("{name}: not HOST > HOST"));
-            };
-            let (from, to) = (from.trim().to_owned(), to.trim().to_owned());
-            self.host(&from)?;
-            self.host(&to)?;
-            self.pairs.push(Pair { name: name.clone(), from, to });
-        }
-        Ok(())
-    }
-
-    fn end_traffic(&mut self, fates: &BTreeMap<String, Fate>) -> Result<(), GroundError> {
-        let pairs = std::mem::take(&mut self.pairs);
-        let ended = self.ground.elapsed();
-        self.settle()?;
-        let until = self.ground.elapsed() + Duration::from_millis(300);
-        while self.ground.elapsed() < until {
-            self.pump()?;
-        }
-        for (index, pair) in pairs.iter().enumerate() {
-            let Some(fate) = fates.get(&pair.name) else {
-                return error(format!("nothing is said of the traffic {}", pair.name));
-            };
-            let (mut sent, mut lost, mut late, mut last) = (0, 0, 0, 0);
-            for (token, frame) in self.sent.iter().filter(|(_, frame)| frame.pair == Some(index)) {
-                sent += 1;
-                let seen = self.arrivals.get(token).cloned().unwrap_or_default();
-                if seen.iter().any(|host| *host != pair.to) || seen.len() > 1 {
-                    return error(format!("a frame of {} arrived at {seen:?}", pair.name));
-                }
-                lost += usize::from(seen.is_empty());
-                late += usize::from(!seen.is_empty() && frame.at > self.changed + STOPS_WITHIN);
-                last += usize::from(!seen.is_empty() && frame.at + Duration::from_secs(1) > ended);
-            }
-            let good = match fate {
-                Fate::All => lost == 0,
-                Fate::Stopped => late == 0 && sent > 0,
-                Fate::Resumed => last > 0,
-                Fate::Any => true,
-            };
-            if !good {
-                return error(format!(
-                    "traffic {} should be {fate:?}: {sent} sent, {lost} lost, {late} arrived too \
-                     late after the change, {last} in the last second",
-                    pair.name
-                ));
-            }
-        }
-        self.sent.retain(|_, frame| frame.pair.is_none());
-        Ok(())
     }
 }
 

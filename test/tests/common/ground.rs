@@ -20,6 +20,16 @@ pub struct Emulated {
     told: Told,
     policy: String,
     seed: u64,
+    streams: Vec<Flowing>,
+}
+
+/// A stream of frames.
+struct Flowing {
+    host: String,
+    frames: std::vec::IntoIter<Vec<u8>>,
+    every: Duration,
+    due: Duration,
+    sent: Vec<Duration>,
 }
 
 impl Emulated {
@@ -39,7 +49,7 @@ impl Emulated {
         for host in policy.hosts() {
             network.with_host(&host.name, |host, _| host.set_answers(false));
         }
-        Ok(Emulated { network, domains, told, policy: text.to_owned(), seed })
+        Ok(Emulated { network, domains, told, policy: text.to_owned(), seed, streams: Vec::new() })
     }
 }
 
@@ -53,12 +63,49 @@ impl Ground for Emulated {
     }
 
     fn pump(&mut self) {
-        let _ = self.network.run_for(PUMP);
+        let end = self.network.elapsed() + PUMP;
+        loop {
+            let now = self.network.elapsed();
+            for stream in self.streams.iter_mut().filter(|stream| stream.due <= now) {
+                let Some(frame) = stream.frames.next() else { continue };
+                self.network.with_host(&stream.host, |host, _| host.send_raw(frame));
+                stream.sent.push(now);
+                stream.due = now + stream.every;
+            }
+            if now >= end {
+                return;
+            }
+            let due = self.streams.iter().map(|stream| stream.due).filter(|due| *due > now);
+            let next = due.fold(end, Duration::min);
+            let _ = self.network.run_for(next - now);
+        }
     }
 
     fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError> {
         let sent = self.network.with_host(host, |host, _| host.send_raw(frame.to_vec()));
         there(sent, "host")
+    }
+
+    fn start_stream(
+        &mut self,
+        host: &str,
+        frames: Vec<Vec<u8>>,
+        every: Duration,
+    ) -> Result<(), GroundError> {
+        there(self.network.host(host), "host")?;
+        let (host, frames) = (host.to_owned(), frames.into_iter());
+        // Streams that began together do not send at the same instant for ever.
+        let due = self.network.elapsed() + every * self.streams.len() as u32 / 8;
+        self.streams.push(Flowing { host, frames, every, due, sent: Vec::new() });
+        Ok(())
+    }
+
+    fn stop_streams(&mut self) -> Result<Vec<Vec<Duration>>, GroundError> {
+        Ok(self.streams.drain(..).map(|stream| stream.sent).collect())
+    }
+
+    fn is_virtual(&self) -> bool {
+        true
     }
 
     fn take_sniffed(&mut self) -> Vec<(String, Vec<u8>)> {

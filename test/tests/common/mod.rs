@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "shared by several test binaries")]
 
+pub mod audit;
 pub mod ground;
+pub mod stream;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
