@@ -187,6 +187,23 @@ fn a_lie_is_refused_at_its_field_with_the_error_that_the_specification_asks_for(
             86,
             (13, 3),
         ),
+        // Experimenters' parts without the experimenter.
+        (
+            4,
+            19,
+            &["000c 0000 00000000 0048", &ZEROS[..124], "0000 0008 ffff 0004"],
+            "id.len",
+            86,
+            (13, 3),
+        ),
+        (
+            4,
+            19,
+            &["000c 0000 00000000 0048", &ZEROS[..124], "fffe 0008 01020304"],
+            "property.length",
+            82,
+            (13, 3),
+        ),
         (4, 19, &["0004 0000 00000000 00000001"], "pad", 20, (1, 6)),
         (4, 18, &["0000"], "flags", 10, (1, 6)),
         // Flags that nobody knows do not hide parts that do not fit.

@@ -387,7 +387,11 @@ fn queue(s: &mut Source<'_>, v: Version, port: PortNo) -> QueueConfig {
 }
 
 fn type_id(s: &mut Source<'_>) -> TypeId {
-    TypeId { kind: s.u16(), body: s.bytes(9) }
+    let (kind, mut body) = (s.u16(), s.bytes(9));
+    if kind == 0xffff {
+        body.extend(s.array::<4>());
+    }
+    TypeId { kind, body }
 }
 
 fn oxm_id(s: &mut Source<'_>) -> OxmId {
@@ -411,7 +415,10 @@ fn table_features(s: &mut Source<'_>) -> TableFeatures {
         5 => TableProperty::Wildcards(s.list(5, oxm_id)),
         6 => TableProperty::WriteSetField { miss: s.bool(), fields: s.list(5, oxm_id) },
         7 => TableProperty::ApplySetField { miss: s.bool(), fields: s.list(5, oxm_id) },
-        _ => TableProperty::Raw { kind: s.u16().max(16), body: s.bytes(20) },
+        _ => {
+            let body = [&s.array::<8>()[..], &s.bytes(12)].concat();
+            TableProperty::Raw { kind: s.u16().max(16), body }
+        }
     });
     TableFeatures {
         table_id: TableId(s.u8()),
