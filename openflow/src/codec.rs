@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use crate::error::{Broken, DecodeError, EncodeError, Problem};
 use crate::frame::Header;
 use crate::model::{ErrorCode, ErrorMessage, Hello, Message, Opaque};
+use crate::names::name;
 use crate::types::{Version, Xid};
 use crate::wire::{Decoded, Put, entry, fixed, pad8, round8, stop, with_length};
 use crate::{v10, v13};
@@ -218,58 +219,4 @@ fn put_element(kind: u16, body: &[u8], out: &mut BytesMut) -> Put {
     })?;
     pad8(out, start);
     Ok(())
-}
-
-/// The specification's name of a message type.
-pub fn name(version: Version, kind: u8) -> &'static str {
-    const COMMON: [&str; 15] = [
-        "OFPT_HELLO",
-        "OFPT_ERROR",
-        "OFPT_ECHO_REQUEST",
-        "OFPT_ECHO_REPLY",
-        "OFPT_EXPERIMENTER",
-        "OFPT_FEATURES_REQUEST",
-        "OFPT_FEATURES_REPLY",
-        "OFPT_GET_CONFIG_REQUEST",
-        "OFPT_GET_CONFIG_REPLY",
-        "OFPT_SET_CONFIG",
-        "OFPT_PACKET_IN",
-        "OFPT_FLOW_REMOVED",
-        "OFPT_PORT_STATUS",
-        "OFPT_PACKET_OUT",
-        "OFPT_FLOW_MOD",
-    ];
-    const V10: [&str; 7] = [
-        "OFPT_PORT_MOD",
-        "OFPT_STATS_REQUEST",
-        "OFPT_STATS_REPLY",
-        "OFPT_BARRIER_REQUEST",
-        "OFPT_BARRIER_REPLY",
-        "OFPT_QUEUE_GET_CONFIG_REQUEST",
-        "OFPT_QUEUE_GET_CONFIG_REPLY",
-    ];
-    const V13: [&str; 15] = [
-        "OFPT_GROUP_MOD",
-        "OFPT_PORT_MOD",
-        "OFPT_TABLE_MOD",
-        "OFPT_MULTIPART_REQUEST",
-        "OFPT_MULTIPART_REPLY",
-        "OFPT_BARRIER_REQUEST",
-        "OFPT_BARRIER_REPLY",
-        "OFPT_QUEUE_GET_CONFIG_REQUEST",
-        "OFPT_QUEUE_GET_CONFIG_REPLY",
-        "OFPT_ROLE_REQUEST",
-        "OFPT_ROLE_REPLY",
-        "OFPT_GET_ASYNC_REQUEST",
-        "OFPT_GET_ASYNC_REPLY",
-        "OFPT_SET_ASYNC",
-        "OFPT_METER_MOD",
-    ];
-    let kind = usize::from(kind);
-    let later: &[&str] = if version == Version::V1_0 { &V10 } else { &V13 };
-    match kind {
-        4 if version == Version::V1_0 => "OFPT_VENDOR",
-        0..15 => COMMON[kind],
-        _ => later.get(kind - 15).copied().unwrap_or("message of unknown type"),
-    }
 }

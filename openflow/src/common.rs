@@ -4,7 +4,8 @@ use bytes::{BufMut, BytesMut};
 
 use crate::error::{EncodeError, Problem};
 use crate::model::{
-    AggregateStats, ConfigFlags, Counter, Message, QueueProperty, SwitchConfig, SwitchDescription,
+    AggregateStats, ConfigFlags, Counter, Message, Opaque, QueueProperty, SwitchConfig,
+    SwitchDescription,
 };
 use crate::types::Version;
 use crate::wire::{Decoded, Parsed, Put, ended, entry, fail, fixed, list, record, with_length};
@@ -44,6 +45,22 @@ pub(crate) const MORE: u16 = 1;
 
 pub(crate) fn lacks<T>(what: &'static str, version: Version) -> Result<T, EncodeError> {
     Err(EncodeError::Inexpressible { what, version })
+}
+
+/// A multipart of this message type that the model can say, or else its whole body, opaque. That is so
+/// for kinds that nobody knows, and for known ones with flags that they do not have: their parts must
+/// fit all the same. `decode` gives `None` for what it does not know.
+pub(crate) fn kept_opaque<'a>(
+    message: u8,
+    body: &'a [u8],
+    flags: u16,
+    decode: impl Fn(u16) -> Decoded<Option<Message<'a>>>,
+) -> Decoded<Message<'a>> {
+    if let Some(message) = decode(flags)? {
+        return Ok(message);
+    }
+    decode(0)?;
+    Ok(Message::Opaque(Opaque { kind: message, body: body.into() }))
 }
 
 /// A message without body.

@@ -2,15 +2,16 @@
 //!
 //! A message is an object of `kind` (the variant) and `content`. Names are those of the model in snake
 //! case. Payloads and bodies are hex texts, fixed names are texts (hex where they are not UTF-8), MAC
-//! addresses, datapath ids and cookies are texts as they are displayed, other numbers are numbers, and
-//! a field without mask is its value alone. The form is for reading: it is not decoded again.
+//! addresses, datapath ids, cookies and their masks are texts as they are displayed, other numbers are
+//! numbers, and a field without mask is its value alone. The form is for reading: it is not decoded
+//! again.
 
 use std::fmt;
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use crate::model::{Masked, Match, RawOxm};
+use crate::model::{ErrorCode, Masked, Match, RawOxm};
 use crate::nicira;
 use crate::types::{Cookie, DatapathId, MacAddr};
 
@@ -42,6 +43,19 @@ pub(crate) fn text<S: Serializer>(bytes: &impl AsRef<[u8]>, s: S) -> Result<S::O
         Ok(text) if !text.contains('\0') => s.serialize_str(text),
         _ => hex(&bytes, s),
     }
+}
+
+/// Bits, as cookies are displayed.
+pub(crate) fn bits<S: Serializer>(bits: &u64, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_str(&format_args!("{bits:#x}"))
+}
+
+/// Type and code of an error apart.
+pub(crate) fn error_code<S: Serializer>(code: &ErrorCode, s: S) -> Result<S::Ok, S::Error> {
+    let mut map = s.serialize_map(Some(2))?;
+    map.serialize_entry("type", &code.kind())?;
+    map.serialize_entry("code", &code.code())?;
+    map.end()
 }
 
 /// Elements of a hello.

@@ -33,6 +33,13 @@
 //! alone can say becomes a variant or a field of the model, and the neutral value of that field is
 //! declared in the modules that lack it.
 //!
+//! # Ranges
+//!
+//! A number in the model is as wide as the bytes that carry it, or wider: a VID is a `u16` and has 12
+//! bits, a port a `u32` that has 16 in 1.0. [`encode`] refuses what does not fit
+//! ([`EncodeError::Value`], [`EncodeError::Inexpressible`]); what a peer sends beyond the range decodes
+//! to a `Raw` variant and survives.
+//!
 //! # A flow entry, in both versions
 //!
 //! ```
@@ -72,6 +79,7 @@ mod frame;
 mod json;
 pub mod lldp;
 mod model;
+mod names;
 pub mod nicira;
 pub mod packet;
 mod types;
@@ -79,10 +87,16 @@ mod v10;
 mod v13;
 mod wire;
 
-pub use codec::{decode, encode, name};
+pub use codec::{decode, encode};
 pub use error::{DecodeError, EncodeError, Part, Problem};
 pub use fields::FieldSet;
 pub use frame::{FrameError, HEADER, Header, next_frame};
 pub use model::*;
+pub use names::{multipart_name, name};
 pub use types::*;
 pub use v13::oxm::{Oxm, Oxms};
+
+/// The example of the front page is true.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -109,6 +109,9 @@ fn a_lie_is_refused_at_its_field_with_the_error_that_the_specification_asks_for(
         (4, 14, &[FLOW13, "0001 0006 8000 0000"], "oxm_header", 52, (4, 1)),
         (4, 14, &[FLOW13, "0001 000b 80000003 000001 0000000000"], "oxm_length", 55, (4, 1)),
         (4, 14, &[FLOW13, "0001 000c 80000704 00000000 00000000"], "oxm_length", 55, (4, 1)),
+        // An experimenter's field without the experimenter.
+        (4, 14, &[FLOW13, "0001 000a ffff0002 0102 000000000000"], "oxm_length", 55, (4, 1)),
+        (4, 14, &[FLOW13, "0001 000d ffff0105 01020304 05 000000"], "oxm_length", 55, (4, 1)),
         (1, 14, &["003820ff 0000"], "dl_src", 14, (1, 6)),
         // Groups, meters, queues, table features.
         (
@@ -184,8 +187,29 @@ fn a_lie_is_refused_at_its_field_with_the_error_that_the_specification_asks_for(
             86,
             (13, 3),
         ),
+        // Experimenters' parts without the experimenter.
+        (
+            4,
+            19,
+            &["000c 0000 00000000 0048", &ZEROS[..124], "0000 0008 ffff 0004"],
+            "id.len",
+            86,
+            (13, 3),
+        ),
+        (
+            4,
+            19,
+            &["000c 0000 00000000 0048", &ZEROS[..124], "fffe 0008 01020304"],
+            "property.length",
+            82,
+            (13, 3),
+        ),
         (4, 19, &["0004 0000 00000000 00000001"], "pad", 20, (1, 6)),
         (4, 18, &["0000"], "flags", 10, (1, 6)),
+        // Flags that nobody knows do not hide parts that do not fit.
+        (4, 19, &["0001 8001 00000000 ff"], "length", 16, (1, 6)),
+        (4, 18, &["0004 0100 00000000 00000001"], "pad", 20, (1, 6)),
+        (1, 17, &["0004 0004 0001"], "pad", 14, (1, 6)),
     ];
     for (version, kind, body, field, offset, (error, code)) in rows {
         let bytes = message(*version, *kind, &body.join(" "));
@@ -261,7 +285,7 @@ fn what_nobody_knows_survives() {
         (1, 16, "0077 0000 01".to_owned()),
         (1, 16, "0000 0004".to_owned()),
         (4, 18, "0000 0004 00000000".to_owned()),
-        (4, 19, "0001 8001 00000000 ff".to_owned()),
+        (4, 19, "0001 8001 00000000".to_owned()),
         // A packet-in without ingress port, with ANY, with another port only, behind another field.
         (4, 10, format!("{PACKET_IN13} {ANY13} 0000")),
         (4, 10, format!("{PACKET_IN13} 0001 000c 80000004 ffffffff 00000000 0000 ab")),

@@ -17,6 +17,11 @@ fn a_message_is_an_object_of_kind_and_content() {
         as_json(&Message::EchoRequest(vec![0xab, 1].into())),
         json!({"kind": "echo_request", "content": "ab01"})
     );
+    let error = ErrorMessage { code: ErrorCode::new(4, 6), data: vec![1].into() };
+    assert_eq!(
+        as_json(&Message::Error(error)),
+        json!({"kind": "error", "content": {"code": {"type": 4, "code": 6}, "data": "01"}})
+    );
     let nicira = vec![0, 0, 0x23, 0x20, 0, 7, 0, 0];
     let flow = FlowMod::add(
         Match::new()
@@ -37,7 +42,7 @@ fn a_message_is_an_object_of_kind_and_content() {
         as_json(&Message::FlowMod(flow)),
         json!({"kind": "flow_mod", "content": {
             "cookie": "0xffffffffffffffff",
-            "cookie_mask": 0,
+            "cookie_mask": "0x0",
             "table_id": 0,
             "command": 0,
             "idle_timeout": 0,

@@ -1,26 +1,30 @@
-//! `umlaut decode`: OpenFlow messages for people and programs.
+//! `umlaut decode`: OpenFlow messages for people and programs. Runtime.
 
-mod pcap;
+mod capture;
+mod hex;
+mod lines;
+mod segment;
+mod show;
+mod streams;
 
-use std::io::{BufRead, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use bytes::BytesMut;
-use serde_json::{Value, json};
-use umlaut_openflow::{DecodeError, Header, Message, decode, encode, name, next_frame};
+use serde_json::Value;
+use umlaut_openflow::next_frame;
 
 /// Arguments of `umlaut decode`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Messages in hex; spaces and colons between bytes are ignored
+    /// Messages in hex, spaces and colons between digits ignored; or one file, as of --file
     hex: Vec<String>,
-    /// A file of hex
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["pcap", "lines"])]
+    /// A file of messages: hex, bytes, or a capture
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hex", "pcap", "lines"])]
     file: Option<PathBuf>,
-    /// A capture of control connections (classic pcap, TCP over IPv4 or IPv6)
-    #[arg(long, value_name = "FILE", conflicts_with = "lines")]
+    /// A capture of control connections (pcap or pcapng, TCP over IPv4 or IPv6)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hex", "lines"])]
     pcap: Option<PathBuf>,
     /// One message in hex per line of standard input, one JSON object per line of standard output
     #[arg(long, conflicts_with = "hex")]
@@ -31,62 +35,83 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
-    if args.lines {
-        return lines(std::io::stdin().lock(), std::io::stdout().lock());
-    }
-    let mut failed = false;
-    let mut show = |label: Option<&str>, bytes: &[u8]| -> anyhow::Result<()> {
-        if let Some(label) = label {
-            println!("{label}");
-        }
-        let value = describe(bytes);
-        failed |= value["ok"] == Value::Bool(false);
-        match args.json {
-            true => println!("{}", serde_json::to_string_pretty(&value)?),
-            false => print!("{}", tree(&value)),
-        }
-        Ok(())
+    let mut output = std::io::stdout().lock();
+    let done = match args.lines {
+        true => lines::run(std::io::stdin().lock(), &mut output).map(|()| true),
+        false => show_all(&messages(args)?, args.json, &mut output),
     };
-    if let Some(path) = &args.pcap {
-        let capture = std::fs::read(path).with_context(|| path.display().to_string())?;
-        for (label, stream) in pcap::streams(&capture)? {
-            for message in cut(&stream) {
-                show(Some(&label), message)?;
-            }
-        }
-    } else {
-        let text = match (&args.file, &args.hex[..]) {
-            (Some(path), _) => {
-                std::fs::read_to_string(path).with_context(|| path.display().to_string())?
-            }
-            (None, []) if !std::io::stdin().is_terminal() => {
-                let mut text = String::new();
-                std::io::stdin().read_to_string(&mut text)?;
-                text
-            }
-            (None, []) => bail!("nothing to decode: give hex, --file, --pcap or --lines"),
-            (None, hex) => hex.join(" "),
-        };
-        for message in cut(&unhex(&text)?) {
-            show(None, message)?;
-        }
+    match done {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::FAILURE),
+        // Whoever reads the output has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error.into()),
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// One line in, one line out, flushed each time.
-fn lines(input: impl BufRead, mut output: impl Write) -> anyhow::Result<ExitCode> {
-    for line in input.split(b'\n') {
-        let line = String::from_utf8_lossy(&line?).into_owned();
-        let value = match unhex(&line) {
-            Ok(bytes) => describe(&bytes),
-            Err(error) => json!({"ok": false, "error": error.to_string()}),
-        };
-        serde_json::to_writer(&mut output, &value)?;
-        output.write_all(b"\n")?;
-        output.flush()?;
+/// A message to show, and the direction of the connection it came in, if it came in one.
+struct Shown {
+    stream: Option<String>,
+    bytes: Vec<u8>,
+}
+
+fn messages(args: &Args) -> anyhow::Result<Vec<Shown>> {
+    if let Some(path) = &args.pcap {
+        return captured(&read(path)?).with_context(|| path.display().to_string());
     }
-    Ok(ExitCode::SUCCESS)
+    if let Some(path) = &args.file {
+        return contained(&read(path)?).with_context(|| path.display().to_string());
+    }
+    match &args.hex[..] {
+        [] if std::io::stdin().is_terminal() => {
+            bail!("nothing to decode: give hex, --file, --pcap or --lines")
+        }
+        [] => {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes)?;
+            contained(&bytes)
+        }
+        [path] if Path::new(path).is_file() && hex::bytes(path.as_bytes()).is_err() => {
+            contained(&read(Path::new(path))?).with_context(|| path.clone())
+        }
+        words => plain(&hex::bytes(words.join(" ").as_bytes())?),
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+/// The messages in a file's bytes: a capture, hex, or messages as they are.
+fn contained(bytes: &[u8]) -> anyhow::Result<Vec<Shown>> {
+    if capture::is_capture(bytes) {
+        return captured(bytes);
+    }
+    match bytes.is_ascii() && !bytes.contains(&0) {
+        true => plain(&hex::bytes(bytes)?),
+        false => plain(bytes),
+    }
+}
+
+fn plain(bytes: &[u8]) -> anyhow::Result<Vec<Shown>> {
+    let shown = |message: &[u8]| Shown { stream: None, bytes: message.to_vec() };
+    Ok(cut(bytes).into_iter().map(shown).collect())
+}
+
+/// The messages of all connections of a capture, in the order in which they were complete.
+fn captured(bytes: &[u8]) -> anyhow::Result<Vec<Shown>> {
+    let packets = capture::packets(bytes)?;
+    let mut messages = Vec::new();
+    for piece in streams::pieces(&packets) {
+        let mut end = 0;
+        for message in cut(&piece.bytes) {
+            end += message.len();
+            let shown = Shown { stream: Some(piece.name.clone()), bytes: message.to_vec() };
+            messages.push((piece.complete_at(end), shown));
+        }
+    }
+    messages.sort_by_key(|(packet, _)| *packet);
+    Ok(messages.into_iter().map(|(_, shown)| shown).collect())
 }
 
 /// Cuts bytes into messages; what cannot be cut is the last piece.
@@ -104,129 +129,71 @@ fn cut(mut stream: &[u8]) -> Vec<&[u8]> {
     messages
 }
 
-fn unhex(text: &str) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 2);
-    let mut high = None;
-    for (place, c) in text.chars().filter(|c| !c.is_whitespace() && *c != ':').enumerate() {
-        let digit = c.to_digit(16).with_context(|| format!("{c:?} at digit {place} is not hex"))?;
-        match high.take() {
-            None => high = Some(digit as u8),
-            Some(first) => bytes.push(first << 4 | digit as u8),
+/// Shows messages; whether all of them are good.
+fn show_all(messages: &[Shown], json: bool, output: &mut impl Write) -> std::io::Result<bool> {
+    let mut good = true;
+    for Shown { stream, bytes } in messages {
+        let mut value = show::describe(bytes);
+        good &= value["ok"] == Value::Bool(true);
+        if json {
+            if let Some(stream) = stream {
+                value["stream"] = stream.as_str().into();
+            }
+            serde_json::to_writer_pretty(&mut *output, &value)?;
+            writeln!(output)?;
+        } else {
+            stream.iter().try_for_each(|stream| writeln!(output, "{stream}"))?;
+            write!(output, "{}", show::tree(&value))?;
         }
     }
-    if high.is_some() {
-        bail!("an odd number of hex digits");
-    }
-    Ok(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A message as JSON, or what is wrong with it.
-fn describe(bytes: &[u8]) -> Value {
-    match decode(bytes) {
-        Ok((header, message)) => good(&header, &message),
-        Err(error) => bad(&error),
-    }
-}
-
-fn good(header: &Header, message: &Message<'_>) -> Value {
-    let mut again = BytesMut::new();
-    if let Err(error) = encode(header.version, header.xid, message, &mut again) {
-        return json!({"ok": false, "xid": header.xid.0, "error": error.to_string()});
-    }
-    let body = match serde_json::to_value(message) {
-        Ok(body) => body,
-        Err(error) => return json!({"ok": false, "xid": header.xid.0, "error": error.to_string()}),
-    };
-    json!({
-        "ok": true,
-        "version": header.version.to_string(),
-        "type": name(header.version, header.kind),
-        "xid": header.xid.0,
-        "message": body,
-        "reencoded": hex(&again),
-    })
-}
-
-fn bad(error: &DecodeError) -> Value {
-    json!({
-        "ok": false,
-        "xid": error.xid.map(|xid| xid.0),
-        "error": error.to_string(),
-        "field": error.field,
-        "offset": error.offset,
-    })
-}
-
-/// A message as an indented tree.
-fn tree(value: &Value) -> String {
-    let mut text = String::new();
-    if value["ok"] == Value::Bool(false) {
-        text.push_str(&format!("not a message: {}\n", value["error"].as_str().unwrap_or_default()));
-        return text;
-    }
-    let word = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
-    let xid = value["xid"].as_u64().unwrap_or_default();
-    let length = word("reencoded").len() / 2;
-    text.push_str(&format!(
-        "{} (OpenFlow {}, xid {xid:#x}, {length} bytes)\n",
-        word("type"),
-        word("version")
-    ));
-    branch(&value["message"]["content"], 1, &mut text);
-    text
-}
-
-fn branch(value: &Value, depth: usize, text: &mut String) {
-    let indent = "  ".repeat(depth);
-    let mut entry = |label: String, value: &Value| match value {
-        Value::Object(map) if !map.is_empty() => {
-            text.push_str(&format!("{indent}{label}:\n"));
-            branch(value, depth + 1, text);
-        }
-        Value::Array(list) if list.iter().any(|item| item.is_object() || item.is_array()) => {
-            text.push_str(&format!("{indent}{label}:\n"));
-            branch(value, depth + 1, text);
-        }
-        Value::String(word) => text.push_str(&format!("{indent}{label}: {word}\n")),
-        other => text.push_str(&format!("{indent}{label}: {other}\n")),
-    };
-    match value {
-        Value::Object(map) => map.iter().for_each(|(key, value)| entry(key.clone(), value)),
-        Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, value)| entry(format!("[{index}]"), value));
-        }
-        Value::Null => {}
-        other => entry("value".to_owned(), other),
-    }
+    Ok(good)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_line_in_is_a_line_out_good_or_bad() {
-        let input = "0414000800000007\n04 0e 00 08 00 00 00 09\nzz\n\n";
-        let mut output = Vec::new();
-        lines(input.as_bytes(), &mut output).unwrap();
-        let rows: Vec<Value> =
-            output.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice(l).ok()).collect();
-        assert_eq!(rows.len(), 4);
-        assert_eq!(rows[0]["type"], "OFPT_BARRIER_REQUEST");
-        assert_eq!(rows[0]["reencoded"], "0414000800000007");
-        assert_eq!((&rows[1]["ok"], &rows[1]["xid"]), (&json!(false), &json!(9)));
-        assert_eq!(rows[1]["offset"], 8);
-        assert_eq!(rows[2]["ok"], false);
-        assert_eq!(rows[3]["ok"], false);
+    const BARRIER: [u8; 8] = [4, 20, 0, 8, 0, 0, 0, 1];
+
+    fn bytes(messages: anyhow::Result<Vec<Shown>>) -> Vec<Vec<u8>> {
+        messages.unwrap().into_iter().map(|shown| shown.bytes).collect()
     }
 
     #[test]
     fn a_stream_is_cut_into_messages() {
         let two = [4, 20, 0, 8, 0, 0, 0, 1, 4, 21, 0, 8, 0, 0, 0, 1, 4];
         assert_eq!(cut(&two).iter().map(|m| m.len()).collect::<Vec<_>>(), [8, 8, 1]);
+    }
+
+    #[test]
+    fn a_file_is_hex_or_messages_as_they_are() {
+        let twice = [BARRIER, BARRIER].concat();
+        assert_eq!(bytes(contained(&twice)), [BARRIER, BARRIER]);
+        assert_eq!(bytes(contained(b"04140008 00000001\r\n0414 0008 0000 0001\n")), [BARRIER; 2]);
+        let wrong = contained(b"04140008 0000000x").err().unwrap();
+        assert_eq!(wrong.to_string(), "'x' at digit 15 is not hex");
+        assert!(contained(b"").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_tree_names_the_multipart_and_says_what_is_wrong() {
+        let request = hex::bytes(b"0412001000000007 000d000000000000").unwrap();
+        let broken = hex::bytes(b"0412001000000007 0004000000000000").unwrap();
+        let messages = [&request, &broken]
+            .map(|bytes| Shown { stream: Some("a > b".to_owned()), bytes: bytes.clone() });
+        let mut text = Vec::new();
+        assert!(!show_all(&messages, false, &mut text).unwrap());
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "a > b\nOFPT_MULTIPART_REQUEST OFPMP_PORT_DESC (OpenFlow 1.3, xid 0x7, 16 bytes)\n\
+             a > b\nnot a message: OFPT_MULTIPART_REQUEST (version 1.3): port_no at byte 16: cut short\n"
+        );
+        let mut text = Vec::new();
+        assert!(show_all(&messages[..1], true, &mut text).unwrap());
+        let value: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(
+            (&value["multipart"], &value["stream"]),
+            (&"OFPMP_PORT_DESC".into(), &"a > b".into())
+        );
     }
 }

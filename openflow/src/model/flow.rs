@@ -60,6 +60,7 @@ pub struct FlowMod {
     /// The controller's mark.
     pub cookie: Cookie,
     /// For modify and delete in 1.1 and later: only entries whose cookie agrees in these bits.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::bits"))]
     pub cookie_mask: u64,
     /// The table; 1.0 has only table 0, and `ALL` means that there too.
     pub table_id: TableId,
@@ -217,6 +218,7 @@ pub struct FlowStatsRequest {
     /// Only entries whose cookie agrees in `cookie_mask`. 1.1 and later.
     pub cookie: Cookie,
     /// See `cookie`.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::bits"))]
     pub cookie_mask: u64,
     /// Only entries that this covers.
     pub matches: Match,

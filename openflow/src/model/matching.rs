@@ -44,7 +44,8 @@ impl From<VlanId> for VlanMatch {
     }
 }
 
-/// A match field that has no variant of its own, verbatim.
+/// A match field that has no variant of its own, verbatim: of another class, unknown, or with a value
+/// or mask that its field has no room for. Encoding checks the length of a known field and nothing else.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct RawOxm {
     /// OXM class, for example 0xffff (experimenter) or 0x0001 (Nicira NXM).
@@ -57,7 +58,8 @@ pub struct RawOxm {
     pub body: Vec<u8>,
 }
 
-/// One criterion of a match. Names are those of OFPXMT_OFB_* (1.3.5 §7.2.3.7).
+/// One criterion of a match. Names are those of OFPXMT_OFB_* (1.3.5 §7.2.3.7). Encoding refuses a value
+/// or mask with bits that its field does not have; prerequisites are the switch's to check.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]

@@ -410,6 +410,7 @@ impl ErrorCode {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ErrorMessage<'a> {
     /// What.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::error_code"))]
     pub code: ErrorCode,
     /// At least 64 bytes of the offending message, or a text for hello failures.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]

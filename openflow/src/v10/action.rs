@@ -5,10 +5,12 @@ use std::net::Ipv4Addr;
 use bytes::BytesMut;
 
 use crate::common::{OfpTlv, lacks, put_raw_tlv, tlv};
-use crate::error::Part;
+use crate::error::{EncodeError, Part};
 use crate::model::{Action, Instruction, Masked, MatchField, MaxLen};
 use crate::types::{MacAddr, Version};
 use crate::wire::{Decoded, Port16, Put, fixed, list, whole, within};
+
+use super::matching::{MAX_PCP, MAX_VID};
 
 fixed! {
     /// `ofp_action_output` behind its head.
@@ -46,8 +48,15 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
             let output = whole(OfpOutput::parse(body))?;
             Action::Output { port: output.port, max_len: MaxLen(output.max_len) }
         }
-        1 => Action::SetVlanVid(half()?),
-        2 => Action::SetVlanPcp(byte()?),
+        // Numbers that no tag has room for survive as they came.
+        1 => match half()? {
+            vid @ ..=MAX_VID => Action::SetVlanVid(vid),
+            _ => Action::Raw { kind, body: body.to_vec() },
+        },
+        2 => match byte()? {
+            pcp @ ..=MAX_PCP => Action::SetVlanPcp(pcp),
+            _ => Action::Raw { kind, body: body.to_vec() },
+        },
         3 => {
             whole(OfpNothing::parse(body))?;
             Action::PopVlan
@@ -59,7 +68,7 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
         8 => match byte()? {
             tos if tos & 3 == 0 => set(MatchField::IpDscp(tos >> 2)),
             // Bits of ECN, which this action may not set.
-            tos => Action::Raw { kind, body: vec![tos, 0, 0, 0] },
+            _ => Action::Raw { kind, body: body.to_vec() },
         },
         9 => set(MatchField::TpSrc(half()?)),
         10 => set(MatchField::TpDst(half()?)),
@@ -86,8 +95,10 @@ fn put_action(action: &Action, out: &mut BytesMut) -> Put {
         Action::Output { port, max_len } => {
             put!(0, OfpOutput { port: *port, max_len: max_len.0 })
         }
-        Action::SetVlanVid(vid) => put!(1, OfpHalf { value: *vid }),
-        Action::SetVlanPcp(pcp) => put!(2, OfpByte { value: *pcp }),
+        Action::SetVlanVid(vid @ ..=MAX_VID) => put!(1, OfpHalf { value: *vid }),
+        Action::SetVlanVid(_) => Err(EncodeError::Value { what: "SetVlanVid" }),
+        Action::SetVlanPcp(pcp @ ..=MAX_PCP) => put!(2, OfpByte { value: *pcp }),
+        Action::SetVlanPcp(_) => Err(EncodeError::Value { what: "SetVlanPcp" }),
         Action::PopVlan => put!(3, OfpNothing {}),
         Action::SetField(field) => match field {
             MatchField::EthSrc(Masked { value, mask: None }) => {
@@ -102,7 +113,8 @@ fn put_action(action: &Action, out: &mut BytesMut) -> Put {
             MatchField::Ipv4Dst(Masked { value, mask: None }) => {
                 put!(7, OfpNwAddr { value: *value })
             }
-            MatchField::IpDscp(dscp) if *dscp < 64 => put!(8, OfpByte { value: dscp << 2 }),
+            MatchField::IpDscp(dscp @ ..64) => put!(8, OfpByte { value: dscp << 2 }),
+            MatchField::IpDscp(_) => Err(EncodeError::Value { what: "IpDscp" }),
             MatchField::TpSrc(port) | MatchField::TcpSrc(port) | MatchField::UdpSrc(port) => {
                 put!(9, OfpHalf { value: *port })
             }

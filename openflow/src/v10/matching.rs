@@ -63,13 +63,16 @@ const W_ALL: u32 = W_IN_PORT
 
 const V: Version = Version::V1_0;
 const NO_VLAN: u16 = 0xffff;
+/// The largest VID and priority that a tag has room for.
+pub(super) const MAX_VID: u16 = 0xfff;
+pub(super) const MAX_PCP: u8 = 7;
 const ARP: u16 = 0x0806;
 const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// Decodes a match. What the fields do not say, values under wildcards and wildcard counts above 32,
-/// is kept beside them.
+/// Decodes a match. What the fields do not say, values under wildcards, wildcard counts above 32 and
+/// numbers that no tag has room for, is kept beside them.
 pub(super) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
     let (rest, m) = OfpMatch::parse(input)?;
     let mut matches = Match::new();
@@ -86,7 +89,7 @@ pub(super) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
     if has(W_DL_VLAN) {
         matches.push(MatchField::VlanVid(match m.dl_vlan {
             NO_VLAN => VlanMatch::Absent,
-            // Above 4095 no frame matches; the number survives all the same.
+            // Above 4095 no frame matches; the number survives beside the fields.
             vid => VlanMatch::Tagged(vid),
         }));
     }
@@ -188,13 +191,16 @@ fn canonical(matches: &Match) -> Result<OfpMatch, EncodeError> {
                 claim(&mut m.wildcards, W_DL_VLAN)?;
                 m.dl_vlan = match *vlan {
                     VlanMatch::Absent => NO_VLAN,
-                    // 0xffff would say the contrary.
-                    VlanMatch::Tagged(vid) if vid != NO_VLAN => vid,
+                    VlanMatch::Tagged(vid) if vid <= MAX_VID => vid,
+                    VlanMatch::Tagged(_) => return Err(EncodeError::Value { what: "VlanVid" }),
                     _ => return lacks("any tagged frame, or a masked VID", V),
                 };
             }
             MatchField::VlanPcp(pcp) => {
                 claim(&mut m.wildcards, W_DL_VLAN_PCP)?;
+                if *pcp > MAX_PCP {
+                    return Err(EncodeError::Value { what: "VlanPcp" });
+                }
                 m.dl_vlan_pcp = *pcp;
             }
             MatchField::EthType(eth_type) => {
@@ -204,7 +210,7 @@ fn canonical(matches: &Match) -> Result<OfpMatch, EncodeError> {
             MatchField::IpDscp(dscp) => {
                 claim(&mut m.wildcards, W_NW_TOS)?;
                 if *dscp > 63 {
-                    return Err(EncodeError::Value { what: "ip_dscp" });
+                    return Err(EncodeError::Value { what: "IpDscp" });
                 }
                 m.nw_tos = dscp << 2;
             }

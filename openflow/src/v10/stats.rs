@@ -6,10 +6,10 @@ use bytes::{BufMut, BytesMut};
 
 use super::action::{instructions, put_instructions};
 use super::matching::{parse_match, put_match};
-use crate::common::{MORE, OfpAggregate, OfpDesc, OfpExperimenter, lacks, no_body};
+use crate::common::{MORE, OfpAggregate, OfpDesc, OfpExperimenter, kept_opaque, lacks, no_body};
 use crate::error::EncodeError;
 use crate::model::{
-    FlowModFlags, FlowStats, FlowStatsRequest, Message, Opaque, PortStats, QueueStats, TableStats,
+    FlowModFlags, FlowStats, FlowStatsRequest, Message, PortStats, QueueStats, TableStats,
 };
 use crate::types::{Cookie, GroupId, TableId, Version};
 use crate::wire::{
@@ -96,10 +96,14 @@ const REQUEST: u8 = 16;
 const REPLY: u8 = 17;
 const V: Version = Version::V1_0;
 
-/// Decodes a request. Unknown kinds, and flags that the kind does not have, stay opaque.
+/// Decodes a request. What the model cannot say stays opaque.
 pub(super) fn request(body: &[u8]) -> Decoded<Message<'_>> {
     let (rest, head) = OfpStats::parse(body)?;
-    Ok(match (head.kind, head.flags) {
+    kept_opaque(REQUEST, body, head.flags, |flags| request_of(head.kind, flags, rest))
+}
+
+fn request_of(kind: u16, flags: u16, rest: &[u8]) -> Decoded<Option<Message<'_>>> {
+    Ok(Some(match (kind, flags) {
         (DESC, 0) => no_body(rest, Message::DescriptionRequest)?,
         (FLOW, 0) => Message::FlowStatsRequest(flow_stats_request(rest)?),
         (AGGREGATE, 0) => Message::AggregateStatsRequest(flow_stats_request(rest)?),
@@ -117,15 +121,19 @@ pub(super) fn request(body: &[u8]) -> Decoded<Message<'_>> {
             let experimenter = id.experimenter;
             Message::ExperimenterStatsRequest { experimenter, body: body.into(), more: false }
         }
-        _ => Message::Opaque(Opaque { kind: REQUEST, body: body.into() }),
-    })
+        _ => return Ok(None),
+    }))
 }
 
-/// Decodes a reply. Unknown kinds, and flags that the kind does not have, stay opaque.
+/// Decodes a reply. What the model cannot say stays opaque.
 pub(super) fn reply(body: &[u8]) -> Decoded<Message<'_>> {
     let (rest, head) = OfpStats::parse(body)?;
-    let more = head.flags == MORE;
-    Ok(match (head.kind, head.flags) {
+    kept_opaque(REPLY, body, head.flags, |flags| reply_of(head.kind, flags, rest))
+}
+
+fn reply_of(kind: u16, flags: u16, rest: &[u8]) -> Decoded<Option<Message<'_>>> {
+    let more = flags == MORE;
+    Ok(Some(match (kind, flags) {
         (DESC, 0) => Message::DescriptionReply(Box::new(whole(OfpDesc::parse(rest))?)),
         (FLOW, 0 | MORE) => Message::FlowStatsReply { flows: list(rest, 88, flow_stats)?, more },
         (AGGREGATE, 0) => Message::AggregateStatsReply(whole(OfpAggregate::parse(rest))?),
@@ -146,8 +154,8 @@ pub(super) fn reply(body: &[u8]) -> Decoded<Message<'_>> {
             let experimenter = id.experimenter;
             Message::ExperimenterStatsReply { experimenter, body: body.into(), more }
         }
-        _ => Message::Opaque(Opaque { kind: REPLY, body: body.into() }),
-    })
+        _ => return Ok(None),
+    }))
 }
 
 fn flow_stats_request(input: &[u8]) -> Decoded<FlowStatsRequest> {

@@ -4,11 +4,11 @@ use bytes::{BufMut, BytesMut};
 
 use super::oxm;
 use super::{OfpPort, action, group, table};
-use crate::common::{MORE, OfpAggregate, OfpDesc, OfpExperimenter, no_body};
+use crate::common::{MORE, OfpAggregate, OfpDesc, OfpExperimenter, kept_opaque, no_body};
 use crate::error::EncodeError;
 use crate::model::{
     FlowModFlags, FlowStats, FlowStatsRequest, GroupFeatures, Message, MeterFeatures, MeterId,
-    Opaque, PortStats, QueueStats, TableStats,
+    PortStats, QueueStats, TableStats,
 };
 use crate::types::{Cookie, GroupId, PortNo, TableId, Version};
 use crate::wire::{
@@ -130,11 +130,15 @@ use kind::*;
 const REQUEST: u8 = 18;
 const REPLY: u8 = 19;
 
-/// Decodes a request. Unknown kinds, and flags that the kind does not have, stay opaque.
+/// Decodes a request. What the model cannot say stays opaque.
 pub(super) fn request(body: &[u8]) -> Decoded<Message<'_>> {
     let (rest, head) = OfpMultipart::parse(body)?;
-    let more = head.flags == MORE;
-    Ok(match (head.kind, head.flags) {
+    kept_opaque(REQUEST, body, head.flags, |flags| request_of(head.kind, flags, rest))
+}
+
+fn request_of(kind: u16, flags: u16, rest: &[u8]) -> Decoded<Option<Message<'_>>> {
+    let more = flags == MORE;
+    Ok(Some(match (kind, flags) {
         (DESC, 0) => no_body(rest, Message::DescriptionRequest)?,
         (FLOW, 0) => Message::FlowStatsRequest(flow_stats_request(rest)?),
         (AGGREGATE, 0) => Message::AggregateStatsRequest(flow_stats_request(rest)?),
@@ -171,15 +175,19 @@ pub(super) fn request(body: &[u8]) -> Decoded<Message<'_>> {
             let (experimenter, body) = experimenter(rest)?;
             Message::ExperimenterStatsRequest { experimenter, body: body.into(), more }
         }
-        _ => Message::Opaque(Opaque { kind: REQUEST, body: body.into() }),
-    })
+        _ => return Ok(None),
+    }))
 }
 
-/// Decodes a reply. Unknown kinds, and flags that the kind does not have, stay opaque.
+/// Decodes a reply. What the model cannot say stays opaque.
 pub(super) fn reply(body: &[u8]) -> Decoded<Message<'_>> {
     let (rest, head) = OfpMultipart::parse(body)?;
-    let more = head.flags == MORE;
-    Ok(match (head.kind, head.flags) {
+    kept_opaque(REPLY, body, head.flags, |flags| reply_of(head.kind, flags, rest))
+}
+
+fn reply_of(kind: u16, flags: u16, rest: &[u8]) -> Decoded<Option<Message<'_>>> {
+    let more = flags == MORE;
+    Ok(Some(match (kind, flags) {
         (DESC, 0) => Message::DescriptionReply(Box::new(whole(OfpDesc::parse(rest))?)),
         (FLOW, 0 | MORE) => {
             let flows = list(rest, OfpFlowStats::SIZE, flow_stats)?;
@@ -224,8 +232,8 @@ pub(super) fn reply(body: &[u8]) -> Decoded<Message<'_>> {
             let (experimenter, body) = experimenter(rest)?;
             Message::ExperimenterStatsReply { experimenter, body: body.into(), more }
         }
-        _ => Message::Opaque(Opaque { kind: REPLY, body: body.into() }),
-    })
+        _ => return Ok(None),
+    }))
 }
 
 /// Id and body; the type that the body begins with must be there.

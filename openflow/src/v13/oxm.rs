@@ -10,6 +10,7 @@ use crate::types::{MacAddr, PortNo, Version};
 use crate::wire::{Decoded, Parsed, Put, Wire, block, fail, pad8, round8, with_length, within};
 
 const BASIC: u16 = 0x8000;
+const EXPERIMENTER: u16 = 0xffff;
 const PRESENT: u16 = 0x1000;
 
 /// One field of an OXM list, undecoded.
@@ -74,7 +75,7 @@ impl Wire for U24 {
     }
     fn write(value: &u32, out: &mut BytesMut) -> Put {
         let [0, low @ ..] = value.to_be_bytes() else {
-            return Err(EncodeError::Value { what: "pbb_isid" });
+            return Err(EncodeError::Value { what: "PbbIsid" });
         };
         out.put_slice(&low);
         Ok(())
@@ -115,6 +116,9 @@ macro_rules! basic {
                 true => (oxm.body.get(..width)?, Some(oxm.body.get(width..)?)),
                 false => (oxm.body, None),
             };
+            if !in_range(oxm.field, value) || mask.is_some_and(|mask| !in_range(oxm.field, mask)) {
+                return None;
+            }
             Some(match (oxm.field, mask) {
                 $(($pn, None) => MatchField::$pv(<$pt as Wire>::read(value)),)*
                 $(($mn, mask) => MatchField::$mv(Masked {
@@ -124,33 +128,29 @@ macro_rules! basic {
                 (VLAN_VID, mask) => {
                     MatchField::VlanVid(vlan(u16::read(value), mask.map(u16::read)))
                 }
-                (MPLS_BOS, None) if value[0] <= 1 => MatchField::MplsBos(value[0] == 1),
+                (MPLS_BOS, None) => MatchField::MplsBos(value[0] == 1),
                 _ => return None,
             })
         }
 
         /// Writes a field of the basic class; `None` if it is not one.
         fn put_basic(field: &MatchField, out: &mut BytesMut) -> Option<Put> {
-            fn put<T: Wire>(
-                number: u8,
-                value: &T::Value,
-                mask: Option<&T::Value>,
-                out: &mut BytesMut,
-            ) -> Put {
-                let length = T::SIZE * (1 + usize::from(mask.is_some()));
-                // Six-bit widths at most: the address of IPv6 with its mask has 32 bytes.
-                head(BASIC, number, mask.is_some(), length as u8, out);
-                T::write(value, out)?;
-                mask.map_or(Ok(()), |mask| T::write(mask, out))
-            }
             Some(match field {
-                $(MatchField::$pv(value) => put::<$pt>($pn, value, None, out),)*
-                $(MatchField::$mv(m) => put::<$mt>($mn, &m.value, m.mask.as_ref(), out),)*
+                $(MatchField::$pv(value) => {
+                    put::<$pt>($pn, stringify!($pv), value, None, out)
+                })*
+                $(MatchField::$mv(m) => {
+                    put::<$mt>($mn, stringify!($mv), &m.value, m.mask.as_ref(), out)
+                })*
                 MatchField::VlanVid(vlan) => match vlan_bits(*vlan) {
-                    Some((value, mask)) => put::<u16>(VLAN_VID, &value, mask.as_ref(), out),
-                    None => Err(EncodeError::Value { what: "vlan_vid" }),
+                    Some((value, mask)) => {
+                        put::<u16>(VLAN_VID, "VlanVid", &value, mask.as_ref(), out)
+                    }
+                    None => Err(EncodeError::Value { what: "VlanVid" }),
                 },
-                MatchField::MplsBos(bos) => put::<u8>(MPLS_BOS, &u8::from(*bos), None, out),
+                MatchField::MplsBos(bos) => {
+                    put::<u8>(MPLS_BOS, "MplsBos", &u8::from(*bos), None, out)
+                }
                 MatchField::Raw(_) | MatchField::TpSrc(_) | MatchField::TpDst(_) => return None,
             })
         }
@@ -159,6 +159,46 @@ macro_rules! basic {
 
 const VLAN_VID: u8 = 6;
 const MPLS_BOS: u8 = 36;
+
+/// Bits at the front of a value that its field does not have (§7.2.3.7, table 12).
+const fn spare(field: u8) -> u32 {
+    match field {
+        6 => 16 - 13,
+        7 | 35 => 8 - 3,
+        8 => 8 - 6,
+        9 => 8 - 2,
+        28 | 34 => 32 - 20,
+        36 => 8 - 1,
+        39 => 16 - 9,
+        _ => 0,
+    }
+}
+
+/// Whether a value, or a mask, has no bit that its field lacks.
+fn in_range(field: u8, value: &[u8]) -> bool {
+    let front = u32::from_be_bytes([0, 0, value[0], value.get(1).copied().unwrap_or(0)]);
+    front >> (16 - spare(field)) == 0
+}
+
+fn put<T: Wire>(
+    number: u8,
+    what: &'static str,
+    value: &T::Value,
+    mask: Option<&T::Value>,
+    out: &mut BytesMut,
+) -> Put {
+    let length = T::SIZE * (1 + usize::from(mask.is_some()));
+    // Six-bit widths at most: the address of IPv6 with its mask has 32 bytes.
+    head(BASIC, number, mask.is_some(), length as u8, out);
+    for value in [Some(value), mask].into_iter().flatten() {
+        let start = out.len();
+        T::write(value, out)?;
+        if !in_range(number, &out[start..]) {
+            return Err(EncodeError::Value { what });
+        }
+    }
+    Ok(())
+}
 
 basic! {
     plain {
@@ -234,7 +274,12 @@ fn head(class: u16, field: u8, has_mask: bool, length: u8, out: &mut BytesMut) {
 fn fits(oxm: &Oxm<'_>) -> bool {
     match width(oxm.field).filter(|_| oxm.class == BASIC) {
         Some(width) => oxm.body.len() == width * (1 + usize::from(oxm.has_mask)),
-        None => !oxm.has_mask || oxm.class == 0xffff || oxm.body.len().is_multiple_of(2),
+        None => {
+            // An experimenter's id comes before the value.
+            let id = if oxm.class == EXPERIMENTER { 4 } else { 0 };
+            let value = oxm.body.len().checked_sub(id);
+            value.is_some_and(|length| !oxm.has_mask || length.is_multiple_of(2))
+        }
     }
 }
 

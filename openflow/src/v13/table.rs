@@ -28,7 +28,7 @@ fixed! {
     OfpOxmExperimenter { experimenter: u32, }
 }
 
-/// OXM class of experimenters, whose ids have a second word.
+/// OXM class, action and instruction type of experimenters.
 const EXPERIMENTER: u16 = 0xffff;
 
 /// OFPTFPT_*: the even numbers are for entries, the odd ones for the table-miss entry.
@@ -41,6 +41,7 @@ mod kind {
     pub(super) const WILDCARDS: u16 = 10;
     pub(super) const WRITE_SETFIELD: u16 = 12;
     pub(super) const APPLY_SETFIELD: u16 = 14;
+    pub(super) const EXPERIMENTER: u16 = 0xfffe;
 }
 
 pub(super) fn table_features(input: &[u8]) -> Parsed<'_, TableFeatures> {
@@ -61,7 +62,9 @@ pub(super) fn table_features(input: &[u8]) -> Parsed<'_, TableFeatures> {
 
 fn property(input: &[u8]) -> Parsed<'_, TableProperty> {
     let (_, head) = OfpTlv::parse(input)?;
-    let (_, whole) = entry(input, 2, OfpTlv::SIZE, "property.length")?;
+    // Of experimenters, id and type belong to it.
+    let least = if head.kind >= kind::EXPERIMENTER { OfpTlv::SIZE + 8 } else { OfpTlv::SIZE };
+    let (_, whole) = entry(input, 2, least, "property.length")?;
     // The length is without the padding to eight bytes, which must be there.
     let Some(rest) = input.get(round8(whole.len())..) else {
         return fail(&input[2..], "property.length", Problem::Length(head.length.into()));
@@ -88,7 +91,9 @@ fn property(input: &[u8]) -> Parsed<'_, TableProperty> {
 fn type_ids(input: &[u8]) -> Decoded<Vec<TypeId>> {
     list(input, OfpTlv::SIZE, |at| {
         let (_, head) = OfpTlv::parse(at)?;
-        let (rest, whole) = entry(at, 2, OfpTlv::SIZE, "id.len")?;
+        // Of experimenters, the experimenter's id belongs to it.
+        let least = if head.kind == EXPERIMENTER { OfpTlv::SIZE + 4 } else { OfpTlv::SIZE };
+        let (rest, whole) = entry(at, 2, least, "id.len")?;
         Ok((rest, TypeId { kind: head.kind, body: whole[OfpTlv::SIZE..].to_vec() }))
     })
 }
@@ -171,6 +176,9 @@ fn put_property(property: &TableProperty, out: &mut BytesMut) -> Put {
                 put_oxm_ids(fields, out)
             }
             TableProperty::Raw { kind, body } => {
+                if *kind >= kind::EXPERIMENTER && body.len() < 8 {
+                    return Err(EncodeError::Value { what: "experimenter's table property" });
+                }
                 OfpTlv { kind: *kind, length: 0 }.write(out)?;
                 out.put_slice(body);
                 Ok(())
@@ -185,6 +193,9 @@ fn put_type_ids(ids: &[TypeId], out: &mut BytesMut) -> Put {
     ids.iter().try_for_each(|id| {
         with_length(out, 2, "type id", |out| {
             OfpTlv { kind: id.kind, length: 0 }.write(out)?;
+            if id.kind == EXPERIMENTER && id.body.len() < 4 {
+                return Err(EncodeError::Value { what: "experimenter's type id" });
+            }
             out.put_slice(&id.body);
             Ok(())
         })

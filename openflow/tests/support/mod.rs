@@ -95,7 +95,7 @@ impl<'a> Source<'a> {
 /// One field in the only form that an OXM of its bytes decodes to.
 fn oxm(s: &mut Source<'_>) -> MatchField {
     use MatchField::*;
-    match s.below(44) {
+    match s.below(45) {
         0 => InPort(PortNo(s.u32())),
         1 => InPhyPort(PortNo(s.u32())),
         2 => Metadata(s.masked(Source::u64)),
@@ -107,17 +107,17 @@ fn oxm(s: &mut Source<'_>) -> MatchField {
             1 => VlanMatch::Present,
             2 => VlanMatch::Tagged(s.u16() & 0xfff),
             _ => {
-                let value = [0, 0x1000, s.u16()][usize::from(s.below(3))];
-                let mask = [0, 0x1000, 0x1fff, s.u16()][usize::from(s.below(4))];
+                let value = [0, 0x1000, s.u16() & 0x1fff][usize::from(s.below(3))];
+                let mask = [0, 0x1000, 0x1fff, s.u16() & 0x1fff][usize::from(s.below(4))];
                 match (value, mask) {
                     (0x1000, 0x1000) => VlanMatch::Present,
                     (value, mask) => VlanMatch::Raw { value, mask: Some(mask) },
                 }
             }
         }),
-        7 => VlanPcp(s.u8()),
-        8 => IpDscp(s.u8()),
-        9 => IpEcn(s.u8()),
+        7 => VlanPcp(s.below(8)),
+        8 => IpDscp(s.below(64)),
+        9 => IpEcn(s.below(4)),
         10 => IpProto(s.u8()),
         11 => Ipv4Src(s.masked(|s| s.u32().into())),
         12 => Ipv4Dst(s.masked(|s| s.u32().into())),
@@ -136,25 +136,31 @@ fn oxm(s: &mut Source<'_>) -> MatchField {
         25 => ArpTha(s.masked(Source::mac)),
         26 => Ipv6Src(s.masked(|s| s.array::<16>().into())),
         27 => Ipv6Dst(s.masked(|s| s.array::<16>().into())),
-        28 => Ipv6Flabel(s.masked(Source::u32)),
+        28 => Ipv6Flabel(s.masked(|s| s.u32() & 0xf_ffff)),
         29 => Icmpv6Type(s.u8()),
         30 => Icmpv6Code(s.u8()),
         31 => Ipv6NdTarget(s.masked(|s| s.array::<16>().into())),
         32 => Ipv6NdSll(s.mac()),
         33 => Ipv6NdTll(s.mac()),
-        34 => MplsLabel(s.u32()),
-        35 => MplsTc(s.u8()),
+        34 => MplsLabel(s.u32() & 0xf_ffff),
+        35 => MplsTc(s.below(8)),
         36 => MplsBos(s.bool()),
         37 => PbbIsid(s.masked(|s| s.u32() & 0xff_ffff)),
         38 => TunnelId(s.masked(Source::u64)),
-        39 => Ipv6Exthdr(s.masked(Source::u16)),
+        39 => Ipv6Exthdr(s.masked(|s| s.u16() & 0x1ff)),
         // A basic field that may not have a mask, with one.
         40 => Raw(RawOxm { class: 0x8000, field: 5, has_mask: true, body: s.array::<4>().into() }),
         // A basic field that the specification does not have.
         41 => Raw(RawOxm { class: 0x8000, field: 90, has_mask: false, body: s.bytes(20) }),
         42 => Raw(RawOxm { class: 1, field: s.below(128), has_mask: false, body: s.bytes(255) }),
+        // A basic field with a bit that it does not have.
+        43 => Raw(RawOxm { class: 0x8000, field: 7, has_mask: false, body: vec![s.u8() | 8] }),
         _ => {
-            Raw(RawOxm { class: 0xffff, field: s.below(128), has_mask: s.bool(), body: s.bytes(9) })
+            let has_mask = s.bool();
+            let value = s.bytes(9);
+            let mask = if has_mask { value.clone() } else { Vec::new() };
+            let body = [&s.array::<4>()[..], &value, &mask].concat();
+            Raw(RawOxm { class: 0xffff, field: s.below(128), has_mask, body })
         }
     }
 }
@@ -181,11 +187,11 @@ fn v10_match(s: &mut Source<'_>) -> Match {
     if s.bool() {
         m.push(VlanVid(match s.u16() {
             0xffff => VlanMatch::Absent,
-            vid => VlanMatch::Tagged(vid),
+            vid => VlanMatch::Tagged(vid & 0xfff),
         }));
     }
     if s.bool() {
-        m.push(VlanPcp(s.u8()));
+        m.push(VlanPcp(s.below(8)));
     }
     let eth_type = s.bool().then(|| [0x0800, 0x0806, s.u16()][usize::from(s.below(3))]);
     eth_type.into_iter().for_each(|eth_type| m.push(EthType(eth_type)));
@@ -245,8 +251,8 @@ fn v10_action(s: &mut Source<'_>) -> Action {
     use MatchField::*;
     match s.below(13) {
         0 => Action::Output { port: s.port(Version::V1_0), max_len: MaxLen(s.u16()) },
-        1 => Action::SetVlanVid(s.u16()),
-        2 => Action::SetVlanPcp(s.u8()),
+        1 => Action::SetVlanVid(s.u16() & 0xfff),
+        2 => Action::SetVlanPcp(s.below(8)),
         3 => Action::PopVlan,
         4 => Action::SetField(EthSrc(s.mac().into())),
         5 => Action::SetField(EthDst(s.mac().into())),
@@ -381,7 +387,11 @@ fn queue(s: &mut Source<'_>, v: Version, port: PortNo) -> QueueConfig {
 }
 
 fn type_id(s: &mut Source<'_>) -> TypeId {
-    TypeId { kind: s.u16(), body: s.bytes(9) }
+    let (kind, mut body) = (s.u16(), s.bytes(9));
+    if kind == 0xffff {
+        body.extend(s.array::<4>());
+    }
+    TypeId { kind, body }
 }
 
 fn oxm_id(s: &mut Source<'_>) -> OxmId {
@@ -405,7 +415,10 @@ fn table_features(s: &mut Source<'_>) -> TableFeatures {
         5 => TableProperty::Wildcards(s.list(5, oxm_id)),
         6 => TableProperty::WriteSetField { miss: s.bool(), fields: s.list(5, oxm_id) },
         7 => TableProperty::ApplySetField { miss: s.bool(), fields: s.list(5, oxm_id) },
-        _ => TableProperty::Raw { kind: s.u16().max(16), body: s.bytes(20) },
+        _ => {
+            let body = [&s.array::<8>()[..], &s.bytes(12)].concat();
+            TableProperty::Raw { kind: s.u16().max(16), body }
+        }
     });
     TableFeatures {
         table_id: TableId(s.u8()),

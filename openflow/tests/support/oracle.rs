@@ -90,7 +90,7 @@ pub(crate) fn packet_in_13(message: &[u8]) -> Cut<'_> {
             if field == 0 && in_port.is_none() {
                 in_port = Some(if has_mask == 1 { PortNo::ANY } else { PortNo(u32_at(body, 0)) });
             }
-        } else if has_mask == 1 && class != 0xffff && len % 2 != 0 {
+        } else if class == 0xffff && len < 4 || has_mask == 1 && len % 2 != 0 {
             return None;
         }
         at += 4 + len;
