@@ -10,8 +10,8 @@ use umlaut_testbed::ovs::{OpenVSwitch, unusable};
 use umlaut_testbed::scenario::{Scenario, StreamCount, run};
 
 /// Bridges, namespaces and interfaces begin with this.
-const PREFIX: &str = "uml";
-const LISTEN: u16 = 26_654;
+const PREFIX: &str = "uma";
+const LISTEN: u16 = 26_664;
 
 fn main() -> ExitCode {
     let required = std::env::var("UMLAUT_OVS").ok();

@@ -96,8 +96,9 @@ fn check_form(version: Version, action: &Action) -> Result<(), Refusal> {
         Action::PopVlan => Ok(()),
         Action::Output { port, .. } => check_output(version, *port),
         Action::Enqueue { port, .. } if old => check_output(version, *port),
-        Action::SetVlanVid(vid) if old => argument(*vid < 0x1000),
-        Action::SetVlanPcp(pcp) if old => argument(*pcp < 8),
+        Action::SetVlanVid(_) | Action::SetVlanPcp(_) if old => Ok(()),
+        // Set-VID and set-priority with a number that no tag has room for.
+        Action::Raw { kind: 1 | 2, .. } if old => Err(Refusal::ACTION_BAD_ARGUMENT),
         Action::PushVlan(tpid) if !old => argument(matches!(*tpid, VLAN | SERVICE_VLAN)),
         Action::SetField(field) => check_set(old, field),
         Action::SetNwTtl(_) | Action::DecNwTtl | Action::SetQueue(_) | Action::Group(_) if !old => {
