@@ -3,6 +3,7 @@
 //! What is read back is programmed again and compared, so that an entry counts as a path's only if
 //! this controller would have written it exactly so.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use umlaut_openflow::packet::{Field, Headers, Tag};
@@ -49,7 +50,7 @@ impl OwnEntry {
         // An entry that leaves the VLAN alone does so on purpose where frames leave the network.
         let vid = vid.or(key.headers.tag.vid().filter(|_| cookie.mark.last));
         let entry = OwnEntry { cookie, key, out_port, vid };
-        (entry.actions(version) == *actions).then_some(entry)
+        same_actions(&entry.actions(version), actions).then_some(entry)
     }
 
     /// What it does to frames.
@@ -80,6 +81,16 @@ impl OwnEntry {
     }
 }
 
+/// Whether two action lists do the same; how much of a frame goes to the controller is told in many
+/// ways for ports that are not the controller.
+fn same_actions(a: &[Action], b: &[Action]) -> bool {
+    let same = |a: &Action, b: &Action| match (a, b) {
+        (Action::Output { port: a, .. }, Action::Output { port: b, .. }) => a == b,
+        (a, b) => a == b,
+    };
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+}
+
 /// Where an action list sends a frame, and the VLAN that it sets.
 fn outcome(in_port: PortNo, actions: &[Action]) -> Option<(PortNo, Option<Vid>)> {
     let (last, before) = actions.split_last()?;
@@ -104,6 +115,7 @@ pub(crate) fn flow_key(version: Version, matches: &Match) -> Option<FlowKey> {
     let in_port = matches.ingress()?;
     let mut headers = Headers::default();
     let mut width = FieldSet::NONE;
+    let matches = without_stray_priority(matches);
     let eth_type = matches.fields().iter().find_map(|field| match field {
         MatchField::EthType(eth_type) => Some(*eth_type),
         _ => None,
@@ -116,7 +128,17 @@ pub(crate) fn flow_key(version: Version, matches: &Match) -> Option<FlowKey> {
     }
     let key = FlowKey::new(in_port, &headers, width | impossible(&headers));
     let again = flow_match(version, in_port, &key.headers, key.width).ok()?;
-    same_match(&again, matches).then_some(key)
+    same_match(&again, &matches).then_some(key)
+}
+
+/// Open vSwitch tells in 1.0 that frames without a tag have priority 0.
+fn without_stray_priority(matches: &Match) -> Cow<'_, Match> {
+    let fields = matches.fields();
+    if !fields.contains(&MatchField::VlanVid(VlanMatch::Absent)) {
+        return Cow::Borrowed(matches);
+    }
+    let kept = fields.iter().filter(|field| !matches!(field, MatchField::VlanPcp(0))).cloned();
+    Cow::Owned(kept.fold(Match::new(), Match::with))
 }
 
 /// Whether two matches are the same but for the order of their fields.
@@ -428,6 +450,11 @@ mod tests {
             prop_assert!(read.key.width.contains(written.width),
                 "{:?} of {:?}", read.key.width, written.width);
             prop_assert_eq!(written.width.project(&read.key.headers), written.headers);
+            if v10 && written.headers.tag == Tag::None {
+                let stray = matches.clone().with(MatchField::VlanPcp(0));
+                let told = FlowStats { matches: stray, ..flow.clone() };
+                prop_assert_eq!(OwnEntry::read(version, &told), Some(read));
+            }
             // Anything else in its place is not ours.
             for other in [
                 FlowStats { priority: 1, ..flow.clone() },

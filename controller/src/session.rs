@@ -698,11 +698,13 @@ impl<P: Policy> Session<P> {
             }
             return;
         }
-        if let Some(adopting) = &mut self.adopting {
-            if !adopting.hold(packet) {
+        match self.adopting.as_mut().map_or(adopt::Held::No, |adopting| adopting.hold(packet)) {
+            adopt::Held::No => {}
+            adopt::Held::Yes => return,
+            adopt::Held::Full => {
                 switch.counters.shed += 1;
+                return;
             }
-            return;
         }
         let view = view(shared, &self.world, now);
         shared.apps.packet_in(switch, view, &self.world.policy, packet);

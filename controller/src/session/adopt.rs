@@ -1,9 +1,10 @@
 //! What a switch had when it connected: read, and decided again before its packet-ins are handled.
 //! Pure but for the shared tables.
 //!
-//! Entries that enter and leave on one switch are decided at once. Those of longer paths wait until
-//! the links and the other switches are known, [`ADOPTION_TIME`] at most. Until nothing waits any
-//! more packet-ins are held back.
+//! Entries that enter and leave on one switch are decided at once, and so is what the policy refuses
+//! where it enters. What else belongs to longer paths waits until the links and the other switches
+//! are known, [`ADOPTION_TIME`] at most. Until nothing waits any more packet-ins are held back, for
+//! [`HOLD_TIME`] at most: a switch that does not come back must not keep others from new flows.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -20,8 +21,10 @@ use crate::switch::{Earlier, Verdict, is_entrance};
 use crate::topology::PortRole;
 
 /// How long entries of paths over several switches wait for the others to be known; then they are
-/// deleted. Switches that lost the same controller try again at the same times.
-const ADOPTION_TIME: Duration = Duration::from_secs(3);
+/// deleted. Open vSwitch tries to connect every 8 s at the latest.
+const ADOPTION_TIME: Duration = Duration::from_secs(10);
+/// How long packet-ins are held back at most.
+const HOLD_TIME: Duration = Duration::from_secs(3);
 /// Entries decided in one turn.
 const ENTRIES_PER_TURN: usize = 1024;
 /// Bytes of packet-ins that are held back. When there are as many, further ones are dropped and
@@ -50,9 +53,21 @@ enum Step {
     Waiting(u64, u64),
 }
 
+/// What becomes of a packet-in.
+pub(super) enum Held {
+    /// It is handled now.
+    No,
+    /// It is handled later.
+    Yes,
+    /// It is dropped.
+    Full,
+}
+
 /// The state of it.
 pub(super) struct Adopting {
     until: Instant,
+    /// When packet-ins are handled though something waits; `None`: they are.
+    hold_until: Option<Instant>,
     step: Step,
     refused: Vec<Earlier>,
     held: VecDeque<PacketIn<'static>>,
@@ -61,19 +76,22 @@ pub(super) struct Adopting {
 
 impl Adopting {
     pub(super) fn deadline(&self) -> Instant {
-        self.until
+        self.hold_until.unwrap_or(self.until)
     }
 
-    /// Keeps a packet-in for later. Returns whether there was room.
-    pub(super) fn hold(&mut self, packet: &PacketIn<'_>) -> bool {
+    /// Keeps a packet-in for later, if packet-ins are held back.
+    pub(super) fn hold(&mut self, packet: &PacketIn<'_>) -> Held {
+        if self.hold_until.is_none() {
+            return Held::No;
+        }
         if self.held_bytes + packet.data.len() > HELD_BYTES {
-            return false;
+            return Held::Full;
         }
         self.held_bytes += packet.data.len();
         if let Message::PacketIn(packet) = Message::PacketIn(packet.clone()).into_owned() {
             self.held.push_back(packet);
         }
-        true
+        Held::Yes
     }
 }
 
@@ -111,6 +129,7 @@ impl<P: Policy> Session<P> {
         if self.switch.as_ref().is_some_and(|switch| switch.kept() > 0) {
             self.adopting = Some(Adopting {
                 until: now + ADOPTION_TIME,
+                hold_until: Some(now + HOLD_TIME),
                 step: Step::Recalling(0),
                 refused: Vec::new(),
                 held: VecDeque::new(),
@@ -128,6 +147,12 @@ impl<P: Policy> Session<P> {
         if switch.kept() == 0 || adopting.until <= now {
             self.end_adopting(adopting, now, shared);
             return false;
+        }
+        if adopting.hold_until.is_some_and(|until| until <= now) {
+            adopting.hold_until = None;
+            self.handle_held(&mut adopting, now, shared);
+            self.adopting = Some(adopting);
+            return true;
         }
         if switch.output().len() > OUTPUT_HIGH_WATER {
             // It goes on when the switch has read some of it.
@@ -216,7 +241,11 @@ impl<P: Policy> Session<P> {
             }
         }
         tell_refused(&mut adopting.refused, shared);
-        for packet in adopting.held {
+        self.handle_held(&mut adopting, now, shared);
+    }
+
+    fn handle_held(&mut self, adopting: &mut Adopting, now: Instant, shared: &Shared<P>) {
+        for packet in std::mem::take(&mut adopting.held) {
             self.packet_in(&packet, now, shared);
         }
     }
