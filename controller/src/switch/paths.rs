@@ -212,7 +212,7 @@ impl Switch {
         let entry = hop_entry(name, Leg::Forward, &path.key, &path.key.headers, route, &hop, 0);
         if let Ok(mut flow_mod) = self.entry_flow_mod(&entry, view.net.epoch) {
             flow_mod.buffer_id = buffer_id;
-            self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
+            self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, buffer_id));
         }
     }
 
@@ -299,7 +299,7 @@ impl Switch {
             .priority(DROP_PRIORITY)
             .cookie(name.cookie(view.net.epoch))
             .timeouts(0, seconds);
-        self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
+        self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, None));
     }
 
     /// Removes a path everywhere: the ingress entry first, then the others. A frame that waits for
