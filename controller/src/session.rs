@@ -28,7 +28,7 @@ use umlaut_openflow::{
 use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::path::{LLDP_PRIORITY, Leg, SessionNo, of_app};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::Shared;
@@ -50,7 +50,8 @@ pub const MESSAGES_PER_TURN: usize = 256;
 pub const COMMANDS_PER_TURN: usize = 1024;
 /// Paths decided again in one turn.
 pub const SWEEP_PER_TURN: u32 = 2048;
-/// Output above which packet-ins of the switch are dropped and counted; everything else still runs.
+/// Output above which packet-ins of the switch and frames from others for it are dropped and counted;
+/// everything else still runs.
 pub const OUTPUT_HIGH_WATER: usize = 1 << 20;
 /// Output above which the connection is closed.
 pub const OUTPUT_LIMIT: usize = 16 << 20;
@@ -260,15 +261,18 @@ impl<P: Policy> Session<P> {
     // ---- commands ----
 
     fn run_commands(&mut self, now: Instant, shared: &Shared<P>) -> bool {
-        if self.mailbox.take_overrun() {
-            self.resync(now, shared);
-        }
+        // What was lost may take back what still waits: all of it comes before the new start.
+        let overrun = self.mailbox.take_overrun();
+        let most = if overrun { MAILBOX_COMMANDS } else { COMMANDS_PER_TURN };
         let mut commands = std::mem::take(&mut self.commands);
-        self.mailbox.take(COMMANDS_PER_TURN, &mut commands);
+        self.mailbox.take(most, &mut commands);
         for command in commands.drain(..) {
             self.command(command, now, shared);
         }
         self.commands = commands;
+        if overrun {
+            self.resync(now, shared);
+        }
         !self.mailbox.is_empty()
     }
 
@@ -323,6 +327,9 @@ impl<P: Policy> Session<P> {
             Command::HopGone { hop, dpid } => switch.hop_gone(view, hop, dpid),
             Command::Renew { hop, dpid } => switch.renew(view, hop, dpid),
             Command::Disown(refused) => switch.disown(&refused),
+            Command::PacketOut { .. } if switch.output().len() > OUTPUT_HIGH_WATER => {
+                switch.counters.shed += 1;
+            }
             Command::PacketOut { tag, outputs, frame } if active => {
                 let actions =
                     crate::program::flood_actions(switch.version(), PortNo::ANY, tag, &outputs);

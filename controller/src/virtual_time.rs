@@ -2,9 +2,12 @@
 //! thread. Pure: no IO, no clock; the order of simultaneous turns comes from a seed.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+
+use umlaut_openflow::DatapathId;
 
 use crate::app::Policy;
 use crate::mailbox::{Mailbox, Waker};
@@ -35,6 +38,10 @@ impl Waker for Flag {
 struct Connection<P: Policy> {
     session: Session<P>,
     woken: Arc<AtomicBool>,
+    /// The switch does not read: output stays with the session.
+    stalled: bool,
+    /// Nobody runs its turns.
+    frozen: bool,
 }
 
 /// A controller whose time is told to it.
@@ -43,6 +50,7 @@ pub struct VirtualController<P: Policy> {
     connections: BTreeMap<Channel, Connection<P>>,
     slow_path_at: Instant,
     random: u64,
+    turns: u64,
     outputs: Vec<(Channel, Output)>,
 }
 
@@ -55,6 +63,7 @@ impl<P: Policy> VirtualController<P> {
             connections: BTreeMap::new(),
             slow_path_at: now,
             random: seed | 1,
+            turns: 0,
             outputs: Vec::new(),
         }
     }
@@ -70,19 +79,57 @@ impl<P: Policy> VirtualController<P> {
     }
 
     /// The switches whose packet-ins are handled, in channel order.
-    pub fn active(&self) -> impl Iterator<Item = umlaut_openflow::DatapathId> {
+    pub fn active(&self) -> impl Iterator<Item = DatapathId> {
         let active = self.connections.values().filter(|c| c.session.is_active());
         active.filter_map(|c| Some(c.session.switch()?.dpid()))
     }
 
+    /// The connection that serves a datapath, or is about to.
+    pub fn channel_of(&self, dpid: DatapathId) -> Option<Channel> {
+        let serves = |c: &Connection<P>| c.session.switch().is_some_and(|s| s.dpid() == dpid);
+        self.connections.iter().find(|(_, c)| serves(c)).map(|(channel, _)| *channel)
+    }
+
+    /// Turns run so far, of all sessions.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// The switch stops reading what it is sent, or reads again.
+    pub fn stall(&mut self, channel: Channel, stalled: bool) {
+        if let Some(connection) = self.connections.get_mut(&channel) {
+            connection.stalled = stalled;
+            connection.woken.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that a connection keeps for a switch that does not read.
+    pub fn unread(&mut self, channel: Channel) -> usize {
+        self.connections.get_mut(&channel).map_or(0, |c| c.session.output().len())
+    }
+
+    /// The session's turns are not run any more, or are run again, as those of a task that does not
+    /// get the processor.
+    pub fn freeze(&mut self, channel: Channel, frozen: bool) {
+        if let Some(connection) = self.connections.get_mut(&channel) {
+            connection.frozen = frozen;
+        }
+    }
+
     /// A switch connects.
     pub fn connected(&mut self, channel: Channel, now: Instant) {
+        self.connected_from(channel, None, now);
+    }
+
+    /// A switch connects from this address.
+    pub fn connected_from(&mut self, channel: Channel, address: Option<IpAddr>, now: Instant) {
         let woken = Arc::new(AtomicBool::new(true));
         let mailbox = Arc::new(Mailbox::new(Box::new(Flag(woken.clone()))));
         let no = self.shared.next_session();
         let peer = format!("virtual {channel}");
-        let session = Session::new(no, mailbox, None, peer, &self.shared, now);
-        self.connections.insert(channel, Connection { session, woken });
+        let session = Session::new(no, mailbox, address, peer, &self.shared, now);
+        let connection = Connection { session, woken, stalled: false, frozen: false };
+        self.connections.insert(channel, connection);
     }
 
     /// Bytes arrive from a switch.
@@ -110,6 +157,7 @@ impl<P: Policy> VirtualController<P> {
             let ready: Vec<Channel> = self
                 .connections
                 .iter()
+                .filter(|(_, c)| !c.frozen)
                 .filter(|(_, c)| {
                     c.woken.load(Ordering::Relaxed)
                         || c.session.deadline().is_some_and(|deadline| deadline <= now)
@@ -128,11 +176,12 @@ impl<P: Policy> VirtualController<P> {
 
     fn turn(&mut self, channel: Channel, now: Instant) {
         let Some(connection) = self.connections.get_mut(&channel) else { return };
+        self.turns += 1;
         connection.woken.store(false, Ordering::Relaxed);
         if connection.session.turn(now, &self.shared) {
             connection.woken.store(true, Ordering::Relaxed);
         }
-        while !connection.session.output().is_empty() {
+        while !connection.stalled && !connection.session.output().is_empty() {
             let bytes = connection.session.output().split().to_vec();
             self.outputs.push((channel, Output::Bytes(bytes)));
         }
@@ -152,7 +201,8 @@ impl<P: Policy> VirtualController<P> {
 
     /// When [`VirtualController::poll`] is due at the latest.
     pub fn deadline(&self) -> Instant {
-        let sessions = self.connections.values().filter_map(|c| c.session.deadline());
+        let run = self.connections.values().filter(|c| !c.frozen);
+        let sessions = run.filter_map(|c| c.session.deadline());
         sessions.fold(self.slow_path_at, Instant::min)
     }
 

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use foldhash::fast::RandomState;
 use umlaut_openflow::{
-    Attachment, DatapathId, FieldSet, FlowMod, FlowModCommand, MacAddr, Match, Message, Port,
-    PortNo, Version, Vid, Xid,
+    Attachment, BufferId, DatapathId, FieldSet, FlowMod, FlowModCommand, MacAddr, Match, Message,
+    Port, PortNo, Version, Vid, Xid,
 };
 
 use crate::app::AppNo;
@@ -89,7 +89,7 @@ pub enum Outcome {
 pub struct SwitchCounters {
     /// Packet-ins handled.
     pub packet_ins: u64,
-    /// Packet-ins dropped because the switch reads its messages too slowly.
+    /// Packet-ins, and frames for it, dropped because the switch reads its messages too slowly.
     pub shed: u64,
     /// Flow entries sent.
     pub flow_mods: u64,
@@ -134,7 +134,8 @@ struct Claim {
 
 #[derive(Clone, Copy, Debug)]
 enum Sent {
-    Ingress(PathRef),
+    /// With the switch's copy of the frame that it was sent for.
+    Ingress(PathRef, Option<BufferId>),
     Hop(HopName),
     /// Something that an application sent.
     App(AppNo, Place),

@@ -272,7 +272,7 @@ impl Switch {
         if let Ok(mut flow_mod) = self.entry_flow_mod(&entry, view.net.epoch) {
             flow_mod.buffer_id = buffer_id;
             self.kept.overwritten(self.version, &flow_mod.matches);
-            self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
+            self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, buffer_id));
         }
     }
 
@@ -359,7 +359,7 @@ impl Switch {
             .priority(DROP_PRIORITY)
             .cookie(name.cookie(view.net.epoch, Mark::ONLY))
             .timeouts(0, seconds);
-        self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name));
+        self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, None));
     }
 
     /// Removes a path everywhere: the ingress entry first, then the others. A frame that waits for

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use umlaut_openflow::{Cookie, Match, PortNo, Xid};
+use umlaut_openflow::{BufferId, Cookie, Match, PortNo, Xid};
 
 use super::{BACKOFF_MAX, BACKOFF_MIN, Sent, Switch};
 use crate::command::{Command, HopFailure};
-use crate::path::{HopName, Kind, Leg, PathRef, State};
-use crate::view::View;
+use crate::path::{HopName, Kind, Leg, Path, PathRef, State};
+use crate::view::{Frame, View};
 
 impl Switch {
     /// An entry ended.
@@ -50,11 +50,14 @@ impl Switch {
     pub(crate) fn error(&mut self, view: &View<'_>, xid: Xid) {
         self.counters.errors += 1;
         let Some(sent) = self.sent_as(xid) else { return };
-        if matches!(sent, Sent::Ingress(_) | Sent::Hop(_)) {
+        if matches!(sent, Sent::Ingress(..) | Sent::Hop(_)) {
             self.back_off(view.now);
         }
         match sent {
-            Sent::Ingress(name) => self.path_failed(view, name, HopFailure::Refused),
+            Sent::Ingress(name, buffer_id) => {
+                self.release_refused(view, name, buffer_id);
+                self.path_failed(view, name, HopFailure::Refused);
+            }
             Sent::Hop(hop) => {
                 // An entry that it was to replace would still be there.
                 self.remove_hop(hop);
@@ -66,6 +69,19 @@ impl Switch {
                 view.net.directory.insist_session(hop.path.session, command);
             }
             Sent::App(..) | Sent::Other => {}
+        }
+    }
+
+    /// The entry would have sent the frame that the switch has kept.
+    fn release_refused(&mut self, view: &View<'_>, name: PathRef, buffer_id: Option<BufferId>) {
+        let Some(Path { key, kind: Kind::Forward { route, .. }, .. }) = self.registry.by_ref(name)
+        else {
+            return;
+        };
+        let (in_port, tag, egress) = (key.in_port, key.headers.tag, route.egress);
+        if buffer_id.is_some() {
+            let frame = Frame { data: &[], tag, buffer_id, whole: false };
+            self.one_by_one(view, in_port, frame, egress);
         }
     }
 

@@ -510,6 +510,23 @@ impl<C: Controller> Network<C> {
         Some(())
     }
 
+    /// Gives a port another number, as if it were removed and another added, with the cable that was
+    /// in it. `None`: no cable is in such a port, or there is one in the other.
+    pub fn renumber(&mut self, at: Endpoint, to: PortNo) -> Option<()> {
+        let (switch, port) = self.port_of(at)?;
+        if self.plugs.contains_key(&(switch, to)) {
+            return None;
+        }
+        let (cable, side) = self.plugs.remove(&(switch, port))?;
+        self.plugs.insert((switch, to), (cable, side));
+        self.cables[cable].ends[side] = Plug::Port(switch, to);
+        self.empty_cable(cable);
+        self.with_switch(at.dpid, |switch, now| {
+            switch.remove_port(port, now);
+            switch.add_port(to, now);
+        })
+    }
+
     /// Where a host is plugged in.
     pub fn location(&self, name: &str) -> Option<Endpoint> {
         match self.cables[self.host_cables[self.host_index(name)?]].ends[1] {

@@ -19,7 +19,7 @@ use umlaut_openflow::{DatapathId, PortNo, Version};
 use umlaut_slice_db::Policy;
 
 use crate::of_policy;
-use crate::scenario::{Control, FlowLine, Ground, GroundError};
+use crate::scenario::{Channel, Control, FlowLine, Ground, GroundError};
 use crate::topology::{Endpoint, Topology};
 use process::Controller;
 use sniff::{RawSocket, Sniffer};
@@ -73,6 +73,8 @@ pub struct OpenVSwitch {
 #[derive(Default)]
 struct LogView {
     switches: std::collections::BTreeSet<String>,
+    /// How often a switch became ready.
+    readies: usize,
     links: std::collections::BTreeSet<(String, String)>,
     settled: bool,
     policies: usize,
@@ -227,6 +229,13 @@ impl OpenVSwitch {
         format!("{}l{index}{end}", self.prefix)
     }
 
+    /// The interfaces of all links and where they are.
+    fn link_ends(&self) -> impl Iterator<Item = (String, Endpoint)> + '_ {
+        self.topology.links.iter().enumerate().flat_map(|(index, link)| {
+            [(self.link_end(index, 'a'), link.a), (self.link_end(index, 'b'), link.b)]
+        })
+    }
+
     fn bridge(&self, dpid: DatapathId) -> String {
         format!("{}b{:x}", self.prefix, dpid.0)
     }
@@ -242,10 +251,27 @@ impl OpenVSwitch {
     /// The interfaces of a switch and their port numbers.
     fn interfaces(&self, dpid: DatapathId) -> Vec<(String, PortNo)> {
         let hosts = self.places.iter().map(|(interface, at)| (interface.clone(), *at));
-        let links = self.topology.links.iter().enumerate().flat_map(|(index, link)| {
-            [(self.link_end(index, 'a'), link.a), (self.link_end(index, 'b'), link.b)]
-        });
-        hosts.chain(links).filter(|(_, at)| at.dpid == dpid).map(|(i, at)| (i, at.port)).collect()
+        hosts
+            .chain(self.link_ends())
+            .filter(|(_, at)| at.dpid == dpid)
+            .map(|(i, at)| (i, at.port))
+            .collect()
+    }
+
+    /// The interface of a port.
+    fn interface(&self, end: (DatapathId, PortNo)) -> Result<String, GroundError> {
+        match self.interfaces(end.0).into_iter().find(|(_, port)| *port == end.1) {
+            Some((interface, _)) => Ok(interface),
+            None => fail("no such port"),
+        }
+    }
+
+    fn add_port(&self, interface: &str, at: (DatapathId, PortNo)) -> Result<(), GroundError> {
+        let request = format!("ofport_request={}", at.1.0);
+        let bridge = self.bridge(at.0);
+        let add = ["--timeout=10", "add-port", &bridge, interface, "--", "set", "interface"];
+        sh("ovs-vsctl", &[&add[..], &[interface, &request]].concat())?;
+        Ok(())
     }
 
     fn host(&self, name: &str) -> Result<usize, GroundError> {
@@ -291,6 +317,7 @@ impl LogView {
             "listening" => self.listening = true,
             "switch ready" => {
                 self.settled = false;
+                self.readies += 1;
                 self.switches.insert(text("dpid"));
             }
             "switch gone" => {
@@ -379,8 +406,7 @@ impl Ground for OpenVSwitch {
     }
 
     fn port(&mut self, end: (DatapathId, PortNo), up: bool) -> Result<(), GroundError> {
-        let found = self.interfaces(end.0).into_iter().find(|(_, port)| *port == end.1);
-        let Some((interface, _)) = found else { return fail("no such port") };
+        let interface = self.interface(end)?;
         sh("ip", &["link", "set", &interface, if up { "up" } else { "down" }])?;
         Ok(())
     }
@@ -391,16 +417,17 @@ impl Ground for OpenVSwitch {
         if let Some(at) = self.places.get(&interface) {
             sh("ovs-vsctl", &["--timeout=10", "del-port", &self.bridge(at.dpid), &interface])?;
         }
-        let request = format!("ofport_request={}", to.1.0);
-        let bridge = self.bridge(to.0);
-        let add = ["--timeout=10", "add-port", &bridge, &interface, "--", "set", "interface"];
-        sh("ovs-vsctl", &[&add[..], &[&interface, &request]].concat())?;
+        self.add_port(&interface, to)?;
         self.places.insert(interface, Endpoint { dpid: to.0, port: to.1 });
         Ok(())
     }
 
     fn switch(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError> {
         let bridge = self.bridge(dpid);
+        // A switch without power has no carrier for its neighbours.
+        for end in self.link_ends().filter(|(_, at)| at.dpid == dpid).map(|(end, _)| end) {
+            sh("ip", &["link", "set", &end, if up { "up" } else { "down" }])?;
+        }
         if !up {
             sh("ovs-vsctl", &["--timeout=10", "del-br", &bridge])?;
             return Ok(());
@@ -453,14 +480,61 @@ impl Ground for OpenVSwitch {
         Ok(())
     }
 
-    fn channel(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError> {
+    fn exists(&mut self, end: (DatapathId, PortNo), exists: bool) -> Result<(), GroundError> {
+        let interface = self.interface(end)?;
+        if exists {
+            return self.add_port(&interface, end);
+        }
+        sh("ovs-vsctl", &["--timeout=10", "del-port", &self.bridge(end.0), &interface])?;
+        Ok(())
+    }
+
+    fn renumber(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError> {
+        let interface = self.interface(end)?;
+        let request = format!("ofport_request={}", to.0);
+        sh("ovs-vsctl", &["--timeout=10", "set", "interface", &interface, &request])?;
+        let at = Endpoint { dpid: end.0, port: to };
+        match self.places.insert(interface, at) {
+            Some(_) => Ok(()),
+            None => fail("only ports of hosts get other numbers"),
+        }
+    }
+
+    fn intrude(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError> {
+        let entry = format!("priority=65535,in_port={},actions=output:{}", end.1.0, to.0);
+        sh("ovs-ofctl", &["-O", self.protocol(), "add-flow", &self.bridge(end.0), &entry])?;
+        Ok(())
+    }
+
+    fn room(&mut self, dpid: DatapathId, entries: Option<usize>) -> Result<(), GroundError> {
         let bridge = self.bridge(dpid);
-        // Port 1 of loopback: nobody is there.
-        let target = if up { self.target() } else { "tcp:127.0.0.1:1".to_owned() };
+        let Some(entries) = entries else {
+            sh("ovs-vsctl", &["--timeout=10", "clear", "bridge", &bridge, "flow_tables"])?;
+            return Ok(());
+        };
+        let limit = format!("flow_limit={entries}");
+        let create = ["--timeout=10", "--", "--id=@t", "create", "Flow_Table", &limit];
+        let set = ["overflow_policy=refuse", "--", "set", "bridge", &bridge, "flow_tables:0=@t"];
+        sh("ovs-vsctl", &[&create[..], &set[..]].concat())?;
+        Ok(())
+    }
+
+    fn channel(&mut self, dpid: DatapathId, what: Channel) -> Result<(), GroundError> {
+        let bridge = self.bridge(dpid);
+        let target = match what {
+            Channel::Up => self.target(),
+            // Nobody is there.
+            Channel::Down => "tcp:127.0.0.1:1".to_owned(),
+            Channel::Elsewhere => format!("tcp:[::1]:{}", self.listen),
+        };
         let args = ["--timeout=10", "set-controller", &bridge, &target];
         let backoff = ["--", "set", "controller", &bridge, "max_backoff=1000"];
+        let readies = self.view.readies;
         sh("ovs-vsctl", &[&args[..], &backoff[..]].concat())?;
-        Ok(())
+        match what {
+            Channel::Elsewhere => self.wait("the switch elsewhere", |view| view.readies > readies),
+            Channel::Up | Channel::Down => Ok(()),
+        }
     }
 
     fn controller(&mut self, control: Control) -> Result<(), GroundError> {

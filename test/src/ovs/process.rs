@@ -23,6 +23,8 @@ impl Controller {
     ) -> Result<Controller, GroundError> {
         let mut child = Command::new(binary)
             .args(["run", "--log-format", "json", "--listen", &format!("127.0.0.1:{port}")])
+            // Where switches come from that connect from another address.
+            .args(["--listen", &format!("[::1]:{port}")])
             .arg(policy)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

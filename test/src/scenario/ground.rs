@@ -26,6 +26,17 @@ pub enum Control {
     Start,
 }
 
+/// What happens to a control connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channel {
+    /// It is cut, and cannot be made again.
+    Down,
+    /// It can be made again.
+    Up,
+    /// The switch connects from another address instead.
+    Elsewhere,
+}
+
 /// A path entry of a switch, as far as scenarios look at it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FlowLine {
@@ -81,6 +92,18 @@ pub trait Ground {
     /// Takes a host port down or up.
     fn port(&mut self, end: (DatapathId, PortNo), up: bool) -> Result<(), GroundError>;
 
+    /// Removes a host port from its switch, or adds it again.
+    fn exists(&mut self, end: (DatapathId, PortNo), exists: bool) -> Result<(), GroundError>;
+
+    /// Gives a host port another number.
+    fn renumber(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError>;
+
+    /// As another controller, puts an entry into a switch for everything that comes in at a port.
+    fn intrude(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError>;
+
+    /// Says how many entries a switch holds; it refuses more. `None`: any number.
+    fn room(&mut self, dpid: DatapathId, entries: Option<usize>) -> Result<(), GroundError>;
+
     /// Plugs a host into another port.
     fn move_host(&mut self, host: &str, to: (DatapathId, PortNo)) -> Result<(), GroundError>;
 
@@ -88,7 +111,7 @@ pub trait Ground {
     fn switch(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError>;
 
     /// Cuts or restores a control connection.
-    fn channel(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError>;
+    fn channel(&mut self, dpid: DatapathId, what: Channel) -> Result<(), GroundError>;
 
     /// Kills or starts the controller.
     fn controller(&mut self, control: Control) -> Result<(), GroundError>;

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_yaml::Value;
 
-pub use ground::{Control, FlowLine, Ground, GroundError};
+pub use ground::{Channel, Control, FlowLine, Ground, GroundError};
 pub use markers::MARKER_SLICE;
 pub use run::{Failure, run};
 pub use stream::{Lost, Stream, StreamCount};
@@ -140,10 +140,12 @@ pub struct Step {
     /// Looks at flow entries.
     #[serde(default)]
     pub flows: Option<FlowWanted>,
-    /// `s1/9-s2/9 down`.
+    /// `s1/9-s2/9 down`, `s1/9-s2/9 up`, `s1/9-s2/9 flap 20`: so many times down and up again, too
+    /// fast for anything to settle.
     #[serde(default)]
     pub link: Option<String>,
-    /// `s1/1 down`.
+    /// A host's: `s1/1 down`, `s1/1 up`, `s1/1 flap 20`, `s1/1 gone`, `s1/1 back`, and `s1/1 to
+    /// s1/7`: the same port under another number.
     #[serde(default)]
     pub port: Option<String>,
     /// `h2 to s1/5`.
@@ -155,9 +157,16 @@ pub struct Step {
     /// `kill`, `start`.
     #[serde(default)]
     pub controller: Option<Control>,
-    /// `s1 down`: the control connection.
+    /// The control connection: `s1 down`, `s1 up`, `s1 elsewhere`: it is made again from another
+    /// address.
     #[serde(default)]
     pub channel: Option<String>,
+    /// `s1/1 to s1/2`: another controller puts an entry into the switch that sends everything on.
+    #[serde(default)]
+    pub intruder: Option<String>,
+    /// `s1 8`: the switch has room for so many entries; `s1 free`: for any number.
+    #[serde(default)]
+    pub room: Option<String>,
     /// Puts a revision in force.
     #[serde(default)]
     pub revise: Option<String>,
@@ -206,6 +215,8 @@ impl Step {
             self.switch.is_some(),
             self.controller.is_some(),
             self.channel.is_some(),
+            self.intruder.is_some(),
+            self.room.is_some(),
             self.revise.is_some(),
             self.break_policy,
             self.stream.is_some(),

@@ -9,7 +9,9 @@ use umlaut_openflow::{DatapathId, MacAddr, PortNo, Vid};
 use umlaut_slice_db::{Host, Policy};
 
 use super::markers::{MARKER_PORTS, markers, with_markers};
-use super::{Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, StreamCount};
+use super::{
+    Channel, Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, StreamCount,
+};
 
 /// How long anything may take that must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -141,26 +143,74 @@ impl<G: Ground> Runner<'_, G> {
 
     fn change(&mut self, step: &Step) -> Result<(), GroundError> {
         if let Some(text) = &step.link {
-            let (ends, up) = state(text)?;
+            let (ends, what) = state(text)?;
             let Some((a, b)) = ends.split_once('-') else {
                 return error(format!("{text}: no link"));
             };
             let (a, b) = (self.end(a)?, self.end(b)?);
             let link = self.policy.links().position(|l| l == (a, b) || l == (b, a));
             let Some(link) = link else { return error(format!("{text}: no such link")) };
-            if up {
-                self.cut.remove(&link)
-            } else {
-                self.cut.insert(link)
-            };
-            self.ground.link(a, b, up)?;
+            match what {
+                State::Up => {
+                    self.cut.remove(&link);
+                    self.ground.link(a, b, true)?;
+                }
+                State::Down => {
+                    self.cut.insert(link);
+                    self.ground.link(a, b, false)?;
+                }
+                State::Flap(times) => {
+                    for up in (0..times).flat_map(|_| [false, true]) {
+                        self.ground.link(a, b, up)?;
+                        self.pump()?;
+                    }
+                }
+                State::Gone | State::Back => return error(format!("{text}: not of links")),
+            }
             return self.wait_ready();
         }
         if let Some(text) = &step.port {
-            let (end, up) = state(text)?;
+            if let Some((from, to)) = text.split_once(" to ") {
+                let ((dpid, from), (same, to)) = (self.end(from)?, self.end(to)?);
+                if same != dpid {
+                    return error(format!("{text}: not the same switch"));
+                }
+                self.ground.renumber((dpid, from), to)?;
+                return self.settle();
+            }
+            let (end, what) = state(text)?;
             let end = self.end(end)?;
-            self.ground.port(end, up)?;
+            match what {
+                State::Up => self.ground.port(end, true)?,
+                State::Down => self.ground.port(end, false)?,
+                State::Gone => self.ground.exists(end, false)?,
+                State::Back => self.ground.exists(end, true)?,
+                State::Flap(times) => {
+                    for up in (0..times).flat_map(|_| [false, true]) {
+                        self.ground.port(end, up)?;
+                        self.pump()?;
+                    }
+                }
+            }
             return self.settle();
+        }
+        if let Some(text) = &step.intruder {
+            let Some((from, to)) = text.split_once(" to ") else {
+                return error(format!("{text}: not SWITCH/PORT to SWITCH/PORT"));
+            };
+            let (from, to) = (self.end(from)?, self.end(to)?);
+            return self.ground.intrude(from, to.1);
+        }
+        if let Some(text) = &step.room {
+            let Some((name, room)) = text.split_once(' ') else {
+                return error(format!("{text}: not SWITCH NUMBER"));
+            };
+            let room = match room {
+                "free" => None,
+                number => Some(number.parse().map_err(|e| GroundError(format!("{text}: {e}")))?),
+            };
+            let dpid = self.dpid(name)?;
+            return self.ground.room(dpid, room);
         }
         if let Some(text) = &step.r#move {
             let Some((host, to)) = text.split_once(" to ") else {
@@ -186,14 +236,19 @@ impl<G: Ground> Runner<'_, G> {
             return self.wait_ready();
         }
         if let Some(text) = &step.channel {
-            let (name, up) = state(text)?;
-            let dpid = self.dpid(name)?;
-            if up {
-                self.cut_channels.remove(&dpid)
-            } else {
-                self.cut_channels.insert(dpid)
+            let (name, what) = match text.split_once(' ') {
+                Some((name, "down")) => (name, Channel::Down),
+                Some((name, "up")) => (name, Channel::Up),
+                Some((name, "elsewhere")) => (name, Channel::Elsewhere),
+                _ => return error(format!("{text}: not SWITCH down, up or elsewhere")),
             };
-            self.ground.channel(dpid, up)?;
+            let dpid = self.dpid(name)?;
+            if what == Channel::Down {
+                self.cut_channels.insert(dpid)
+            } else {
+                self.cut_channels.remove(&dpid)
+            };
+            self.ground.channel(dpid, what)?;
             return self.wait_ready();
         }
         if let Some(control) = step.controller {
@@ -505,11 +560,28 @@ impl<G: Ground> Runner<'_, G> {
     }
 }
 
-fn state(text: &str) -> Result<(&str, bool), GroundError> {
-    match text.rsplit_once(' ') {
-        Some((what, "up")) => Ok((what, true)),
-        Some((what, "down")) => Ok((what, false)),
-        _ => error(format!("{text}: neither up nor down")),
+/// What becomes of a port or a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Up,
+    Down,
+    Gone,
+    Back,
+    /// Down and up again, so many times.
+    Flap(u32),
+}
+
+fn state(text: &str) -> Result<(&str, State), GroundError> {
+    let known = |what: &str| match what {
+        "up" => Some(State::Up),
+        "down" => Some(State::Down),
+        "gone" => Some(State::Gone),
+        "back" => Some(State::Back),
+        what => Some(State::Flap(what.strip_prefix("flap ")?.parse().ok()?)),
+    };
+    match text.split_once(' ').and_then(|(which, what)| Some((which, known(what)?))) {
+        Some(found) => Ok(found),
+        None => error(format!("{text}: not WHICH up, down, gone, back or flap TIMES")),
     }
 }
 

@@ -278,8 +278,9 @@ impl EmulatedSwitch {
         if self.ports.get(&at.in_port).is_some_and(silent) {
             return;
         }
+        // 1.0 cannot ask for packets without a buffer.
         let buffer_id = match max_len {
-            MaxLen::NO_BUFFER => None,
+            MaxLen::NO_BUFFER if version != Version::V1_0 => None,
             _ => self.buffers.keep(at.in_port, frame),
         };
         // Only a packet that is kept is sent in part.

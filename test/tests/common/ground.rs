@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use umlaut::sliceable::Domains;
-use umlaut_openflow::{Action, DatapathId, Instruction, MatchField, PortNo, Version, VlanMatch};
+use umlaut_openflow::{
+    Action, DatapathId, FlowMod, Hello, Instruction, Match, MatchField, Message, PortNo, Version,
+    VlanMatch, Xid, encode,
+};
 use umlaut_slice_db::Policy;
-use umlaut_testbed::scenario::{Control, FlowLine, Ground, GroundError};
+use umlaut_testbed::scenario::{Channel, Control, FlowLine, Ground, GroundError};
 use umlaut_testbed::{Endpoint, Network, NetworkOptions, of_policy};
 
 use super::{Driven, Told, controller};
@@ -160,12 +164,51 @@ impl Ground for Emulated {
         there(done, "switch")
     }
 
-    fn channel(&mut self, dpid: DatapathId, up: bool) -> Result<(), GroundError> {
-        if up {
-            return there(self.network.join(dpid), "switch");
+    fn exists(&mut self, end: (DatapathId, PortNo), exists: bool) -> Result<(), GroundError> {
+        let done = self.network.with_switch(end.0, |switch, now| match exists {
+            true => switch.add_port(end.1, now),
+            false => switch.remove_port(end.1, now),
+        });
+        there(done, "switch")
+    }
+
+    fn renumber(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError> {
+        let end = Endpoint { dpid: end.0, port: end.1 };
+        there(self.network.renumber(end, to), "cable or free port")
+    }
+
+    fn intrude(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError> {
+        let version = there(self.network.switch(end.0), "switch")?.options().versions[0];
+        let entry = FlowMod::add(Match::new().in_port(end.1))
+            .priority(0xffff)
+            .apply(vec![Action::output(to)]);
+        let mut bytes = BytesMut::new();
+        for message in [Message::Hello(Hello::offering(&[version])), Message::FlowMod(entry)] {
+            encode(version, Xid(9), &message, &mut bytes)
+                .map_err(|error| GroundError(error.to_string()))?;
         }
-        there(self.network.reset_channel(dpid), "switch")?;
-        there(self.network.cut_off(dpid), "switch")
+        let done = self.network.with_switch(end.0, |switch, now| {
+            switch.connected(now);
+            switch.control_input(&bytes, now);
+            switch.disconnected(now);
+        });
+        there(done, "switch")
+    }
+
+    fn room(&mut self, dpid: DatapathId, entries: Option<usize>) -> Result<(), GroundError> {
+        there(self.network.with_switch(dpid, |switch, _| switch.set_table_limit(entries)), "switch")
+    }
+
+    fn channel(&mut self, dpid: DatapathId, what: Channel) -> Result<(), GroundError> {
+        let done = match what {
+            Channel::Up => self.network.join(dpid),
+            // Connections have no addresses here.
+            Channel::Elsewhere => self.network.reset_channel(dpid),
+            Channel::Down => {
+                self.network.reset_channel(dpid).and_then(|()| self.network.cut_off(dpid))
+            }
+        };
+        there(done, "switch")
     }
 
     fn controller(&mut self, control: Control) -> Result<(), GroundError> {

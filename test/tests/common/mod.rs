@@ -107,11 +107,28 @@ impl Bed {
     }
 
     pub fn unsettled(text: &str, version: Version, seed: u64) -> Bed {
+        Bed::make(text, NetworkOptions::speaking(version).seed(seed))
+    }
+
+    /// As `new`, on another kind of network.
+    pub fn with(
+        text: &str,
+        version: Version,
+        seed: u64,
+        change: impl FnOnce(&mut NetworkOptions),
+    ) -> Bed {
+        let mut options = NetworkOptions::speaking(version).seed(seed);
+        change(&mut options);
+        let mut bed = Bed::make(text, options);
+        bed.settle();
+        bed
+    }
+
+    fn make(text: &str, options: NetworkOptions) -> Bed {
         let domains = Domains::default();
         let told = Told::default();
         let now = Instant::now();
-        let driven = controller(text, &domains, &told, seed, now);
-        let options = NetworkOptions::speaking(version).seed(seed);
+        let driven = controller(text, &domains, &told, options.seed, now);
         let network = Network::new(&of_policy(&policy(text)), options, driven).unwrap();
         Bed { network, domains, told, policy: text.to_owned(), next: 1 }
     }
