@@ -100,6 +100,18 @@ impl<P: Policy> VirtualController<P> {
         }
     }
 
+    /// The controller ends: the applications are told, what they send is given out, then all
+    /// connections are closed.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.shared.shutdown(now);
+        self.poll(now);
+        for connection in self.connections.values_mut() {
+            connection.session.close("the controller ends");
+            connection.woken.store(true, Ordering::Relaxed);
+        }
+        self.poll(now);
+    }
+
     /// Runs turns until nobody has anything to do at `now`.
     pub fn poll(&mut self, now: Instant) {
         self.slow_path_at = self.slow_path_at.min(self.shared.next_poll());

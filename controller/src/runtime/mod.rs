@@ -59,7 +59,7 @@ pub async fn serve<P: Policy>(
     mut stop: watch::Receiver<bool>,
 ) {
     let woken = Arc::new(Notify::new());
-    shared.net.set_slow_path(Box::new(NotifyWaker(woken.clone())));
+    shared.net.inbox.set_waker(Box::new(NotifyWaker(woken.clone())));
     shared.start(Instant::now());
     let (close, closing) = watch::channel(false);
     let mut tasks = JoinSet::new();

@@ -9,9 +9,11 @@
 //! ```
 //! Additions and deletions of a path come from its owner only.
 
+mod entries;
 mod hops;
 mod paths;
 mod send;
+mod senders;
 mod told;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -33,7 +35,13 @@ use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
 use crate::view::{Frame, View};
 
+use entries::Entries;
+
+pub(crate) use told::Ended;
+
+pub use entries::ENTRIES;
 pub use send::SendError;
+pub use senders::ALL_QUEUES;
 
 /// How long the other switches of a path may take to confirm it. Then it is given up and its
 /// frames are forwarded one by one.
@@ -184,6 +192,8 @@ pub struct Switch {
     now: Instant,
     requests: Requests,
     recent: Recent,
+    /// Entries of applications; in 1.0 only.
+    entries: Entries,
     registry: Registry,
     hops: HashMap<(PathRef, Leg), LocalHop, RandomState>,
     claims: HashMap<Claim, (Domain, u32), RandomState>,
@@ -224,6 +234,7 @@ impl Switch {
             now,
             requests: Requests::default(),
             recent: Recent::default(),
+            entries: Entries::default(),
             registry: Registry::new(session),
             hops: HashMap::default(),
             claims: HashMap::default(),
@@ -382,6 +393,7 @@ impl Switch {
         remains.guests =
             self.hops.keys().copied().filter(|(path, _)| path.session != self.session).collect();
         remains.guests.sort_unstable_by_key(|(path, leg)| (*path, *leg == Leg::Reverse));
+        self.entries.clear();
         self.registry.clear();
         self.hops.clear();
         self.claims.clear();
