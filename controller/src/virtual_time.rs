@@ -165,7 +165,9 @@ impl<P: Policy> VirtualController<P> {
     /// When [`VirtualController::poll`] is due at the latest.
     pub fn deadline(&self) -> Instant {
         let sessions = self.connections.values().filter_map(|c| c.session.deadline());
-        sessions.fold(self.slow_path_at, Instant::min)
+        // Something may have been left for an application since the last poll.
+        let slow_path = self.slow_path_at.min(self.shared.next_poll());
+        sessions.fold(slow_path, Instant::min)
     }
 
     /// Takes what connections are to do, in order.
