@@ -4,3 +4,5 @@
 pub mod commands;
 pub mod samples;
 pub mod sliceable;
+#[cfg(feature = "lab")]
+pub mod virtual_lab;

@@ -9,13 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use umlaut_openflow::{
-    Attachment, DatapathId, ErrorCode, FlowRemoved, MacAddr, Message, PacketIn, Port, PortNo,
-    RoleMessage, Xid,
+    AggregateStats, AsyncConfig, Attachment, DatapathId, ErrorCode, Features, FlowRemoved,
+    FlowStats, GroupDescription, GroupFeatures, GroupStats, MacAddr, Message, MeterConfig,
+    MeterFeatures, MeterStats, PacketIn, Port, PortNo, PortStats, QueueConfig, QueueStats,
+    RoleMessage, SwitchConfig, SwitchDescription, TableFeatures, TableStats, Xid,
 };
 
 use crate::command::{Command, Job};
 use crate::directory::Undelivered;
 use crate::hosts::{Domain, Seen, Sighting};
+use crate::inbox::{Teller, Told};
 use crate::notice::{HostAt, Notice};
 use crate::path::FlowKey;
 use crate::routes::Rule;
@@ -116,8 +119,7 @@ impl<P> Context<'_, P> {
         dpid: DatapathId,
         run: impl FnOnce(&mut Switch) + Send + 'static,
     ) -> Result<(), Undelivered> {
-        let app = self.app;
-        let job = Job::new(move |switch, _| switch.acting_as(app, run));
+        let job = Job::new(self.app, move |switch, _| run(switch));
         self.net.directory.offer(dpid, Command::Run(job))
     }
 
@@ -130,6 +132,37 @@ impl<P> Context<'_, P> {
         self.on_switch(dpid, move |switch| {
             let _ = switch.send(&message);
         })
+    }
+
+    /// A switch for async code that this application leaves behind: what that asks is this
+    /// application's.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use umlaut_controller::{App, Context, Switch};
+    /// use umlaut_openflow::{PacketIn, PortNo};
+    ///
+    /// struct Prober;
+    ///
+    /// impl App for Prober {
+    ///     fn packet_in(&self, sw: &mut Switch, cx: &Context<'_>, _: &PacketIn<'_>) {
+    ///         let (switch, me) = (cx.handle(sw.dpid()), cx.teller());
+    ///         tokio::spawn(async move {
+    ///             let ports = switch.port_stats(PortNo::ANY, Duration::from_secs(1)).await;
+    ///             // Comes to `App::told`; a full inbox loses it.
+    ///             let _ = me.tell(ports);
+    ///         });
+    ///     }
+    /// }
+    /// ```
+    #[cfg(feature = "runtime")]
+    pub fn handle(&self, dpid: DatapathId) -> crate::runtime::SwitchHandle {
+        crate::runtime::SwitchHandle::of_app(self.net.directory.clone(), dpid, self.app)
+    }
+
+    /// Who tells this application something from outside of its handlers.
+    pub fn teller(&self) -> Teller {
+        Teller { inbox: self.net.inbox.clone(), app: self.app }
     }
 
     // ---- time ----
@@ -220,6 +253,10 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
     /// A timer set with [`Context::every`] or [`Context::after`] is due.
     fn timer(&self, cx: &Context<'_, P>, name: &str) {}
 
+    /// Something that was left for this application with a [`Teller`]: by async code, by another
+    /// application, by whoever runs the controller.
+    fn told(&self, cx: &Context<'_, P>, message: Told) {}
+
     // ---- switches ----
 
     /// A switch is connected. Of the flow entries that it had, only those of registered paths are
@@ -247,23 +284,225 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
     /// The switch answered something that this application sent with an error.
     fn error(&self, sw: &mut Switch, cx: &Context<'_, P>, error: &SwitchError<'_>) {}
 
-    /// Statistics that this application asked for, all parts of them in one.
-    fn stats_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, reply: &Message<'_>) {}
-
     /// Everything sent before a barrier of this application is done.
     fn barrier_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid) {}
 
     /// The role that this application asked for.
     fn role_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, role: &RoleMessage) {}
 
-    /// Any other reply that this application asked for: features, configuration, queues, echo.
-    fn reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, reply: &Message<'_>) {}
-
     /// A request of this application was not answered within [`crate::request::REQUEST_TIMEOUT`].
     fn no_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid) {}
 
     /// An experimenter's message, asked for or not. All applications get it.
     fn experimenter(&self, sw: &mut Switch, cx: &Context<'_, P>, experimenter: u32, body: &[u8]) {}
+
+    // ---- statistics that this application asked for: all parts of an answer in one ----
+
+    /// Any of the statistics below, which it calls unless an application says otherwise.
+    fn stats_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, reply: &Message<'_>) {
+        match reply {
+            Message::DescriptionReply(v) => self.description_reply(sw, cx, xid, v),
+            Message::PortDescriptionReply { ports, .. } => self.ports_reply(sw, cx, xid, ports),
+            Message::FlowStatsReply { flows, .. } => self.flow_stats_reply(sw, cx, xid, flows),
+            Message::AggregateStatsReply(v) => self.aggregate_stats_reply(sw, cx, xid, v),
+            Message::TableStatsReply { tables, .. } => self.table_stats_reply(sw, cx, xid, tables),
+            Message::PortStatsReply { ports, .. } => self.port_stats_reply(sw, cx, xid, ports),
+            Message::QueueStatsReply { queues, .. } => self.queue_stats_reply(sw, cx, xid, queues),
+            Message::GroupStatsReply { groups, .. } => self.group_stats_reply(sw, cx, xid, groups),
+            Message::GroupDescriptionReply { groups, .. } => {
+                self.groups_reply(sw, cx, xid, groups);
+            }
+            Message::GroupFeaturesReply(v) => self.group_features_reply(sw, cx, xid, v),
+            Message::MeterStatsReply { meters, .. } => self.meter_stats_reply(sw, cx, xid, meters),
+            Message::MeterConfigReply { meters, .. } => self.meters_reply(sw, cx, xid, meters),
+            Message::MeterFeaturesReply(v) => self.meter_features_reply(sw, cx, xid, v),
+            Message::TableFeaturesReply { tables, .. } => {
+                self.table_features_reply(sw, cx, xid, tables);
+            }
+            Message::ExperimenterStatsReply { experimenter, body, .. } => {
+                self.experimenter_stats_reply(sw, cx, xid, *experimenter, body);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the switch says of itself.
+    fn description_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        description: &SwitchDescription,
+    ) {
+    }
+
+    /// Its ports, in both versions.
+    fn ports_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, ports: &[Port]) {}
+
+    /// Flow entries. Cookies of this application's are as it gave them; those of others have the
+    /// number of their maker in the upper 8 bits.
+    fn flow_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        flows: &[FlowStats],
+    ) {
+    }
+
+    /// The sum over flow entries.
+    fn aggregate_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        sum: &AggregateStats,
+    ) {
+    }
+
+    /// Tables.
+    fn table_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        tables: &[TableStats],
+    ) {
+    }
+
+    /// Counters of ports.
+    fn port_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        ports: &[PortStats],
+    ) {
+    }
+
+    /// Counters of queues.
+    fn queue_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        queues: &[QueueStats],
+    ) {
+    }
+
+    /// Counters of groups.
+    fn group_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        groups: &[GroupStats],
+    ) {
+    }
+
+    /// What the groups are.
+    fn groups_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        groups: &[GroupDescription],
+    ) {
+    }
+
+    /// What groups the switch can.
+    fn group_features_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        features: &GroupFeatures,
+    ) {
+    }
+
+    /// Counters of meters.
+    fn meter_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        meters: &[MeterStats],
+    ) {
+    }
+
+    /// What the meters are.
+    fn meters_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, meters: &[MeterConfig]) {
+    }
+
+    /// What meters the switch can.
+    fn meter_features_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        features: &MeterFeatures,
+    ) {
+    }
+
+    /// What the tables can.
+    fn table_features_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        tables: &[TableFeatures],
+    ) {
+    }
+
+    /// An experimenter's statistics.
+    fn experimenter_stats_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        experimenter: u32,
+        body: &[u8],
+    ) {
+    }
+
+    // ---- other replies that this application asked for ----
+
+    /// Any of the replies below, which it calls unless an application says otherwise.
+    fn reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, reply: &Message<'_>) {
+        match reply {
+            Message::EchoReply(payload) => self.echo_reply(sw, cx, xid, payload),
+            Message::FeaturesReply(features) => self.features_reply(sw, cx, xid, features),
+            Message::GetConfigReply(config) => self.config_reply(sw, cx, xid, config),
+            Message::GetAsyncReply(config) => self.async_reply(sw, cx, xid, config),
+            Message::QueueGetConfigReply { port, queues } => {
+                self.queues_reply(sw, cx, xid, *port, queues);
+            }
+            _ => {}
+        }
+    }
+
+    /// The payload of an echo request.
+    fn echo_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, payload: &[u8]) {}
+
+    /// What the switch is and can; its ports are told by [`App::ports_reply`] in both versions.
+    fn features_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, features: &Features) {}
+
+    /// How the switch is configured.
+    fn config_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, config: &SwitchConfig) {}
+
+    /// Which asynchronous messages come here.
+    fn async_reply(&self, sw: &mut Switch, cx: &Context<'_, P>, xid: Xid, config: &AsyncConfig) {}
+
+    /// The queues of a port.
+    fn queues_reply(
+        &self,
+        sw: &mut Switch,
+        cx: &Context<'_, P>,
+        xid: Xid,
+        port: PortNo,
+        queues: &[QueueConfig],
+    ) {
+    }
 
     // ---- the network ----
 

@@ -6,14 +6,14 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use umlaut_openflow::PacketIn;
 use umlaut_openflow::packet::Headers;
-use umlaut_openflow::{FlowRemoved, PacketIn};
 
 use crate::app::{App, AppNo, Context, Fabric, Policy};
-use crate::command::Command;
+use crate::command::{Command, Job};
 use crate::path::FlowKey;
 use crate::switch::{Again, Switch};
-use crate::view::{Event, View};
+use crate::view::{Event, Net, View};
 
 /// How many applications one controller runs: their numbers share a byte of the cookie with the
 /// framework's own entries.
@@ -91,26 +91,52 @@ impl<P: Policy> Apps<P> {
         (!entry.unloaded.load(Ordering::Relaxed)).then_some(entry)
     }
 
-    /// Calls a handler of one application. If it panics, that is told of, it gets nothing any more,
-    /// and all switches remove its entries.
+    /// Runs code of an application, or code outside of applications. If it panics, that is told of;
+    /// the application gets nothing any more, its timers end, and all switches remove its entries.
+    pub(crate) fn guarded<R>(&self, no: AppNo, net: &Net, run: impl FnOnce() -> R) -> Option<R> {
+        let panic = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(result) => return Some(result),
+            Err(panic) => panic,
+        };
+        let message = panic_message(&*panic);
+        let Some(entry) = usize::from(no.0).checked_sub(1).and_then(|at| self.entries.get(at))
+        else {
+            let app = "code outside of applications".to_owned();
+            net.observer.event(&Event::AppFailed { app, message });
+            return None;
+        };
+        if !entry.unloaded.swap(true, Ordering::Relaxed) {
+            let app = entry.app.name().to_owned();
+            net.observer.event(&Event::AppFailed { app, message });
+            net.cancel_timers(no);
+            net.directory.insist_all(|| Command::AppGone(no));
+        }
+        None
+    }
+
     fn call<R>(
         &self,
         (no, entry): (AppNo, &Entry<P>),
         cx: &Context<'_, P>,
         handler: impl FnOnce(&dyn App<P>) -> R,
     ) -> Option<R> {
-        match catch_unwind(AssertUnwindSafe(|| handler(&*entry.app))) {
-            Ok(result) => Some(result),
-            Err(panic) => {
-                if !entry.unloaded.swap(true, Ordering::Relaxed) {
-                    let name = entry.app.name().to_owned();
-                    let message = panic_message(&*panic);
-                    cx.net.observer.event(&Event::AppFailed { app: name, message });
-                    cx.net.directory.insist_all(|| Command::AppGone(no));
-                }
-                None
-            }
+        self.guarded(no, cx.net, || handler(&*entry.app))
+    }
+
+    /// Runs what was left for a turn of a switch, as whoever left it; nothing, if that is an
+    /// application that is not loaded any more.
+    pub(crate) fn run(&self, job: Job, switch: &mut Switch, view: &View<'_>) {
+        let Job { app, run } = job;
+        if app == AppNo::FRAMEWORK || self.entry(app).is_some() {
+            switch.act_as(app);
+            self.guarded(app, view.net, || run(switch, view));
+            switch.act_as(AppNo::FRAMEWORK);
         }
+    }
+
+    /// The number of the first application of this name.
+    pub(crate) fn number(&self, name: &str) -> Option<AppNo> {
+        self.loaded().find(|(_, entry)| entry.app.name() == name).map(|(no, _)| no)
     }
 
     // ---- events ----
@@ -193,6 +219,8 @@ impl<P: Policy> Apps<P> {
         let rule = routes.as_ref().and_then(|routes| {
             routes.find(switch.dpid(), packet.in_port, &Headers::parse(&packet.data))
         });
+        // The cookie of the entry that sent the packet here is shown to its maker as it gave it.
+        let made = switch.made_by(packet.cookie);
         let mut cx = context(view, policy);
         for (no, entry) in self.loaded() {
             if rule.is_some_and(|rule| !rule.apps.iter().any(|name| name == entry.app.name())) {
@@ -200,26 +228,20 @@ impl<P: Policy> Apps<P> {
             }
             cx.app = no;
             switch.act_as(no);
-            self.call((no, entry), &cx, |app| app.packet_in(switch, &cx, packet));
+            match made {
+                Some((maker, cookie)) if maker == no => {
+                    let own = PacketIn { cookie, ..packet.clone() };
+                    self.call((no, entry), &cx, |app| app.packet_in(switch, &cx, &own));
+                }
+                _ => {
+                    self.call((no, entry), &cx, |app| app.packet_in(switch, &cx, packet));
+                }
+            }
             if cx.taken.get() {
                 break;
             }
         }
         switch.act_as(AppNo::FRAMEWORK);
-    }
-
-    /// An entry of an application ended.
-    pub(crate) fn flow_removed(
-        &self,
-        no: AppNo,
-        switch: &mut Switch,
-        view: View<'_>,
-        policy: &P,
-        removed: &FlowRemoved,
-    ) {
-        self.one_on(no, switch, view, policy, |app, switch, cx| {
-            app.flow_removed(switch, cx, removed);
-        });
     }
 
     // ---- questions ----

@@ -64,22 +64,21 @@ pub enum HopFailure {
 type Run = dyn FnOnce(&mut Switch, &View<'_>) + Send;
 
 /// A function to run in a turn of a session.
-pub struct Job(Box<Run>);
+pub struct Job {
+    pub(crate) app: AppNo,
+    pub(crate) run: Box<Run>,
+}
 
 impl Job {
-    /// Wraps a function. It must not wait for anything.
-    pub fn new(run: impl FnOnce(&mut Switch, &View<'_>) + Send + 'static) -> Job {
-        Job(Box::new(run))
-    }
-
-    pub(crate) fn run(self, switch: &mut Switch, view: &View<'_>) {
-        (self.0)(switch, view);
+    /// Wraps a function of an application. It must not wait for anything.
+    pub fn new(app: AppNo, run: impl FnOnce(&mut Switch, &View<'_>) + Send + 'static) -> Job {
+        Job { app, run: Box::new(run) }
     }
 }
 
 impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Job")
+        write!(f, "Job({})", self.app.0)
     }
 }
 

@@ -19,6 +19,9 @@ pub const DROP_PRIORITY: u16 = 0x4000;
 /// and the byte is the application's number.
 pub const PATH_EPOCH: u8 = 0x80;
 
+/// The cookie of the standing entries: of no application, and none that an application gives.
+pub const STANDING_COOKIE: Cookie = Cookie(0x7f << 56);
+
 /// The cookie of an application's entry: its number (8 bits) and its own cookie (56 bits).
 pub(crate) fn app_cookie(app: AppNo, own: Cookie) -> Option<Cookie> {
     (own.0 >> 56 == 0).then_some(Cookie(u64::from(app.0) << 56 | own.0))

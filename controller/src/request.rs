@@ -42,6 +42,9 @@ pub enum RequestError {
     /// The wire version of the switch cannot express the request.
     #[error("the request cannot be expressed in the version that the switch speaks")]
     Inexpressible,
+    /// The switch answered with something else than what was asked for.
+    #[error("the switch answered with something else")]
+    Senseless,
     /// The message is not one that is answered.
     #[error("such a message is not answered")]
     NoRequest,
@@ -54,15 +57,24 @@ pub type ReplyTo = Box<dyn FnOnce(Result<Message<'static>, RequestError>) + Send
 pub(crate) enum Asker {
     /// An application: its handlers get the answer.
     App(AppNo),
-    /// Code outside of handlers.
-    Code(ReplyTo),
+    /// Code outside of handlers, and the application that it belongs to.
+    Code(AppNo, ReplyTo),
+}
+
+/// What an answer is turned into.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// Nothing else.
+    AsTold,
+    /// The ports of a features reply of 1.0.
+    Ports,
 }
 
 impl fmt::Debug for Asker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Asker::App(app) => write!(f, "App({})", app.0),
-            Asker::Code(_) => f.write_str("Code"),
+            Asker::Code(app, _) => write!(f, "Code({})", app.0),
         }
     }
 }
@@ -70,6 +82,7 @@ impl fmt::Debug for Asker {
 #[derive(Debug)]
 struct Request {
     asker: Asker,
+    wanted: Wanted,
     parts: Option<Message<'static>>,
     bytes: usize,
 }
@@ -99,17 +112,23 @@ impl Requests {
         self.waiting.len() >= REQUESTS
     }
 
-    pub(crate) fn add(&mut self, xid: Xid, asker: Asker, now: Instant) {
+    pub(crate) fn add(&mut self, xid: Xid, asker: Asker, wanted: Wanted, now: Instant) {
         while self.deadlines.front().is_some_and(|(_, old)| !self.waiting.contains_key(old)) {
             self.deadlines.pop_front();
         }
-        self.waiting.insert(xid, Request { asker, parts: None, bytes: 0 });
+        self.waiting.insert(xid, Request { asker, wanted, parts: None, bytes: 0 });
         self.deadlines.push_back((now + REQUEST_TIMEOUT, xid));
     }
 
     /// Takes an answer of this many bytes.
     pub(crate) fn answered(&mut self, xid: Xid, part: Message<'_>, bytes: usize) -> Answer {
         let Some(request) = self.waiting.get_mut(&xid) else { return Answer::Nothing };
+        let part = match (request.wanted, part) {
+            (Wanted::Ports, Message::FeaturesReply(features)) => {
+                Message::PortDescriptionReply { ports: features.ports, more: false }
+            }
+            (_, part) => part,
+        };
         let last = !has_more(&part);
         let too_large = self.bytes + bytes > PARTS_BYTES;
         let whole = match request.parts.take() {
@@ -325,8 +344,8 @@ mod tests {
     #[test]
     fn parts_become_one_answer_and_others_wait_for_theirs() {
         let (mut requests, now) = (Requests::default(), Instant::now());
-        requests.add(Xid(1), Asker::App(AppNo(1)), now);
-        requests.add(Xid(2), Asker::App(AppNo(2)), now);
+        requests.add(Xid(1), Asker::App(AppNo(1)), Wanted::AsTold, now);
+        requests.add(Xid(2), Asker::App(AppNo(2)), Wanted::AsTold, now);
         assert!(matches!(requests.answered(Xid(1), part(&[1, 2], true), 100), Answer::Nothing));
         assert!(matches!(requests.answered(Xid(9), part(&[1], false), 100), Answer::Nothing));
         match requests.answered(Xid(1), part(&[3], false), 100) {
@@ -342,7 +361,7 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_end_is_given_up() {
         let (mut requests, now) = (Requests::default(), Instant::now());
-        requests.add(Xid(1), Asker::App(AppNo(1)), now);
+        requests.add(Xid(1), Asker::App(AppNo(1)), Wanted::AsTold, now);
         assert!(matches!(
             requests.answered(Xid(1), part(&[1], true), PARTS_BYTES),
             Answer::Nothing
@@ -354,7 +373,7 @@ mod tests {
     #[test]
     fn parts_of_different_kinds_are_no_answer() {
         let (mut requests, now) = (Requests::default(), Instant::now());
-        requests.add(Xid(1), Asker::App(AppNo(1)), now);
+        requests.add(Xid(1), Asker::App(AppNo(1)), Wanted::AsTold, now);
         assert!(matches!(requests.answered(Xid(1), part(&[1], true), 1), Answer::Nothing));
         assert!(matches!(requests.answered(Xid(1), Message::BarrierReply, 8), Answer::GivenUp(_)));
     }
@@ -362,8 +381,8 @@ mod tests {
     #[test]
     fn an_answer_that_does_not_come_is_due_in_time() {
         let (mut requests, now) = (Requests::default(), Instant::now());
-        requests.add(Xid(1), Asker::App(AppNo(1)), now);
-        requests.add(Xid(2), Asker::App(AppNo(1)), now);
+        requests.add(Xid(1), Asker::App(AppNo(1)), Wanted::AsTold, now);
+        requests.add(Xid(2), Asker::App(AppNo(1)), Wanted::AsTold, now);
         assert!(matches!(requests.answered(Xid(1), part(&[], false), 1), Answer::Whole(..)));
         let due = now + REQUEST_TIMEOUT;
         assert_eq!(requests.deadline(), Some(due));

@@ -29,10 +29,10 @@ use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
-use crate::path::{LLDP_PRIORITY, Leg, SessionNo, of_app};
+use crate::path::{LLDP_PRIORITY, Leg, STANDING_COOKIE, SessionNo};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::Shared;
-use crate::switch::{Bucket, Remains, Switch};
+use crate::switch::{Bucket, Ended, Remains, Switch};
 use crate::view::{Event, View};
 use crate::world::World;
 
@@ -301,7 +301,7 @@ impl<P: Policy> Session<P> {
         let Some(switch) = &mut self.switch else { return };
         let view = &view(shared, &self.world, now);
         match command {
-            Command::Run(job) if active => job.run(switch, view),
+            Command::Run(job) if active => shared.apps.run(job, switch, view),
             Command::AppGone(app) => {
                 let paths: Vec<_> = switch.paths().filter(|(_, path)| path.app == app).collect();
                 let names: Vec<_> = paths.into_iter().map(|(name, _)| name).collect();
@@ -616,12 +616,14 @@ impl<P: Policy> Session<P> {
         let Some(switch) = &mut self.switch else { return };
         let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
         match message {
-            Message::FlowRemoved(mut removed) => match of_app(removed.cookie) {
-                None => switch.flow_removed(&view, removed.cookie, &removed.matches),
-                Some((app, cookie)) => {
-                    removed.cookie = cookie;
-                    shared.apps.flow_removed(app, switch, view, policy, &removed);
+            Message::FlowRemoved(mut removed) => match switch.ended(&mut removed) {
+                Ended::Path => switch.flow_removed(&view, removed.cookie, &removed.matches),
+                Ended::App(app) => {
+                    shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
+                        app.flow_removed(switch, cx, &removed);
+                    });
                 }
+                Ended::Unasked => {}
             },
             Message::BarrierReply if switch.barrier_reply(&view, header.xid) => {}
             Message::Error(error) => {
@@ -637,25 +639,29 @@ impl<P: Policy> Session<P> {
             }
             // What nobody asked for is nobody's.
             message => {
-                match switch.answered(header.xid, message, header.length.into()) {
+                let xid = header.xid;
+                match switch.answered(xid, message, header.length.into()) {
                     Answer::Nothing => {}
-                    Answer::Whole(Asker::Code(reply), message) => reply(Ok(message)),
-                    Answer::GivenUp(Asker::Code(reply)) => reply(Err(RequestError::TooLarge)),
+                    Answer::Whole(Asker::Code(app, reply), message) => {
+                        shared.apps.guarded(app, &shared.net, || reply(Ok(message)));
+                    }
+                    Answer::GivenUp(Asker::Code(app, reply)) => {
+                        let too_large = Err(RequestError::TooLarge);
+                        shared.apps.guarded(app, &shared.net, || reply(too_large));
+                    }
                     Answer::GivenUp(Asker::App(app)) => {
                         shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
-                            app.no_reply(switch, cx, header.xid);
+                            app.no_reply(switch, cx, xid);
                         });
                     }
-                    Answer::Whole(Asker::App(app), message) => {
-                        let xid = header.xid;
-                        shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
-                            match message {
+                    Answer::Whole(Asker::App(no), mut message) => {
+                        switch.show_own_cookies(no, &mut message);
+                        shared.apps.one_on(no, switch, view, policy, |app, switch, cx| {
+                            match &message {
                                 Message::BarrierReply => app.barrier_reply(switch, cx, xid),
-                                Message::RoleReply(role) => app.role_reply(switch, cx, xid, &role),
-                                reply if is_stats(&reply) => {
-                                    app.stats_reply(switch, cx, xid, &reply)
-                                }
-                                reply => app.reply(switch, cx, xid, &reply),
+                                Message::RoleReply(role) => app.role_reply(switch, cx, xid, role),
+                                reply if is_stats(reply) => app.stats_reply(switch, cx, xid, reply),
+                                reply => app.reply(switch, cx, xid, reply),
                             }
                         });
                     }
@@ -669,8 +675,10 @@ impl<P: Policy> Session<P> {
         let Some(switch) = &mut self.switch else { return };
         let sent = switch.sent_by_app(xid);
         let app = match (switch.refused(xid), &sent) {
-            (Some(Asker::Code(reply)), _) => {
-                return reply(Err(RequestError::Refused(error.code)));
+            (Some(Asker::Code(app, reply)), _) => {
+                let refused = Err(RequestError::Refused(error.code));
+                shared.apps.guarded(app, &shared.net, || reply(refused));
+                return;
             }
             (Some(Asker::App(app)), _) => app,
             (None, Some((app, _))) => *app,
@@ -679,7 +687,11 @@ impl<P: Policy> Session<P> {
         let bytes = sent.and_then(|(_, bytes)| bytes);
         // Switches send at least 64 bytes of what they refuse; that may be all of it.
         let bytes = bytes.as_deref().unwrap_or(&error.data);
-        let request = decode(bytes).ok().map(|(_, message)| message);
+        let mut request = decode(bytes).ok().map(|(_, message)| message);
+        if let Some(request) = &mut request {
+            switch.show_own_cookies(app, request);
+        }
+        switch.app_refused(bytes);
         let error = SwitchError { code: error.code, xid, request };
         let view = view(shared, &self.world, now);
         shared.apps.one_on(app, switch, view, &self.world.policy, |app, switch, cx| {
@@ -806,7 +818,10 @@ impl<P: Policy> Session<P> {
         while let Some((xid, asker)) = switch.take_unanswered() {
             match asker {
                 None => {}
-                Some(Asker::Code(reply)) => reply(Err(RequestError::TimedOut)),
+                Some(Asker::Code(app, reply)) => {
+                    let timed_out = Err(RequestError::TimedOut);
+                    shared.apps.guarded(app, &shared.net, || reply(timed_out));
+                }
                 Some(Asker::App(app)) => {
                     let policy = &self.world.policy;
                     shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
@@ -896,7 +911,7 @@ fn install_standing(switch: &mut Switch) {
         entries.push((Match::new(), 0));
     }
     for (matches, priority) in entries {
-        let mut entry = FlowMod::add(matches).priority(priority);
+        let mut entry = FlowMod::add(matches).priority(priority).cookie(STANDING_COOKIE);
         entry.instructions = to_controller();
         let _ = switch.flow_mod(entry);
     }

@@ -16,6 +16,7 @@ use crate::app::Policy;
 use crate::apps::Apps;
 use crate::command::{Command, HopFailure};
 use crate::discovery::{Config, Discovery, Output};
+use crate::inbox::{INBOX_MESSAGES, Teller};
 use crate::notice::Notice;
 use crate::path::{Leg, SessionNo};
 use crate::switch::Remains;
@@ -371,6 +372,7 @@ impl<P: Policy> Shared<P> {
         self.net.hosts_gone(&expired);
         self.tell_notices(now);
         self.run_timers(now);
+        self.hand_over(now);
         self.next_poll()
     }
 
@@ -433,6 +435,24 @@ impl<P: Policy> Shared<P> {
         }
     }
 
+    /// Hands over what applications are told from outside: as much as waits now, so that what is told
+    /// in answer waits for the next time.
+    fn hand_over(&self, now: Instant) {
+        for _ in 0..INBOX_MESSAGES {
+            let Some((app, told)) = self.net.inbox.take() else { return };
+            let world = self.world.load();
+            let view = self.view(&world, now);
+            self.apps.one(app, view, &world.policy, |app, cx| app.told(cx, told));
+        }
+    }
+
+    /// Who tells the application of this name something; the first, if there are several. `None`: no
+    /// such application is loaded.
+    pub fn teller(&self, name: &str) -> Option<Teller> {
+        let app = self.apps.number(name)?;
+        Some(Teller { inbox: self.net.inbox.clone(), app })
+    }
+
     fn run_timers(&self, now: Instant) {
         while let Some((app, name)) = self.net.take_timer(now) {
             let world = self.world.load();
@@ -445,7 +465,7 @@ impl<P: Policy> Shared<P> {
     pub(crate) fn next_poll(&self) -> Instant {
         let slow = self.slow();
         let mut next = slow.ageing;
-        if self.net.has_notices() {
+        if self.net.has_notices() || !self.net.inbox.is_empty() {
             // At once: this is in the past.
             next -= AGEING_PERIOD;
         }

@@ -78,6 +78,13 @@ impl Timers {
         true
     }
 
+    /// Ends all timers of an application.
+    pub fn cancel_all(&mut self, app: AppNo) {
+        self.by_key.retain(|(owner, _), _| *owner != app);
+        self.queue.retain(|_, (owner, _)| *owner != app);
+        self.counts.remove(&app);
+    }
+
     fn forget_one(&mut self, app: AppNo) {
         if let Some(count) = self.counts.get_mut(&app) {
             *count -= 1;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -13,7 +13,7 @@ use crate::app::AppNo;
 use crate::command::HopFailure;
 use crate::directory::Directory;
 use crate::hosts::{Domain, HostKey, HostTable};
-use crate::mailbox::Waker;
+use crate::inbox::Inbox;
 use crate::notice::{NOTICES, Notice};
 use crate::path::PathRef;
 use crate::routes::Routes;
@@ -175,7 +175,7 @@ pub struct Net {
     /// Where hosts are.
     pub hosts: HostTable,
     /// Who serves which datapath.
-    pub directory: Directory,
+    pub directory: Arc<Directory>,
     /// Who hears of events.
     pub observer: Box<dyn Observer>,
     /// The process's mark in cookies.
@@ -190,8 +190,8 @@ pub struct Net {
     routed: AtomicBool,
     /// Switches that have told where their entries of an earlier run say that hosts are.
     recalls: AtomicU64,
-    /// Wakes whoever runs the slow path.
-    slow_path: OnceLock<Box<dyn Waker>>,
+    /// What applications are told from outside of their handlers.
+    pub(crate) inbox: Arc<Inbox>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -204,7 +204,7 @@ impl Net {
     pub fn new(observer: Box<dyn Observer>, epoch: u8) -> Net {
         Net {
             hosts: HostTable::new(),
-            directory: Directory::default(),
+            directory: Arc::default(),
             observer,
             epoch,
             notices: Mutex::default(),
@@ -213,21 +213,12 @@ impl Net {
             routes: ArcSwap::default(),
             routed: AtomicBool::new(false),
             recalls: AtomicU64::new(0),
-            slow_path: OnceLock::new(),
+            inbox: Arc::default(),
         }
-    }
-
-    /// Says who is to be woken when the slow path has something to do.
-    #[cfg(feature = "runtime")]
-    pub(crate) fn set_slow_path(&self, waker: Box<dyn Waker>) {
-        // The first one stays: a controller is served once.
-        let _ = self.slow_path.set(waker);
     }
 
     pub(crate) fn wake_slow_path(&self) {
-        if let Some(waker) = self.slow_path.get() {
-            waker.wake();
-        }
+        self.inbox.wake();
     }
 
     pub(crate) fn recalls(&self) -> u64 {
@@ -282,6 +273,10 @@ impl Net {
 
     pub(crate) fn cancel_timer(&self, app: AppNo, name: &str) -> bool {
         locked(&self.timers).cancel(app, name)
+    }
+
+    pub(crate) fn cancel_timers(&self, app: AppNo) {
+        locked(&self.timers).cancel_all(app);
     }
 
     pub(crate) fn take_timer(&self, now: Instant) -> Option<(AppNo, TimerName)> {

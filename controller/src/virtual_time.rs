@@ -147,6 +147,18 @@ impl<P: Policy> VirtualController<P> {
         }
     }
 
+    /// The controller ends: the applications are told, what they send is given out, then all
+    /// connections are closed.
+    pub fn shutdown(&mut self, now: Instant) {
+        self.shared.shutdown(now);
+        self.poll(now);
+        for connection in self.connections.values_mut() {
+            connection.session.close("the controller ends");
+            connection.woken.store(true, Ordering::Relaxed);
+        }
+        self.poll(now);
+    }
+
     /// Runs turns until nobody has anything to do at `now`.
     pub fn poll(&mut self, now: Instant) {
         self.slow_path_at = self.slow_path_at.min(self.shared.next_poll());
@@ -203,7 +215,9 @@ impl<P: Policy> VirtualController<P> {
     pub fn deadline(&self) -> Instant {
         let run = self.connections.values().filter(|c| !c.frozen);
         let sessions = run.filter_map(|c| c.session.deadline());
-        sessions.fold(self.slow_path_at, Instant::min)
+        // Something may have been left for an application since the last poll.
+        let slow_path = self.slow_path_at.min(self.shared.next_poll());
+        sessions.fold(slow_path, Instant::min)
     }
 
     /// Takes what connections are to do, in order.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use common::audit::audit;
 use common::{Bed, TEST_TYPE, VERSIONS, saw};
-use umlaut_controller::Event;
 use umlaut_controller::command::{Command, Job};
 use umlaut_controller::mailbox::MAILBOX_COMMANDS;
 use umlaut_controller::session::{OUTPUT_HIGH_WATER, OUTPUT_LIMIT};
+use umlaut_controller::{AppNo, Event};
 use umlaut_openflow::{DatapathId, Message, Version, Xid, encode};
 
 const LINE: &str = r#"
@@ -64,7 +64,7 @@ impl Bed {
         let shared = self.network.controller().0.shared().clone();
         let mailbox = shared.net.directory.peer(dpid).expect("a served switch").mailbox;
         let mut taken = 0;
-        while mailbox.offer(Command::Run(Job::new(|_, _| {}))).is_ok() {
+        while mailbox.offer(Command::Run(Job::new(AppNo::FRAMEWORK, |_, _| {}))).is_ok() {
             taken += 1;
             assert!(taken <= MAILBOX_COMMANDS);
         }

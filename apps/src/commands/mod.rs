@@ -5,8 +5,9 @@
 //! | 0 | done; for `check`: no errors |
 //! | 1 | something failed while running |
 //! | 2 | the arguments are wrong |
-//! | 78 | the policy file is wrong |
+//! | 78 | a policy or configuration file is wrong |
 
+mod applications;
 mod check;
 mod decode;
 mod explain;

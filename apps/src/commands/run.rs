@@ -11,27 +11,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 use umlaut_controller::runtime::{LogObserver, bind, serve};
-use umlaut_controller::{Apps, Seed, Shared};
+use umlaut_controller::{Seed, Shared};
 use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
 
+use super::applications::{self, Application};
 use super::{EX_CONFIG, complain, load};
-use crate::samples::{Hub, LearningSwitch};
-use crate::sliceable::{Domains, SlicePolicy, SliceableSwitch};
+use crate::samples::Config;
+use crate::sliceable::{Domains, SlicePolicy};
 
 /// How long a policy file must have been left alone before it is read again: editors write in
 /// several steps.
 const DEBOUNCE: Duration = Duration::from_millis(100);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Application {
-    /// Isolated slices, as the policy says
-    SliceableSwitch,
-    /// Each switch learns for itself
-    LearningSwitch,
-    /// Every frame out of every port
-    Hub,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum LogFormat {
@@ -60,9 +51,12 @@ pub(super) struct Args {
     /// What to bring up besides the controller
     #[arg(long, value_enum, default_value = "none")]
     lab: Lab,
-    /// The application
-    #[arg(long, value_enum, default_value = "sliceable-switch")]
-    app: Application,
+    /// The applications, in the order in which they get events
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "sliceable-switch")]
+    app: Vec<Application>,
+    /// Configuration of the samples: YAML with a key per application; read again at SIGHUP
+    #[arg(long, value_name = "FILE")]
+    app_config: Option<PathBuf>,
     /// OpenFlow versions offered
     #[arg(long, value_delimiter = ',', default_value = "1.0,1.3", value_name = "VERSIONS")]
     openflow: Vec<String>,
@@ -90,15 +84,26 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let now = Instant::now();
-    let seed = seed()?;
+    let seed = Seed::random()?;
     let versions = versions(&args.openflow)?;
     let observer = Box::new(LogObserver);
-    match (args.app, &args.policy) {
-        (Application::SliceableSwitch, None) => {
+    if let Some(why) = applications::conflict(&args.app) {
+        eprintln!("umlaut run: --app: {why}");
+        return Ok(ExitCode::from(2));
+    }
+    let config = match read_config(args.app_config.as_deref())? {
+        Ok(config) => config,
+        Err(mistake) => {
+            eprintln!("umlaut run: {mistake}");
+            return Ok(ExitCode::from(EX_CONFIG));
+        }
+    };
+    match (args.app.contains(&Application::SliceableSwitch), &args.policy) {
+        (true, None) => {
             eprintln!("umlaut run: the sliceable switch needs a policy file");
             Ok(ExitCode::from(2))
         }
-        (Application::SliceableSwitch, Some(path)) => {
+        (true, Some(path)) => {
             let (policy, warnings) = match load(path)? {
                 Ok(loaded) => loaded,
                 Err(mistakes) => {
@@ -108,7 +113,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             };
             complain(&warnings);
             let domains = Domains::default();
-            let apps = Apps::new().with(SliceableSwitch::default());
+            let apps = applications::with_slices(&args.app, &config);
             let shared = Shared::new(apps, domains.adopt(policy), seed, observer, now);
             let shared = Arc::new(shared.offering(&versions));
             info!(revision = shared.world.revision(), "policy in force");
@@ -118,22 +123,49 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             reload.abort();
             done
         }
-        (_, Some(path)) => {
+        (false, Some(path)) => {
             eprintln!(
-                "umlaut run: {} is given, but this application has no policy",
+                "umlaut run: {} is given, but none of the applications has a policy",
                 path.display()
             );
             Ok(ExitCode::from(2))
         }
-        (Application::LearningSwitch, None) => {
-            let shared = Shared::new(Apps::new().with(LearningSwitch), (), seed, observer, now)
-                .offering(&versions);
+        (false, None) => {
+            let apps = applications::samples(&args.app, &config);
+            let shared = Shared::new(apps, (), seed, observer, now).offering(&versions);
             serve_until_stopped(Arc::new(shared), &args, None).await
         }
-        (Application::Hub, None) => {
-            let shared =
-                Shared::new(Apps::new().with(Hub), (), seed, observer, now).offering(&versions);
-            serve_until_stopped(Arc::new(shared), &args, None).await
+    }
+}
+
+/// The configuration of the samples, or what is wrong with it.
+///
+/// # Errors
+/// The file cannot be read.
+fn read_config(path: Option<&Path>) -> anyhow::Result<Result<Config, String>> {
+    let Some(path) = path else { return Ok(Ok(Config::default())) };
+    let name = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| name.to_string())?;
+    Ok(Config::parse(&text).map_err(|mistake| format!("{name}: {mistake}")))
+}
+
+/// Tells the patch panel its patches again at SIGHUP. A file with mistakes changes nothing.
+async fn reread_config<P: umlaut_controller::Policy>(shared: Arc<Shared<P>>, path: PathBuf) {
+    let Some(panel) = shared.teller("PatchPanel") else { return };
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    while hangup.recv().await.is_some() {
+        match read_config(Some(&path)) {
+            Ok(Ok(config)) => {
+                info!(path = %path.display(), "application configuration read again");
+                // A panel that does not take it has too much to do; the next SIGHUP tells it.
+                if panel.tell(config.patch_panel).is_err() {
+                    warn!("the patch panel is busy: its patches stay");
+                }
+            }
+            Ok(Err(mistake)) => error!(mistake, "application configuration not read again"),
+            Err(error) => {
+                error!(error = format!("{error:#}"), "application configuration not read again");
+            }
         }
     }
 }
@@ -147,17 +179,6 @@ fn versions(texts: &[String]) -> anyhow::Result<Vec<Version>> {
             other => anyhow::bail!("--openflow {other}: 1.0 and 1.3 are known"),
         })
         .collect()
-}
-
-/// Unpredictable values from the system.
-fn seed() -> anyhow::Result<Seed> {
-    use std::io::Read;
-    let mut bytes = [0; 17];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .context("/dev/urandom")?;
-    let [lldp_key @ .., epoch] = bytes;
-    Ok(Seed { lldp_key, epoch })
 }
 
 async fn serve_until_stopped<P: umlaut_controller::Policy>(
@@ -175,6 +196,8 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
         anyhow::bail!("--listen {open}: a lab listens on loopback only");
     }
     let listeners = bind(&listen).await?;
+    let reread =
+        args.app_config.clone().map(|path| tokio::spawn(reread_config(shared.clone(), path)));
     let (stop, stopped) = watch::channel(false);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -199,6 +222,7 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
     #[cfg(not(feature = "lab"))]
     let _ = policy;
     serve(shared, listeners, stopped).await;
+    reread.inspect(tokio::task::JoinHandle::abort);
     #[cfg(feature = "lab")]
     if let Some(lab) = lab {
         lab.await??;

@@ -1,27 +1,39 @@
 //! A learning switch: each switch learns for itself which host is behind which port. Pure.
 
-use umlaut_controller::hosts::{Domain, Seen};
-use umlaut_controller::{App, Context, Switch};
+use umlaut_controller::hosts::{Domain, Seen, Sighting};
+use umlaut_controller::{App, Context, Policy, Switch};
 use umlaut_openflow::packet::Headers;
-use umlaut_openflow::{Action, Attachment, FlowMod, Match, PacketIn, PortNo, Vid};
+use umlaut_openflow::{Action, Attachment, FlowMod, Match, PacketIn, Port, PortNo, Vid};
+
+/// Seconds without traffic until an entry ends.
+const IDLE_TIMEOUT: u16 = 60;
 
 /// The application. Keep it away from networks with loops.
 pub struct LearningSwitch;
 
-impl App for LearningSwitch {
-    fn packet_in(&self, sw: &mut Switch, cx: &Context<'_>, packet: &PacketIn<'_>) {
+impl<P: Policy> App<P> for LearningSwitch {
+    fn packet_in(&self, sw: &mut Switch, cx: &Context<'_, P>, packet: &PacketIn<'_>) {
         let Headers { eth_src, eth_dst, .. } = Headers::parse(&packet.data);
         // Hosts are known per switch: the datapath id is the domain.
         let domain = Domain(sw.dpid().0);
         let here = Attachment { dpid: sw.dpid(), port: packet.in_port, vid: Vid::Untagged };
-        cx.see_host(domain, eth_src, here, Seen::default());
+        if let Sighting::Moved { .. } = cx.see_host(domain, eth_src, here, Seen::default()) {
+            let _ = sw.delete_flows(Match::new().eth_dst(eth_src));
+        }
         let known = cx.net.hosts.locate((domain, eth_dst)).filter(|_| !eth_dst.is_group());
         let out = known.map_or(PortNo::FLOOD, |host| host.at.port);
         if known.is_some() {
             let flow = Match::new().in_port(packet.in_port).eth_src(eth_src).eth_dst(eth_dst);
-            let entry = FlowMod::add(flow).timeouts(60, 0).apply(vec![Action::output(out)]);
-            let _ = sw.flow_mod(entry);
+            let entry = FlowMod::add(flow).timeouts(IDLE_TIMEOUT, 0);
+            let _ = sw.flow_mod(entry.apply(vec![Action::output(out)]));
         }
-        let _ = sw.packet_out(packet.in_port, vec![Action::output(out)], &packet.data);
+        let _ = sw.send_packet(packet, vec![Action::output(out)]);
+    }
+
+    /// Behind a port that is down nobody is reached. The framework forgets its hosts.
+    fn port_changed(&self, sw: &mut Switch, _: &Context<'_, P>, port: &Port) {
+        if !port.is_up() {
+            let _ = sw.flow_mod(FlowMod::delete(Match::new()).with_output_to(port.port_no));
+        }
     }
 }

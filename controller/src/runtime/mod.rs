@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::app::Policy;
+use crate::apps::Apps;
 use crate::mailbox::Waker;
-use crate::shared::Shared;
+use crate::shared::{Seed, Shared};
 
 pub use handle::SwitchHandle;
 pub use log::LogObserver;
@@ -34,6 +36,57 @@ impl Waker for NotifyWaker {
     fn wake(&self) {
         self.0.notify_one();
     }
+}
+
+impl Seed {
+    /// Unpredictable values from the system.
+    ///
+    /// # Errors
+    /// The system has none to give (`/dev/urandom`).
+    pub fn random() -> std::io::Result<Seed> {
+        use std::io::Read;
+        let mut bytes = [0; 17];
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        let [lldp_key @ .., epoch] = bytes;
+        Ok(Seed { lldp_key, epoch })
+    }
+}
+
+/// Runs applications for the switches that connect to this address, until SIGINT or SIGTERM: all that
+/// a program of its own needs. Events are logged with `tracing`.
+///
+/// ```no_run
+/// use umlaut_controller::{App, Apps, runtime};
+///
+/// struct Mine;
+/// impl App for Mine {}
+///
+/// fn main() -> std::io::Result<()> {
+///     runtime::run(Apps::new().with(Mine), "0.0.0.0:6653")
+/// }
+/// ```
+///
+/// # Errors
+/// The address is none, or cannot be listened on.
+pub fn run(apps: Apps<()>, address: &str) -> std::io::Result<()> {
+    let address = address.parse().map_err(std::io::Error::other)?;
+    let observer = Box::new(LogObserver);
+    let shared = Arc::new(Shared::new(apps, (), Seed::random()?, observer, Instant::now()));
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let listeners = bind(&[address]).await?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (stop, stopped) = watch::channel(false);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            let _ = stop.send(true);
+        });
+        serve(shared, listeners, stopped).await;
+        Ok(())
+    })
 }
 
 /// Opens a listener per address.
@@ -59,7 +112,7 @@ pub async fn serve<P: Policy>(
     mut stop: watch::Receiver<bool>,
 ) {
     let woken = Arc::new(Notify::new());
-    shared.net.set_slow_path(Box::new(NotifyWaker(woken.clone())));
+    shared.net.inbox.set_waker(Box::new(NotifyWaker(woken.clone())));
     shared.start(Instant::now());
     let (close, closing) = watch::channel(false);
     let mut tasks = JoinSet::new();

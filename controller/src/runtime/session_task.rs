@@ -77,7 +77,11 @@ pub(super) async fn run<P: Policy>(
             },
             () = woken.notified() => {}
             () = tokio::time::sleep_until(deadline.into()) => {}
-            () = stopped(&mut stop) => session.close("the controller ends"),
+            () = stopped(&mut stop) => {
+                // What applications sent last is in the mailbox, which is bounded.
+                while session.turn(Instant::now(), &shared) {}
+                session.close("the controller ends");
+            }
         }
     };
     session.end(&reason, Instant::now(), &shared);

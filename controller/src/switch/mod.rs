@@ -10,9 +10,11 @@
 //! Additions and deletions of a path come from its owner only.
 
 mod adopt;
+mod entries;
 mod hops;
 mod paths;
 mod send;
+mod senders;
 mod told;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -36,7 +38,11 @@ use crate::view::{Frame, View};
 
 use adopt::Kept;
 pub(crate) use adopt::{Earlier, Verdict, is_entrance};
+pub use entries::ENTRIES;
+use entries::Entries;
 pub use send::SendError;
+pub use senders::ALL_QUEUES;
+pub(crate) use told::Ended;
 
 /// How long the other switches of a path may take to confirm it. Then it is given up and its
 /// frames are forwarded one by one.
@@ -199,6 +205,8 @@ pub struct Switch {
     now: Instant,
     requests: Requests,
     recent: Recent,
+    /// Entries of applications; in 1.0 only.
+    entries: Entries,
     registry: Registry,
     hops: HashMap<HopName, LocalHop, RandomState>,
     /// Whose entry has a match: a later path may replace the entry of an earlier one.
@@ -245,6 +253,7 @@ impl Switch {
             now,
             requests: Requests::default(),
             recent: Recent::default(),
+            entries: Entries::default(),
             registry: Registry::new(session),
             hops: HashMap::default(),
             by_match: HashMap::default(),
@@ -410,6 +419,7 @@ impl Switch {
         remains.guests =
             self.hops.keys().copied().filter(|hop| hop.path.session != self.session).collect();
         remains.guests.sort_unstable();
+        self.entries.clear();
         self.registry.clear();
         self.hops.clear();
         self.by_match.clear();

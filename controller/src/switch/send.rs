@@ -8,11 +8,13 @@ use umlaut_openflow::{
     PortNo, Version, Xid, encode,
 };
 
+use super::entries::ENTRIES;
 use super::{REMEMBERED_SENDS, Sent, Switch};
 use crate::app::AppNo;
 use crate::path::app_cookie;
 use crate::program::padded;
-use crate::request::{Answer, Asker, ReplyTo, RequestError, is_request};
+use crate::request::{Answer, Asker, ReplyTo, RequestError, Wanted, is_request};
+use crate::wording::worded;
 
 /// Why a message was not sent. Nothing was sent, and nothing else changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -26,6 +28,12 @@ pub enum SendError {
     /// An application's cookie has 56 bits; the upper 8 are its number.
     #[error("cookie {0} does not fit 56 bits")]
     Cookie(Cookie),
+    /// The applications have as many entries on a switch of 1.0 as are kept apart.
+    #[error("applications have {ENTRIES} flow entries on this switch, and may not have more")]
+    Entries,
+    /// The switch has no such port.
+    #[error("the switch has no port {0}")]
+    NoSuchPort(PortNo),
 }
 
 impl Switch {
@@ -47,14 +55,23 @@ impl Switch {
     }
 
     /// Sends any message and returns its transaction id. Answers and errors come to the handlers of
-    /// the application that sends, under that id. Cookies are its own: 56 bits, and from version 1.1
-    /// on its modifications and deletions touch its own entries only.
+    /// the application that sends, under that id.
+    ///
+    /// Applications speak as 1.3 does, whatever the version of the switch: VLANs, queues and the
+    /// fields that a match presupposes are put in its words. Cookies are the application's own, 56
+    /// bits, and its modifications and deletions mean its own entries only. An entry that is added
+    /// with the match and priority of another one takes its place, whoever made that.
+    ///
+    /// In 1.0 the framework sees to this: each entry has a cookie of the framework's own on the wire,
+    /// and a modification or deletion becomes strict ones of the entries that it means.
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent.
     pub fn send(&mut self, message: &Message<'_>) -> Result<Xid, SendError> {
-        match message {
-            Message::FlowMod(flow_mod) => self.flow_mod(flow_mod.clone()),
+        match &*worded(self.version, message) {
+            Message::FlowMod(flow_mod) if self.acting != AppNo::FRAMEWORK => {
+                self.own_flow_mod(flow_mod.clone())
+            }
             message => self.send_own(message),
         }
     }
@@ -63,15 +80,71 @@ impl Switch {
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent.
-    pub fn flow_mod(&mut self, mut flow_mod: FlowMod) -> Result<Xid, SendError> {
-        if self.acting != AppNo::FRAMEWORK {
-            flow_mod.cookie = app_cookie(self.acting, flow_mod.cookie)
-                .ok_or(SendError::Cookie(flow_mod.cookie))?;
-            if flow_mod.command != FlowModCommand::ADD && self.version != Version::V1_0 {
-                flow_mod.cookie_mask |= 0xff << 56;
-            }
+    pub fn flow_mod(&mut self, flow_mod: FlowMod) -> Result<Xid, SendError> {
+        self.send(&Message::FlowMod(flow_mod))
+    }
+
+    fn own_flow_mod(&mut self, mut flow_mod: FlowMod) -> Result<Xid, SendError> {
+        let cookie =
+            app_cookie(self.acting, flow_mod.cookie).ok_or(SendError::Cookie(flow_mod.cookie))?;
+        if self.version == Version::V1_0 {
+            return self.own_flow_mod_in_1_0(flow_mod);
+        }
+        flow_mod.cookie = cookie;
+        if flow_mod.command != FlowModCommand::ADD {
+            flow_mod.cookie_mask |= 0xff << 56;
         }
         self.send_own(&Message::FlowMod(flow_mod))
+    }
+
+    fn own_flow_mod_in_1_0(&mut self, flow_mod: FlowMod) -> Result<Xid, SendError> {
+        let strict = match flow_mod.command {
+            FlowModCommand::MODIFY | FlowModCommand::DELETE => false,
+            FlowModCommand::MODIFY_STRICT | FlowModCommand::DELETE_STRICT => true,
+            FlowModCommand::ADD => return self.add_in_1_0(flow_mod),
+            _ => return self.send_own(&Message::FlowMod(flow_mod)),
+        };
+        let deletes =
+            matches!(flow_mod.command, FlowModCommand::DELETE | FlowModCommand::DELETE_STRICT);
+        let command =
+            if deletes { FlowModCommand::DELETE_STRICT } else { FlowModCommand::MODIFY_STRICT };
+        let chosen = self.entries.chosen(self.acting, &flow_mod, strict);
+        // The id of the last one; of nothing, if nothing is meant.
+        let mut xid = Xid(self.next_xid);
+        if chosen.is_empty() {
+            self.note_sent(Sent::Other);
+        }
+        for (cookie, matches, priority) in chosen {
+            let one = FlowMod {
+                command,
+                cookie,
+                cookie_mask: 0,
+                matches,
+                priority,
+                out_port: PortNo::ANY,
+                ..flow_mod.clone()
+            };
+            xid = self.send_own(&Message::FlowMod(one))?;
+            if deletes {
+                self.entries.deleted(cookie);
+            } else {
+                self.entries.modified(cookie, &flow_mod.instructions);
+            }
+        }
+        Ok(xid)
+    }
+
+    fn add_in_1_0(&mut self, add: FlowMod) -> Result<Xid, SendError> {
+        if self.entries.is_full() {
+            return Err(SendError::Entries);
+        }
+        let add = self.entries.add(self.acting, add);
+        let cookie = add.cookie;
+        let sent = self.send_own(&Message::FlowMod(add));
+        if sent.is_err() {
+            self.entries.remove(cookie);
+        }
+        sent
     }
 
     /// Sends a frame with these actions. `in_port` is where it came in, or `ANY`. Short frames are
@@ -86,8 +159,7 @@ impl Switch {
         data: &[u8],
     ) -> Result<Xid, SendError> {
         let data = padded(data);
-        let out = PacketOut { buffer_id: None, in_port, actions, data };
-        self.send_own(&Message::PacketOut(out))
+        self.send(&Message::PacketOut(PacketOut { buffer_id: None, in_port, actions, data }))
     }
 
     /// Sends a request whose answer goes to `reply` instead of a handler, all parts in one. `reply`
@@ -100,8 +172,12 @@ impl Switch {
         if self.requests.is_full() {
             return reply(Err(RequestError::Busy));
         }
-        match self.send_noted(message, Sent::Other) {
-            Ok(xid) => self.requests.add(xid, Asker::Code(reply), self.now),
+        let message = worded(self.version, message);
+        let (message, wanted) = asked(self.version, &message);
+        match self.send_noted(&message, Sent::Other) {
+            Ok(xid) => {
+                self.requests.add(xid, Asker::Code(self.acting, reply), wanted, self.now);
+            }
             Err(_) => reply(Err(RequestError::Inexpressible)),
         }
     }
@@ -115,14 +191,15 @@ impl Switch {
         if asks && self.requests.is_full() {
             return Err(SendError::Busy);
         }
+        let (message, wanted) = asked(self.version, message);
         let from = self.out.len();
-        let xid = self.send_noted(message, Sent::Other)?;
+        let xid = self.send_noted(&message, Sent::Other)?;
         let place = self.recent.push(&self.out[from..]);
         if let Some(sent) = self.sent.back_mut() {
             *sent = Sent::App(self.acting, place);
         }
         if asks {
-            self.requests.add(xid, Asker::App(self.acting), self.now);
+            self.requests.add(xid, Asker::App(self.acting), wanted, self.now);
         }
         Ok(xid)
     }
@@ -134,17 +211,22 @@ impl Switch {
     ) -> Result<Xid, EncodeError> {
         let xid = Xid(self.next_xid);
         encode(self.version, xid, message, &mut self.out)?;
-        self.next_xid = self.next_xid.wrapping_add(1);
         match message {
             Message::FlowMod(_) => self.counters.flow_mods += 1,
             Message::PacketOut(_) => self.counters.packet_outs += 1,
             _ => {}
         }
+        self.note_sent(what);
+        Ok(xid)
+    }
+
+    /// Uses up a transaction id.
+    fn note_sent(&mut self, what: Sent) {
+        self.next_xid = self.next_xid.wrapping_add(1);
         if self.sent.len() >= REMEMBERED_SENDS {
             self.sent.pop_front();
         }
         self.sent.push_back(what);
-        Ok(xid)
     }
 
     /// What was sent under a transaction id, if it is remembered.
@@ -179,16 +261,12 @@ impl Switch {
         self.infallible(&Message::PacketOut(out), Sent::Other);
     }
 
-    /// Removes the entries of an application. In 1.0, where entries cannot be chosen by cookie, those
-    /// that it made by flow-mods end by their own time-outs.
+    /// Removes the entries of an application.
     pub(crate) fn delete_of_app(&mut self, app: AppNo) {
-        if self.version == Version::V1_0 {
-            return;
-        }
-        let mut delete = FlowMod::delete(Match::new());
-        delete.cookie = Cookie(u64::from(app.0) << 56);
-        delete.cookie_mask = 0xff << 56;
-        self.infallible(&Message::FlowMod(delete), Sent::Other);
+        self.acting_as(app, |switch| {
+            // A deletion can be expressed in every version.
+            let _ = switch.flow_mod(FlowMod::delete(Match::new()));
+        });
     }
 
     // ---- answers ----
@@ -214,5 +292,15 @@ impl Switch {
             Sent::App(app, place) => Some((app, self.recent.get(place))),
             _ => None,
         }
+    }
+}
+
+/// What is sent to ask for this: 1.0 tells ports with the features.
+fn asked<'m, 'a>(version: Version, message: &'m Message<'a>) -> (Cow<'m, Message<'a>>, Wanted) {
+    match message {
+        Message::PortDescriptionRequest if version == Version::V1_0 => {
+            (Cow::Owned(Message::FeaturesRequest), Wanted::Ports)
+        }
+        message => (Cow::Borrowed(message), Wanted::AsTold),
     }
 }

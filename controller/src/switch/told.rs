@@ -2,14 +2,70 @@
 
 use std::time::Instant;
 
-use umlaut_openflow::{BufferId, Cookie, Match, PortNo, Xid};
+use umlaut_openflow::{
+    BufferId, Cookie, FlowModCommand, FlowRemoved, Match, Message, PortNo, Version, Xid,
+};
 
 use super::{BACKOFF_MAX, BACKOFF_MIN, Sent, Switch};
+use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
-use crate::path::{HopName, Kind, Leg, Path, PathRef, State};
+use crate::path::{HopName, Kind, Leg, Path, PathRef, State, of_app};
 use crate::view::{Frame, View};
 
+/// Whose entry ended.
+pub(crate) enum Ended {
+    /// One of a path.
+    Path,
+    /// One of this application, which wants to know; the cookie is its own part now.
+    App(AppNo),
+    /// One that nobody wants to know of.
+    Unasked,
+}
+
 impl Switch {
+    /// Whose entry ended. The cookie becomes the application's own.
+    pub(crate) fn ended(&mut self, removed: &mut FlowRemoved) -> Ended {
+        let Some((app, cookie)) = of_app(removed.cookie) else { return Ended::Path };
+        if self.version != Version::V1_0 {
+            removed.cookie = cookie;
+            return Ended::App(app);
+        }
+        match self.entries.remove(removed.cookie) {
+            Some(entry) if entry.told => {
+                removed.cookie = entry.cookie;
+                Ended::App(entry.app)
+            }
+            _ => Ended::Unasked,
+        }
+    }
+
+    /// The application that made an entry, and the cookie as it gave it.
+    pub(crate) fn made_by(&self, cookie: Cookie) -> Option<(AppNo, Cookie)> {
+        match self.version {
+            Version::V1_0 => self.entries.find(cookie).map(|entry| (entry.app, entry.cookie)),
+            _ => of_app(cookie),
+        }
+    }
+
+    /// Gives the cookies of an application in a message back as it gave them. Those of others stay
+    /// as they are on the wire.
+    pub(crate) fn show_own_cookies(&self, app: AppNo, message: &mut Message<'_>) {
+        let show = |cookie: &mut Cookie| {
+            if let Some((maker, own)) = self.made_by(*cookie)
+                && maker == app
+            {
+                *cookie = own;
+            }
+        };
+        match message {
+            Message::FlowStatsReply { flows, .. } => {
+                flows.iter_mut().for_each(|flow| show(&mut flow.cookie));
+            }
+            Message::FlowMod(flow_mod) => show(&mut flow_mod.cookie),
+            _ => {}
+        }
+    }
+
     /// An entry ended.
     pub(crate) fn flow_removed(&mut self, view: &View<'_>, cookie: Cookie, matches: &Match) {
         let Some(name) = PathRef::from_cookie(cookie, view.net.epoch) else { return };
@@ -91,6 +147,21 @@ impl Switch {
         if self.backoff_until.is_none_or(|until| until <= now) {
             self.backoff_until = Some(now + self.backoff);
             self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// An application's message was refused: an entry that it would have made is not there. `message`
+    /// is its beginning.
+    pub(crate) fn app_refused(&mut self, message: &[u8]) {
+        /// OFPT_FLOW_MOD of 1.0: its cookie and command (1.0 §5.3.3).
+        const FLOW_MOD: u8 = 14;
+        const COOKIE: usize = 48;
+        if self.version == Version::V1_0
+            && message.get(1) == Some(&FLOW_MOD)
+            && let Some(Ok(cookie)) = message.get(COOKIE..COOKIE + 8).map(<[u8; 8]>::try_from)
+            && message.get(COOKIE + 8..COOKIE + 10) == Some(&FlowModCommand::ADD.0.to_be_bytes())
+        {
+            self.entries.remove(Cookie(u64::from_be_bytes(cookie)));
         }
     }
 

@@ -1,7 +1,9 @@
 //! Actions and instructions. Pure.
 
-use super::matching::MatchField;
-use crate::types::{GroupId, PortNo, TableId};
+use std::net::Ipv4Addr;
+
+use super::matching::{Masked, MatchField};
+use crate::types::{GroupId, MacAddr, PortNo, TableId};
 
 /// How many bytes of a packet go to the controller with `Output` to `CONTROLLER`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -80,6 +82,26 @@ impl Action {
     /// Out of `port`; to the controller: the whole packet.
     pub const fn output(port: PortNo) -> Action {
         Action::Output { port, max_len: MaxLen::NO_BUFFER }
+    }
+
+    /// Sets the Ethernet source.
+    pub const fn set_eth_src(mac: MacAddr) -> Action {
+        Action::SetField(MatchField::EthSrc(Masked { value: mac, mask: None }))
+    }
+
+    /// Sets the Ethernet destination.
+    pub const fn set_eth_dst(mac: MacAddr) -> Action {
+        Action::SetField(MatchField::EthDst(Masked { value: mac, mask: None }))
+    }
+
+    /// Sets the IPv4 source.
+    pub const fn set_ipv4_src(address: Ipv4Addr) -> Action {
+        Action::SetField(MatchField::Ipv4Src(Masked { value: address, mask: None }))
+    }
+
+    /// Sets the IPv4 destination.
+    pub const fn set_ipv4_dst(address: Ipv4Addr) -> Action {
+        Action::SetField(MatchField::Ipv4Dst(Masked { value: address, mask: None }))
     }
 }
 

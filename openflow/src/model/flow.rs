@@ -111,6 +111,17 @@ impl FlowMod {
         FlowMod::new(FlowModCommand::ADD, matches)
     }
 
+    /// Gives all entries that the match covers, in table 0, the actions that `apply` says. In 1.0 an
+    /// entry is added if there is none.
+    pub fn modify(matches: Match) -> FlowMod {
+        FlowMod::new(FlowModCommand::MODIFY, matches)
+    }
+
+    /// Gives the entry with exactly this match and priority in table 0 the actions that `apply` says.
+    pub fn modify_strict(matches: Match, priority: u16) -> FlowMod {
+        FlowMod { priority, ..FlowMod::new(FlowModCommand::MODIFY_STRICT, matches) }
+    }
+
     /// Deletes all entries that the match covers, in all tables.
     pub fn delete(matches: Match) -> FlowMod {
         FlowMod { table_id: TableId::ALL, ..FlowMod::new(FlowModCommand::DELETE, matches) }
@@ -147,6 +158,20 @@ impl FlowMod {
     #[must_use]
     pub fn flags(mut self, flags: FlowModFlags) -> FlowMod {
         self.flags.0 |= flags.0;
+        self
+    }
+
+    /// Sets the table. 1.0 has only table 0.
+    #[must_use]
+    pub fn table(mut self, table_id: TableId) -> FlowMod {
+        self.table_id = table_id;
+        self
+    }
+
+    /// Of a deletion: only entries with an output to this port.
+    #[must_use]
+    pub fn with_output_to(mut self, port: PortNo) -> FlowMod {
+        self.out_port = port;
         self
     }
 
@@ -222,6 +247,20 @@ pub struct FlowStatsRequest {
     pub cookie_mask: u64,
     /// Only entries that this covers.
     pub matches: Match,
+}
+
+impl FlowStatsRequest {
+    /// All entries that the match covers, in all tables.
+    pub fn of(matches: Match) -> FlowStatsRequest {
+        FlowStatsRequest {
+            table_id: TableId::ALL,
+            out_port: PortNo::ANY,
+            out_group: GroupId::ANY,
+            cookie: Cookie(0),
+            cookie_mask: 0,
+            matches,
+        }
+    }
 }
 
 /// One flow entry in a statistics reply.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::types::{MacAddr, PortNo, VlanId};
 
 /// A value, and which of its bits count. No mask: all of them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Masked<T> {
     /// The value.
     pub value: T,
@@ -19,8 +19,17 @@ impl<T> From<T> for Masked<T> {
     }
 }
 
+impl Masked<Ipv4Addr> {
+    /// All addresses whose first `prefix` bits are those of `address`; above 32 bits: this one.
+    pub fn network(address: Ipv4Addr, prefix: u8) -> Masked<Ipv4Addr> {
+        let open = 32u32.saturating_sub(prefix.into());
+        let mask = Ipv4Addr::from(u32::MAX.checked_shl(open).unwrap_or(0));
+        Masked { value: address & mask, mask: Some(mask) }
+    }
+}
+
 /// What a match says of the VLAN tag (1.3.5 §7.2.3.8, table 13).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum VlanMatch {
     /// Only frames without a tag.
@@ -46,7 +55,7 @@ impl From<VlanId> for VlanMatch {
 
 /// A match field that has no variant of its own, verbatim: of another class, unknown, or with a value
 /// or mask that its field has no room for. Encoding checks the length of a known field and nothing else.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RawOxm {
     /// OXM class, for example 0xffff (experimenter) or 0x0001 (Nicira NXM).
     pub class: u16,
@@ -60,7 +69,7 @@ pub struct RawOxm {
 
 /// One criterion of a match. Names are those of OFPXMT_OFB_* (1.3.5 §7.2.3.7). Encoding refuses a value
 /// or mask with bits that its field does not have; prerequisites are the switch's to check.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum MatchField {
@@ -241,6 +250,36 @@ impl Match {
         udp_src: UdpSrc(u16),
         /// UDP destination port.
         udp_dst: UdpDst(u16),
+        /// SCTP source port.
+        sctp_src: SctpSrc(u16),
+        /// SCTP destination port.
+        sctp_dst: SctpDst(u16),
+        /// DSCP, 0 to 63.
+        ip_dscp: IpDscp(u8),
+        /// ECN, 0 to 3.
+        ip_ecn: IpEcn(u8),
+        /// ICMP type.
+        icmpv4_type: Icmpv4Type(u8),
+        /// ICMP code.
+        icmpv4_code: Icmpv4Code(u8),
+        /// ARP operation: 1 asks, 2 answers.
+        arp_op: ArpOp(u16),
+        /// ARP sender protocol address.
+        arp_spa: ArpSpa(Masked<Ipv4Addr>),
+        /// ARP target protocol address.
+        arp_tpa: ArpTpa(Masked<Ipv4Addr>),
+        /// ARP sender hardware address.
+        arp_sha: ArpSha(Masked<MacAddr>),
+        /// ARP target hardware address.
+        arp_tha: ArpTha(Masked<MacAddr>),
+        /// IPv6 source.
+        ipv6_src: Ipv6Src(Masked<Ipv6Addr>),
+        /// IPv6 destination.
+        ipv6_dst: Ipv6Dst(Masked<Ipv6Addr>),
+        /// ICMPv6 type.
+        icmpv6_type: Icmpv6Type(u8),
+        /// ICMPv6 code.
+        icmpv6_code: Icmpv6Code(u8),
     }
 }
 

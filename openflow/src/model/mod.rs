@@ -1,6 +1,7 @@
 //! The neutral message model: what an application wants to say, whatever the wire version. Pure.
 
 mod action;
+mod cover;
 mod flow;
 mod group;
 mod matching;
@@ -8,11 +9,13 @@ mod message;
 mod meter;
 mod packet;
 mod port;
+mod prerequisites;
 mod queue;
 mod role;
 mod table;
 
 pub use action::{Action, Instruction, MaxLen};
+pub use cover::Criteria;
 pub use flow::{
     AggregateStats, FlowMod, FlowModCommand, FlowModFlags, FlowRemoved, FlowRemovedReason,
     FlowStats, FlowStatsRequest,

@@ -11,14 +11,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use umlaut::sliceable::{Domains, SlicePolicy, SliceableSwitch};
-use umlaut_controller::virtual_time::{Output, VirtualController};
-use umlaut_controller::{Apps, Event, Observer, Policy as AnyPolicy, Seed, Shared};
+use umlaut_controller::virtual_time::VirtualController;
+use umlaut_controller::{Apps, Event, Observer, Seed, Shared};
 use umlaut_openflow::build::ethernet;
 use umlaut_openflow::{MacAddr, Version};
 use umlaut_slice_db::Policy;
-use umlaut_testbed::{
-    ChannelId, ControlOutput, Controller, Network, NetworkOptions, RunEnd, of_policy,
-};
+use umlaut_testbed::{Network, NetworkOptions, RunEnd, of_policy};
 
 /// Both wire versions.
 pub const VERSIONS: [Version; 2] = [Version::V1_3, Version::V1_0];
@@ -27,42 +25,7 @@ pub const VERSIONS: [Version; 2] = [Version::V1_3, Version::V1_0];
 pub const TEST_TYPE: u16 = 0x88b5;
 
 /// The controller as the network drives it.
-pub struct Driven<P: AnyPolicy = SlicePolicy>(pub VirtualController<P>);
-
-impl<P: AnyPolicy> Controller for Driven<P> {
-    fn connected(&mut self, channel: ChannelId, now: Instant) {
-        self.0.connected(channel.0, now);
-        self.0.poll(now);
-    }
-
-    fn input(&mut self, channel: ChannelId, bytes: &[u8], now: Instant) {
-        self.0.input(channel.0, bytes);
-        self.0.poll(now);
-    }
-
-    fn disconnected(&mut self, channel: ChannelId, now: Instant) {
-        self.0.disconnected(channel.0, now);
-        self.0.poll(now);
-    }
-
-    fn poll(&mut self, now: Instant) {
-        self.0.poll(now);
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        Some(self.0.deadline())
-    }
-
-    fn drain(&mut self, out: &mut Vec<(ChannelId, ControlOutput)>) {
-        for (channel, output) in self.0.drain() {
-            let output = match output {
-                Output::Bytes(bytes) => ControlOutput::Bytes(bytes),
-                Output::Close => ControlOutput::Close,
-            };
-            out.push((ChannelId(channel), output));
-        }
-    }
-}
+pub type Driven = umlaut::virtual_lab::Driven<SlicePolicy>;
 
 /// Keeps what the controller tells.
 #[derive(Clone, Default)]
@@ -95,7 +58,7 @@ fn controller(text: &str, domains: &Domains, told: &Told, seed: u64, now: Instan
     let apps = Apps::new().with(SliceableSwitch::default());
     let observer = Box::new(told.clone());
     let shared = Shared::new(apps, domains.adopt(policy(text)), seeds, observer, now);
-    Driven(VirtualController::new(Arc::new(shared), seed, now))
+    umlaut::virtual_lab::Driven(VirtualController::new(Arc::new(shared), seed, now))
 }
 
 impl Bed {

@@ -1,0 +1,191 @@
+//! Applications on the tokio runtime, with emulated switches over TCP.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use umlaut::virtual_lab::Events;
+use umlaut_controller::request::RequestError;
+use umlaut_controller::runtime::{SwitchHandle, bind, serve};
+use umlaut_controller::{App, Apps, Context, Event, Seed, Shared, Switch, Told};
+use umlaut_openflow::{Action, DatapathId, Match, Message, MeterId, PacketIn, PortNo, Version};
+use umlaut_testbed::{EmulatedLab, Network, Topology};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A controller with a lab of one switch and two hosts.
+struct Running {
+    runtime: Runtime,
+    shared: Arc<Shared<()>>,
+    events: Events,
+    stop: watch::Sender<bool>,
+    served: Option<tokio::task::JoinHandle<()>>,
+    lab: Option<EmulatedLab>,
+}
+
+impl Running {
+    fn start(apps: Apps<()>, version: Version) -> Running {
+        let runtime = Runtime::new().unwrap();
+        let events = Events::default();
+        let seed = Seed { lldp_key: [1; 16], epoch: 1 };
+        let shared = Shared::new(apps, (), seed, Box::new(events.clone()), Instant::now());
+        let shared = Arc::new(shared);
+        let listeners = runtime.block_on(bind(&["127.0.0.1:0".parse().unwrap()])).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let served = runtime.spawn(serve(shared.clone(), listeners, stopped));
+        let lab = EmulatedLab::start(&Topology::single(2), address, version).unwrap();
+        assert!(lab.wait_connected(LIMIT));
+        Running { runtime, shared, events, stop, served: Some(served), lab: Some(lab) }
+    }
+
+    fn lab(&self) -> &EmulatedLab {
+        self.lab.as_ref().unwrap()
+    }
+
+    fn stop(&mut self) {
+        self.stop.send(true).unwrap();
+        let served = self.served.take().unwrap();
+        self.runtime
+            .block_on(async { tokio::time::timeout(LIMIT, served).await })
+            .unwrap()
+            .unwrap();
+    }
+}
+
+/// Reports what came of its questions.
+struct Asker {
+    report: Mutex<Sender<String>>,
+}
+
+impl Asker {
+    fn new() -> (Asker, Receiver<String>) {
+        let (report, reports) = channel();
+        (Asker { report: Mutex::new(report) }, reports)
+    }
+
+    fn report(&self, line: String) {
+        // The test may have ended.
+        let _ = self.report.lock().unwrap().send(line);
+    }
+}
+
+impl App for Asker {
+    fn switch_ready(&self, _: &mut Switch, _: &Context<'_>) {
+        self.report("ready".to_owned());
+    }
+
+    fn packet_in(&self, sw: &mut Switch, cx: &Context<'_>, packet: &PacketIn<'_>) {
+        let (switch, me, in_port) = (cx.handle(sw.dpid()), cx.teller(), packet.in_port);
+        tokio::spawn(async move {
+            let ports = switch.port_stats(PortNo::ANY, LIMIT).await.unwrap();
+            let entry = Match::new().in_port(in_port);
+            let add = entry.clone();
+            switch.run(move |sw, _| sw.add_flow(add, Vec::new()).unwrap()).await.unwrap();
+            switch.barrier(LIMIT).await.unwrap();
+            let flows = switch.flow_stats(entry, LIMIT).await.unwrap();
+            me.tell(format!("{} ports, {} flows", ports.len(), flows.len())).unwrap();
+        });
+    }
+
+    fn told(&self, _: &Context<'_>, message: Told) {
+        self.report(*message.downcast::<String>().unwrap());
+    }
+}
+
+#[test]
+fn async_code_asks_a_switch_and_comes_back_to_its_application() {
+    for version in [Version::V1_0, Version::V1_3] {
+        let (app, reports) = Asker::new();
+        let mut running = Running::start(Apps::new().with(app), version);
+        assert_eq!(reports.recv_timeout(LIMIT).as_deref(), Ok("ready"));
+        running.lab().send("h1", "h2", b"hello").unwrap();
+        assert_eq!(reports.recv_timeout(LIMIT).as_deref(), Ok("3 ports, 1 flows"));
+        running.stop();
+    }
+}
+
+#[test]
+fn a_question_that_cannot_be_answered_says_why() {
+    let (app, reports) = Asker::new();
+    let mut running = Running::start(Apps::new().with(app), Version::V1_0);
+    assert_eq!(reports.recv_timeout(LIMIT).as_deref(), Ok("ready"));
+    let switch = SwitchHandle::new(&running.shared, DatapathId(1));
+    let nowhere = SwitchHandle::new(&running.shared, DatapathId(9));
+    let ask = |switch: &SwitchHandle, message| {
+        running.runtime.block_on(switch.request(message, LIMIT)).unwrap_err()
+    };
+    assert_eq!(ask(&nowhere, Message::BarrierRequest), RequestError::Gone);
+    assert_eq!(ask(&switch, Message::BarrierReply), RequestError::NoRequest);
+    let meters = Message::MeterStatsRequest { meter_id: MeterId::ALL };
+    assert_eq!(ask(&switch, meters), RequestError::Inexpressible);
+    let refused = ask(&switch, Message::PortStatsRequest { port: PortNo(77) });
+    assert!(matches!(refused, RequestError::Refused(_)), "{refused}");
+    // A switch that stands still while the network is held.
+    let barrier = switch.barrier(Duration::from_millis(10));
+    let silent = running.lab().with_network(|_| running.runtime.block_on(barrier));
+    assert_eq!(silent, Err(RequestError::TimedOut));
+    let panicked = running.runtime.block_on(switch.run(|_, _| panic!("in a turn")));
+    assert_eq!(panicked, Err::<(), _>(RequestError::Gone));
+    // The switch is served as before.
+    assert_eq!(running.runtime.block_on(switch.barrier(LIMIT)), Ok(()));
+    running.stop();
+}
+
+/// Panics at the first frame; has an entry, and says farewell by another one.
+struct Fragile;
+
+impl App for Fragile {
+    fn switch_ready(&self, sw: &mut Switch, _: &Context<'_>) {
+        sw.add_flow(Match::new().in_port(PortNo(77)), Vec::new()).unwrap();
+    }
+
+    fn packet_in(&self, _: &mut Switch, _: &Context<'_>, _: &PacketIn<'_>) {
+        panic!("a frame");
+    }
+}
+
+struct Polite;
+
+impl App for Polite {
+    fn packet_in(&self, sw: &mut Switch, _: &Context<'_>, packet: &PacketIn<'_>) {
+        sw.send_packet(packet, vec![Action::output(PortNo::FLOOD)]).unwrap();
+    }
+
+    fn shutdown(&self, cx: &Context<'_>) {
+        for dpid in cx.switches() {
+            cx.on_switch(dpid, |sw| {
+                drop(sw.add_flow(Match::new().in_port(PortNo(88)), Vec::new()))
+            })
+            .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_panic_unloads_one_application_and_the_end_is_told_to_the_others() {
+    for version in [Version::V1_0, Version::V1_3] {
+        let apps = Apps::new().with(Fragile).with(Polite);
+        let mut running = Running::start(apps, version);
+        let has = |port: u32| {
+            move |network: &Network<umlaut_testbed::emulated::SocketBridge>| {
+                let flows = network.switch(DatapathId(1)).unwrap().flows(network.now());
+                flows.iter().any(|flow| flow.matches.ingress() == Some(PortNo(port)))
+            }
+        };
+        assert!(running.lab().wait_until(LIMIT, has(77)));
+        running.lab().send("h1", "h2", b"once").unwrap();
+        let saw = |network: &Network<_>| network.host("h2").unwrap().saw(b"once") == 1;
+        assert!(running.lab().wait_until(LIMIT, saw));
+        assert!(running.lab().wait_until(LIMIT, move |network| !has(77)(network)));
+        let failed = running.events.all().into_iter().filter_map(|event| match event {
+            Event::AppFailed { app, message } => Some((app, message)),
+            _ => None,
+        });
+        assert_eq!(failed.collect::<Vec<_>>(), [("Fragile".to_owned(), "a frame".to_owned())]);
+        running.stop();
+        assert!(running.lab().wait_until(LIMIT, has(88)));
+    }
+}

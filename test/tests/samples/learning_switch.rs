@@ -1,0 +1,40 @@
+use umlaut::samples::LearningSwitch;
+use umlaut_controller::Apps;
+use umlaut_testbed::{Endpoint, Topology};
+
+use super::{SECOND, VERSIONS, lab};
+
+#[test]
+fn what_was_learned_is_not_flooded() {
+    for version in VERSIONS {
+        let mut lab = lab(Apps::new().with(LearningSwitch), &Topology::linear(2, 2), version);
+        assert_eq!(lab.say("h1", "h4"), ["h2", "h3", "h4"]);
+        assert_eq!(lab.say("h4", "h1"), ["h1"]);
+        assert_eq!(lab.say("h1", "h4"), ["h4"]);
+        // The third time by the entries alone.
+        let seen =
+            lab.network.controller().0.switches().map(|s| s.counters().packet_ins).sum::<u64>();
+        assert_eq!(lab.say("h1", "h4"), ["h4"]);
+        let now =
+            lab.network.controller().0.switches().map(|s| s.counters().packet_ins).sum::<u64>();
+        assert_eq!(seen, now);
+        assert_eq!(lab.say("h1", "all"), ["h2", "h3", "h4"]);
+    }
+}
+
+#[test]
+fn a_host_that_moves_is_followed_and_one_that_is_unplugged_is_forgotten() {
+    for version in VERSIONS {
+        let mut lab = lab(Apps::new().with(LearningSwitch), &Topology::single(3), version);
+        for (from, to) in [("h2", "h1"), ("h1", "h2"), ("h2", "h1")] {
+            lab.say(from, to);
+        }
+        assert_eq!(lab.say("h1", "h2"), ["h2"]);
+        lab.network.plug("h2", Endpoint::new(1, 7)).unwrap();
+        lab.run(SECOND);
+        // Its old port is down: it is not sent there any more.
+        assert_eq!(lab.say("h1", "h2"), ["h2", "h3"]);
+        assert_eq!(lab.say("h2", "h1"), ["h1"]);
+        assert_eq!(lab.say("h1", "h2"), ["h2"]);
+    }
+}
