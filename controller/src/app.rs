@@ -17,6 +17,7 @@ use crate::command::{Command, Job};
 use crate::directory::Undelivered;
 use crate::hosts::{Domain, Seen, Sighting};
 use crate::notice::{HostAt, Notice};
+use crate::origin::Origin;
 use crate::path::FlowKey;
 use crate::routes::Rule;
 use crate::switch::{Again, Switch};
@@ -288,6 +289,16 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
     /// or removes the path accordingly.
     fn decide_again(&self, sw: &Switch, cx: &Context<'_, P>, key: &FlowKey) -> Again {
         Again::Nothing
+    }
+
+    /// Whether a datapath may join from there; the reason if not. Asked before anything else is done
+    /// with it, and again under every new policy: a connected switch that is refused then is emptied
+    /// and disconnected. All applications must agree. Must be a pure function of the policy.
+    ///
+    /// # Errors
+    /// Why not, as a log line says it.
+    fn admits_switch(&self, policy: &P, dpid: DatapathId, from: &Origin) -> Result<(), String> {
+        Ok(())
     }
 
     /// What a policy says of the network's shape.

@@ -7,10 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use umlaut_openflow::packet::Headers;
-use umlaut_openflow::{FlowRemoved, PacketIn};
+use umlaut_openflow::{DatapathId, FlowRemoved, PacketIn};
 
 use crate::app::{App, AppNo, Context, Fabric, Policy};
 use crate::command::Command;
+use crate::origin::Origin;
 use crate::path::FlowKey;
 use crate::switch::{Again, Switch};
 use crate::view::{Event, View};
@@ -237,6 +238,22 @@ impl<P: Policy> Apps<P> {
         let cx = Context { app: no, ..context(view, policy) };
         let again = self.call((no, entry), &cx, |app| app.decide_again(switch, &cx, key));
         again.unwrap_or(Again::Nothing)
+    }
+
+    /// Whether all applications let a datapath join from there.
+    pub(crate) fn admits_switch(
+        &self,
+        policy: &P,
+        dpid: DatapathId,
+        from: &Origin,
+    ) -> Result<(), String> {
+        self.loaded().try_for_each(|(_, entry)| {
+            // Asked without a World, as for the fabric; nobody joins on a panic.
+            let asked = || entry.app.admits_switch(policy, dpid, from);
+            catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
+                Err(format!("{} panicked: {}", entry.app.name(), panic_message(&*panic)))
+            })
+        })
     }
 
     /// What all applications together say of the network's shape: a port is bound if any says so;

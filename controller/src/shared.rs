@@ -254,9 +254,9 @@ impl<P: Policy> Shared<P> {
         });
     }
 
-    pub(crate) fn switch_down(&self, dpid: DatapathId, remains: Remains, now: Instant) {
+    /// A switch's connection ended; it is waited for until then.
+    pub(crate) fn switch_down(&self, dpid: DatapathId, remains: Remains, until: Instant) {
         self.change(|slow| {
-            let until = now + DETACHED_TIMEOUT;
             let entry = slow
                 .detached
                 .entry(dpid)

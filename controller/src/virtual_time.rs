@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::app::Policy;
 use crate::mailbox::{Mailbox, Waker};
+use crate::origin::Origin;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::switch::Switch;
@@ -77,11 +78,15 @@ impl<P: Policy> VirtualController<P> {
 
     /// A switch connects.
     pub fn connected(&mut self, channel: Channel, now: Instant) {
+        self.connected_from(channel, Origin::named(format!("virtual {channel}")), now);
+    }
+
+    /// A switch connects from somewhere.
+    pub fn connected_from(&mut self, channel: Channel, origin: Origin, now: Instant) {
         let woken = Arc::new(AtomicBool::new(true));
         let mailbox = Arc::new(Mailbox::new(Box::new(Flag(woken.clone()))));
         let no = self.shared.next_session();
-        let peer = format!("virtual {channel}");
-        let session = Session::new(no, mailbox, None, peer, &self.shared, now);
+        let session = Session::new(no, mailbox, origin, &self.shared, now);
         self.connections.insert(channel, Connection { session, woken });
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::{NotifyWaker, stopped};
 use crate::app::Policy;
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -36,7 +37,8 @@ pub(super) async fn run<P: Policy>(
     let mailbox = Arc::new(Mailbox::new(Box::new(NotifyWaker(woken.clone()))));
     let now = Instant::now();
     let no = shared.next_session();
-    let mut session = Session::new(no, mailbox, Some(peer.ip()), peer.to_string(), &shared, now);
+    let origin = Origin { peer: peer.to_string(), address: Some(peer.ip()), certificate: None };
+    let mut session = Session::new(no, mailbox, origin, &shared, now);
     let mut buffer = vec![0; READ_BYTES];
     let reason = loop {
         let mut more = true;

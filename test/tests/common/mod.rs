@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "shared by several test binaries")]
 
 pub mod ground;
+pub mod wires;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
