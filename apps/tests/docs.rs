@@ -82,7 +82,7 @@ fn bad_arguments_and_files_have_their_exit_codes() {
     assert_eq!(code(&["run", "--app", "hub", "examples/two-slices.yaml"]), Some(2));
     assert_eq!(
         code(&["run", "--lab", "emulated", "--listen", "0.0.0.0:0", "examples/vlans.yaml"]),
-        Some(1)
+        Some(2)
     );
     let directory = tempfile::tempdir().unwrap();
     let bad = directory.path().join("bad.yaml");

@@ -5,13 +5,14 @@
 //! | 0 | done; for `check`: no errors |
 //! | 1 | something failed while running |
 //! | 2 | the arguments are wrong |
-//! | 78 | the policy file is wrong |
+//! | 78 | the policy file or a certificate file is wrong |
 
 mod check;
 mod decode;
 mod explain;
 #[cfg(feature = "lab")]
 mod lab;
+mod pki;
 mod run;
 
 use std::fs;
@@ -22,8 +23,23 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use umlaut_slice_db::{Diagnostic, POLICY_BYTES, Policy};
 
-/// The policy file is wrong (EX_CONFIG of sysexits.h).
+pub use run::{LogControl, NoLogFilter};
+
+/// The arguments are wrong, as the parser of arguments has it.
+const EX_USAGE: u8 = 2;
+/// The policy file or another file of the configuration is wrong (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
+
+/// A failure with an exit code of its own; any other is 1.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Arguments that contradict each other.
+    #[error("{0}")]
+    Usage(String),
+    /// A file that says what cannot be.
+    #[error("{0}")]
+    Config(String),
+}
 
 /// Many isolated slices on one OpenFlow network.
 #[derive(Debug, Parser)]
@@ -43,6 +59,8 @@ enum Command {
     Explain(explain::Args),
     /// Show OpenFlow messages
     Decode(decode::Args),
+    /// Make certificates for TLS between switches and controller
+    Pki(pki::Args),
 }
 
 impl Cli {
@@ -53,12 +71,17 @@ impl Cli {
             Command::Check(args) => check::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
+            Command::Pki(args) => pki::execute(&args),
         };
         match done {
             Ok(code) => code,
             Err(error) => {
                 eprintln!("umlaut: {error:#}");
-                ExitCode::FAILURE
+                match error.downcast_ref() {
+                    Some(Failure::Usage(_)) => ExitCode::from(EX_USAGE),
+                    Some(Failure::Config(_)) => ExitCode::from(EX_CONFIG),
+                    None => ExitCode::FAILURE,
+                }
             }
         }
     }
