@@ -25,6 +25,12 @@ use umlaut_slice_db::{Diagnostic, POLICY_BYTES, Policy};
 
 pub use run::{LogControl, NoLogFilter};
 
+/// What `--help` says of exit codes.
+pub(crate) const EXIT_CODES: &str = "Exit codes:
+  0   done; a daemon was stopped by SIGINT or SIGTERM
+  1   something failed while running, such as an address in use
+  2   the arguments are wrong
+  78  the policy file or a certificate file is wrong";
 /// The arguments are wrong, as the parser of arguments has it.
 const EX_USAGE: u8 = 2;
 /// The policy file or another file of the configuration is wrong (EX_CONFIG of sysexits.h).
@@ -43,7 +49,7 @@ pub(crate) enum Failure {
 
 /// Many isolated slices on one OpenFlow network.
 #[derive(Debug, Parser)]
-#[command(name = "umlaut", version, about)]
+#[command(name = "umlaut", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -52,6 +58,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Control switches
+    #[command(after_help = EXIT_CODES)]
     Run(run::Args),
     /// Look for mistakes in policy files
     Check(check::Args),

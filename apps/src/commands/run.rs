@@ -64,8 +64,8 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "sliceable-switch")]
     app: Application,
     /// OpenFlow versions offered
-    #[arg(long, value_delimiter = ',', default_value = "1.0,1.3", value_name = "VERSIONS")]
-    openflow: Vec<String>,
+    #[arg(long, value_delimiter = ',', default_value = "1.0,1.3", value_name = "VERSIONS", value_parser = version)]
+    openflow: Vec<Version>,
     /// Log lines for people or programs
     #[arg(long, value_enum, default_value = "auto")]
     log_format: LogFormat,
@@ -86,7 +86,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let now = Instant::now();
     let seed = seed()?;
-    let versions = versions(&args.openflow)?;
+    let versions = &args.openflow;
     let observer = Box::new(LogObserver::default());
     match (args.app, &args.policy) {
         (Application::SliceableSwitch, None) => {
@@ -105,7 +105,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let domains = Domains::default();
             let apps = Apps::new().with(SliceableSwitch::default());
             let shared = Shared::new(apps, domains.adopt(policy), seed, observer, now);
-            let shared = Arc::new(shared.offering(&versions));
+            let shared = Arc::new(shared.offering(versions));
             info!(revision = shared.world.revision(), "policy in force");
             let policy = shared.world.load();
             let file = PolicyFile { shared: shared.clone(), domains, path: path.clone() };
@@ -121,26 +121,23 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         (Application::LearningSwitch, None) => {
             let shared = Shared::new(Apps::new().with(LearningSwitch), (), seed, observer, now)
-                .offering(&versions);
+                .offering(versions);
             serve_until_stopped(Arc::new(shared), &args, None, Vec::new()).await
         }
         (Application::Hub, None) => {
             let shared =
-                Shared::new(Apps::new().with(Hub), (), seed, observer, now).offering(&versions);
+                Shared::new(Apps::new().with(Hub), (), seed, observer, now).offering(versions);
             serve_until_stopped(Arc::new(shared), &args, None, Vec::new()).await
         }
     }
 }
 
-fn versions(texts: &[String]) -> anyhow::Result<Vec<Version>> {
-    texts
-        .iter()
-        .map(|text| match text.as_str() {
-            "1.0" => Ok(Version::V1_0),
-            "1.3" => Ok(Version::V1_3),
-            other => anyhow::bail!("--openflow {other}: 1.0 and 1.3 are known"),
-        })
-        .collect()
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "1.0" => Ok(Version::V1_0),
+        "1.3" => Ok(Version::V1_3),
+        _ => Err("1.0 and 1.3 are known".to_owned()),
+    }
 }
 
 /// Unpredictable values from the system.

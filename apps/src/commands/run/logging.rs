@@ -38,9 +38,10 @@ impl std::str::FromStr for LogFilter {
     type Err = NoLogFilter;
 
     fn from_str(text: &str) -> Result<LogFilter, NoLogFilter> {
-        for part in text.split(',').map(str::trim) {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        for part in &parts {
             // A bare word would be taken for a module and everything else go silent.
-            let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+            let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
             if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
                 let levels = LEVELS.join(", ");
                 return Err(NoLogFilter(format!(
@@ -48,8 +49,9 @@ impl std::str::FromStr for LogFilter {
                 )));
             }
         }
-        match EnvFilter::try_new(text) {
-            Ok(_) => Ok(LogFilter(text.to_owned())),
+        let text = parts.join(",");
+        match EnvFilter::try_new(&text) {
+            Ok(_) => Ok(LogFilter(text)),
             Err(error) => Err(NoLogFilter(error.to_string())),
         }
     }
@@ -164,7 +166,8 @@ mod tests {
         let written = Written::default();
         let out = written.clone();
         let (filter, handle) = reload::Layer::new("info".parse::<LogFilter>().unwrap().compiled());
-        let lines = tracing_subscriber::fmt::layer().with_writer(move || out.clone());
+        let lines =
+            tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || out.clone());
         let control = LogControl { handle };
         let subscriber = tracing_subscriber::registry().with(filter).with(lines);
         tracing::subscriber::with_default(subscriber, || {
