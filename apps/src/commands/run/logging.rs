@@ -95,7 +95,8 @@ type Filtered = tracing_subscriber::layer::Layered<reload::Layer<EnvFilter, Regi
 /// The journal was asked for and cannot be reached.
 pub(super) fn start(format: LogFormat, filter: &LogFilter) -> anyhow::Result<LogControl> {
     let format = match format {
-        LogFormat::Auto if in_journal() => LogFormat::Journald,
+        // Where the journal cannot be reached, as in some containers, text gets there too.
+        LogFormat::Auto if in_journal() && tracing_journald::layer().is_ok() => LogFormat::Journald,
         LogFormat::Auto => LogFormat::Text,
         given => given,
     };
