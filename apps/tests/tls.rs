@@ -11,6 +11,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConnection, StreamOwned};
 use support::{Daemon, PATIENCE, Pki, connect, umlaut};
 use umlaut_slice_db::Fingerprint;
 
@@ -226,5 +227,42 @@ fn a_plain_port_beyond_loopback_is_warned_of() {
         let count =
             seen.iter().filter(|l| l["fields"]["message"].as_str().is_some_and(lines)).count();
         assert_eq!(count, usize::from(warned), "{address}");
+    }
+}
+
+/// More than the TLS layer and the socket hold at once, both ways, from a switch that first says all
+/// and then listens.
+#[test]
+fn every_byte_arrives_in_order_when_the_other_end_is_slow() {
+    const ECHOES: u32 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let pki = Pki::new(&folder.path().join("pki"), &["s1"]);
+    let mut daemon = controller(&pki, POLICY, &[]);
+    let socket = TcpStream::connect(daemon.listening()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.set_write_timeout(Some(PATIENCE)).unwrap();
+    let name = "controller".try_into().unwrap();
+    let tls = ClientConnection::new(pki.switch(Some("s1")), name).unwrap();
+    let mut stream = StreamOwned::new(tls, socket);
+    stream.write_all(&[4, 0, 0, 8, 0, 0, 0, 1]).unwrap();
+    let payload = |echo: u32| -> Vec<u8> { (0..60_000).map(|at| (at * 7 + echo) as u8).collect() };
+    for echo in 0..ECHOES {
+        let payload = payload(echo);
+        let length = (8 + payload.len() as u16).to_be_bytes();
+        let header = [&[4, 2], &length[..], &echo.to_be_bytes()].concat();
+        stream.write_all(&[header, payload].concat()).unwrap();
+    }
+    let mut echo = 0;
+    while echo < ECHOES {
+        let mut header = [0; 8];
+        stream.read_exact(&mut header).unwrap();
+        let mut body = vec![0; usize::from(u16::from_be_bytes([header[2], header[3]])) - 8];
+        stream.read_exact(&mut body).unwrap();
+        // An echo reply; hello and a features request come as well.
+        if header[1] == 3 {
+            assert_eq!(header[4..], echo.to_be_bytes());
+            assert!(body == payload(echo), "echo {echo}");
+            echo += 1;
+        }
     }
 }
