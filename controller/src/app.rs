@@ -20,6 +20,7 @@ use crate::directory::Undelivered;
 use crate::hosts::{Domain, Seen, Sighting};
 use crate::inbox::{Teller, Told};
 use crate::notice::{HostAt, Notice};
+use crate::origin::Origin;
 use crate::path::FlowKey;
 use crate::routes::Rule;
 use crate::switch::{Again, Switch};
@@ -534,6 +535,16 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
     /// that may register paths of hosts notes it, as it notes a frame of the host, if its policy of
     /// now lets it: the entry is then decided again.
     fn recall(&self, cx: &Context<'_, P>, at: Attachment, mac: MacAddr) {}
+
+    /// Whether a datapath may join from there; the reason if not. Asked before anything else is done
+    /// with it, and again under every new policy: a connected switch that is refused then is emptied
+    /// and disconnected. All applications must agree. Must be a pure function of the policy.
+    ///
+    /// # Errors
+    /// Why not, as a log line says it.
+    fn admits_switch(&self, policy: &P, dpid: DatapathId, from: &Origin) -> Result<(), String> {
+        Ok(())
+    }
 
     /// What a policy says of the network's shape.
     fn fabric(&self, policy: &P) -> Fabric {

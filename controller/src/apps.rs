@@ -1,16 +1,18 @@
 //! The applications of a controller, in their order: who gets which event, and what happens when one
-//! panics. Pure but for the shared tables of [`View`](crate::View).
+//! panics. Pure but for the shared tables of [`View`].
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use umlaut_openflow::DatapathId;
 use umlaut_openflow::PacketIn;
 use umlaut_openflow::packet::Headers;
 
 use crate::app::{App, AppNo, Context, Fabric, Policy};
 use crate::command::{Command, Job};
+use crate::origin::Origin;
 use crate::path::FlowKey;
 use crate::switch::{Again, Switch};
 use crate::view::{Event, Net, View};
@@ -279,6 +281,22 @@ impl<P: Policy> Apps<P> {
             }
         }
         found
+    }
+
+    /// Whether all applications let a datapath join from there.
+    pub(crate) fn admits_switch(
+        &self,
+        policy: &P,
+        dpid: DatapathId,
+        from: &Origin,
+    ) -> Result<(), String> {
+        self.loaded().try_for_each(|(_, entry)| {
+            // Asked without a World, as for the fabric; nobody joins on a panic.
+            let asked = || entry.app.admits_switch(policy, dpid, from);
+            catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
+                Err(format!("{} panicked: {}", entry.app.name(), panic_message(&*panic)))
+            })
+        })
     }
 
     /// What all applications together say of the network's shape: a port is bound if any says so;

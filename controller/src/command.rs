@@ -1,7 +1,6 @@
 //! What sessions tell each other. Shared.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use umlaut_openflow::packet::{Headers, Tag};
@@ -10,6 +9,7 @@ use umlaut_openflow::{DatapathId, FieldSet, MacAddr, PortNo, Vid};
 use crate::app::AppNo;
 use crate::hosts::Domain;
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 use crate::path::{HopName, Mark, PathRef};
 use crate::switch::Switch;
 use crate::view::View;
@@ -154,7 +154,7 @@ pub enum Command {
         /// Who asks; the answer is `Proved`.
         asker: Arc<Mailbox>,
         /// Where the other connection comes from.
-        from: Option<IpAddr>,
+        from: Arc<Origin>,
     },
     /// The datapath that was asked to prove itself is alive.
     Proved,

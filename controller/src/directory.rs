@@ -1,6 +1,5 @@
 //! Which session serves which datapath. Shared: dashmap, no clock.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -10,6 +9,7 @@ use umlaut_openflow::{DatapathId, Version};
 
 use crate::command::Command;
 use crate::mailbox::{Full, Mailbox};
+use crate::origin::Origin;
 use crate::path::SessionNo;
 
 /// A session as others see it.
@@ -21,8 +21,8 @@ pub struct Peer {
     pub mailbox: Arc<Mailbox>,
     /// The wire version agreed.
     pub version: Version,
-    /// Where it connects from, if by IP.
-    pub address: Option<IpAddr>,
+    /// Where it connects from.
+    pub origin: Arc<Origin>,
 }
 
 /// All active sessions, by datapath and by number.

@@ -3,7 +3,7 @@
 //! and the virtual-time harness drive the same code.
 //!
 //! ```text
-//!   hello ──▶ features ──▶ (1.3: ports) ──▶ nobody else serves this datapath? ──▶ read flows
+//!   hello ──▶ features ──▶ (1.3: ports) ──▶ admitted? ──▶ nobody else serves it? ──▶ read flows
 //!         ──▶ delete ──▶ install ──▶ active
 //! ```
 //! Before any packet-in is handled, the flows are read, all but those of paths deleted and with them
@@ -13,7 +13,6 @@
 mod adopt;
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,9 +28,10 @@ use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
+use crate::origin::Origin;
 use crate::path::{LLDP_PRIORITY, Leg, STANDING_COOKIE, SessionNo};
 use crate::request::{Answer, Asker, RequestError, is_stats};
-use crate::shared::Shared;
+use crate::shared::{DETACHED_TIMEOUT, Shared};
 use crate::switch::{Bucket, Ended, Remains, Switch};
 use crate::view::{Event, View};
 use crate::world::World;
@@ -87,8 +87,7 @@ enum CleaningStep {
 pub struct Session<P: Policy> {
     no: SessionNo,
     mailbox: Arc<Mailbox>,
-    address: Option<IpAddr>,
-    peer: String,
+    origin: Arc<Origin>,
     phase: Phase,
     version: Version,
     input: BytesMut,
@@ -100,22 +99,22 @@ pub struct Session<P: Policy> {
     refresh: Instant,
     heard: Instant,
     echo_sent: bool,
-    /// Who waits for this switch to prove that it is alive.
+    /// Who waits for this switch to prove that it is alive, or to leave.
     askers: Vec<Arc<Mailbox>>,
     broken: u32,
+    /// Whether a new policy refused it: it is not waited for.
+    refused: bool,
     lldp: Bucket,
     commands: VecDeque<Command>,
     adopting: Option<adopt::Adopting>,
 }
 
 impl<P: Policy> Session<P> {
-    /// A connection just made, from `address` if by IP; `peer` names it in reports. The first bytes
-    /// of output are its hello.
+    /// A connection just made. The first bytes of output are its hello.
     pub fn new(
         no: SessionNo,
         mailbox: Arc<Mailbox>,
-        address: Option<IpAddr>,
-        peer: String,
+        origin: Origin,
         shared: &Shared<P>,
         now: Instant,
     ) -> Session<P> {
@@ -129,8 +128,7 @@ impl<P: Policy> Session<P> {
         Session {
             no,
             mailbox,
-            address,
-            peer,
+            origin: Arc::new(origin),
             phase: Phase::Hello { until: now + HANDSHAKE_TIMEOUT },
             version: highest,
             input: BytesMut::new(),
@@ -143,6 +141,7 @@ impl<P: Policy> Session<P> {
             echo_sent: false,
             askers: Vec::new(),
             broken: 0,
+            refused: false,
             lldp: Bucket::new(LLDP_RATE, now),
             commands: VecDeque::new(),
             adopting: None,
@@ -215,6 +214,9 @@ impl<P: Policy> Session<P> {
     /// whether there is more to do at once. All output of a turn is written together.
     pub fn turn(&mut self, now: Instant, shared: &Shared<P>) -> bool {
         self.note_world(shared);
+        if self.closed().is_some() {
+            return false;
+        }
         if let Some(switch) = &mut self.switch {
             switch.tick(now);
         }
@@ -236,8 +238,32 @@ impl<P: Policy> Session<P> {
 
     fn note_world(&mut self, shared: &Shared<P>) {
         if shared.world.revision() != self.world.revision {
+            let policy = self.world.policy_revision;
             self.world = shared.world.load();
             self.sweep = self.is_active().then_some(0);
+            if self.world.policy_revision != policy {
+                self.admit_again(shared);
+            }
+        }
+    }
+
+    /// Leaves a switch that the new policy refuses, with an empty table: nothing would be decided
+    /// there again.
+    fn admit_again(&mut self, shared: &Shared<P>) {
+        let dpid = match (&self.phase, &self.switch) {
+            (Phase::Closed { .. }, _) => return,
+            (Phase::Duplicate { features, .. }, _) => features.dpid,
+            (_, Some(switch)) => switch.dpid(),
+            // It is asked when it joins.
+            (_, None) => return,
+        };
+        if let Err(reason) = shared.apps.admits_switch(&self.world.policy, dpid, &self.origin) {
+            if let Some(switch) = &mut self.switch {
+                switch.delete_all();
+            }
+            self.refused = true;
+            self.sweep = None;
+            self.close(&reason);
         }
     }
 
@@ -279,10 +305,10 @@ impl<P: Policy> Session<P> {
     fn command(&mut self, command: Command, now: Instant, shared: &Shared<P>) {
         match command {
             Command::Prove { asker, from } => {
-                if self.address.is_some() && self.address == from {
-                    return self.close("a newer connection from the same address");
-                }
                 self.askers.push(asker);
+                if from.succeeds(&self.origin) {
+                    return self.close("a newer connection of the same switch");
+                }
                 self.early_send(&Message::EchoRequest(b"umlaut"[..].into()));
                 return;
             }
@@ -541,17 +567,21 @@ impl<P: Policy> Session<P> {
 
     /// Takes the datapath's place in the directory, or asks the holder to prove that it is alive.
     fn join(&mut self, features: Features, ports: Vec<Port>, now: Instant, shared: &Shared<P>) {
+        let policy = &self.world.policy;
+        if let Err(reason) = shared.apps.admits_switch(policy, features.dpid, &self.origin) {
+            return self.close(&reason);
+        }
         let peer = Peer {
             session: self.no,
             mailbox: self.mailbox.clone(),
             version: self.version,
-            address: self.address,
+            origin: self.origin.clone(),
         };
         match shared.net.directory.join(features.dpid, peer) {
             Ok(()) => self.read(features, ports, now),
             Err(holder) => {
                 let asker = self.mailbox.clone();
-                holder.mailbox.insist(Command::Prove { asker, from: self.address });
+                holder.mailbox.insist(Command::Prove { asker, from: self.origin.clone() });
                 let until = now + PROOF_TIMEOUT;
                 self.phase = Phase::Duplicate { until, features, ports, superseding: false };
             }
@@ -594,7 +624,9 @@ impl<P: Policy> Session<P> {
         self.note_world(shared);
         self.start_adopting(now);
         let view = view(shared, &self.world, now);
-        if let Some(switch) = &mut self.switch {
+        if self.is_active()
+            && let Some(switch) = &mut self.switch
+        {
             shared.apps.each_on(switch, view, &self.world.policy, |app, switch, cx| {
                 app.switch_ready(switch, cx);
             });
@@ -784,7 +816,7 @@ impl<P: Policy> Session<P> {
             session: self.no,
             mailbox: self.mailbox.clone(),
             version: self.version,
-            address: self.address,
+            origin: self.origin.clone(),
         };
         match shared.net.directory.join(features.dpid, peer) {
             Ok(()) => self.read(features, ports, now),
@@ -863,13 +895,15 @@ impl<P: Policy> Session<P> {
         self.close(reason);
         let reason = self.closed().unwrap_or(reason).to_owned();
         let Some(mut switch) = self.switch.take() else {
-            let peer = self.peer.clone();
+            let peer = self.origin.peer.clone();
             return shared.net.observer.event(&Event::ConnectionRefused { peer, reason });
         };
         let dpid = switch.dpid();
         let remains: Remains = switch.take_remains();
         let held = shared.net.directory.leave(dpid, self.no);
-        shared.switch_down(dpid, remains, now);
+        self.askers.drain(..).for_each(|asker| asker.wake());
+        let wait = if self.refused { Duration::ZERO } else { DETACHED_TIMEOUT };
+        shared.switch_down(dpid, remains, now + wait);
         if held {
             let view = view(shared, &self.world, now);
             shared.apps.each(view, &self.world.policy, |app, cx| app.switch_gone(dpid, cx));

@@ -6,7 +6,7 @@
 //! its next message. Discovery's timers run from [`Shared::poll`].
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -75,6 +75,7 @@ pub struct Shared<P: Policy> {
     versions: Vec<Version>,
     next_session: AtomicU16,
     started: AtomicBool,
+    polls: AtomicU64,
 }
 
 impl<P: Policy> Shared<P> {
@@ -105,6 +106,7 @@ impl<P: Policy> Shared<P> {
             versions: vec![Version::V1_0, Version::V1_3],
             next_session: AtomicU16::new(1),
             started: AtomicBool::new(false),
+            polls: AtomicU64::new(0),
         }
     }
 
@@ -255,9 +257,9 @@ impl<P: Policy> Shared<P> {
         });
     }
 
-    pub(crate) fn switch_down(&self, dpid: DatapathId, remains: Remains, now: Instant) {
+    /// A switch's connection ended; it is waited for until then.
+    pub(crate) fn switch_down(&self, dpid: DatapathId, remains: Remains, until: Instant) {
         self.change(|slow| {
-            let until = now + DETACHED_TIMEOUT;
             let entry = slow
                 .detached
                 .entry(dpid)
@@ -373,7 +375,20 @@ impl<P: Policy> Shared<P> {
         self.tell_notices(now);
         self.run_timers(now);
         self.hand_over(now);
+        self.net.observer.tick(now);
+        self.polls.fetch_add(1, Ordering::Relaxed);
         self.next_poll()
+    }
+
+    /// How often the slow path went through: a number that stands still after [`Shared::wake`] says
+    /// that it hangs.
+    pub fn polls(&self) -> u64 {
+        self.polls.load(Ordering::Relaxed)
+    }
+
+    /// Makes the slow path run once.
+    pub fn wake(&self) {
+        self.net.wake_slow_path();
     }
 
     // ---- handlers without a switch ----

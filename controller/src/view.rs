@@ -160,6 +160,9 @@ pub enum Event {
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn event(&self, event: &Event);
+
+    /// Time passed: called at least every few seconds.
+    fn tick(&self, _now: Instant) {}
 }
 
 /// Takes no notice of events.

@@ -2,7 +2,6 @@
 //! thread. Pure: no IO, no clock; the order of simultaneous turns comes from a seed.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -11,6 +10,7 @@ use umlaut_openflow::DatapathId;
 
 use crate::app::Policy;
 use crate::mailbox::{Mailbox, Waker};
+use crate::origin::Origin;
 use crate::session::Session;
 use crate::shared::Shared;
 use crate::switch::Switch;
@@ -118,16 +118,15 @@ impl<P: Policy> VirtualController<P> {
 
     /// A switch connects.
     pub fn connected(&mut self, channel: Channel, now: Instant) {
-        self.connected_from(channel, None, now);
+        self.connected_from(channel, Origin::named(format!("virtual {channel}")), now);
     }
 
-    /// A switch connects from this address.
-    pub fn connected_from(&mut self, channel: Channel, address: Option<IpAddr>, now: Instant) {
+    /// A switch connects from somewhere.
+    pub fn connected_from(&mut self, channel: Channel, origin: Origin, now: Instant) {
         let woken = Arc::new(AtomicBool::new(true));
         let mailbox = Arc::new(Mailbox::new(Box::new(Flag(woken.clone()))));
         let no = self.shared.next_session();
-        let peer = format!("virtual {channel}");
-        let session = Session::new(no, mailbox, address, peer, &self.shared, now);
+        let session = Session::new(no, mailbox, origin, &self.shared, now);
         let connection = Connection { session, woken, stalled: false, frozen: false };
         self.connections.insert(channel, connection);
     }

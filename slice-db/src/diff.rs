@@ -43,6 +43,8 @@ pub struct PolicyDiff {
     pub options: bool,
     /// Whether the links differ.
     pub links: bool,
+    /// Whether the switches that may join differ, or the certificates that they must show.
+    pub switches: bool,
 }
 
 impl PolicyDiff {
@@ -61,6 +63,7 @@ impl fmt::Display for PolicyDiff {
         }
         parts.extend(self.options.then(|| "options".to_owned()));
         parts.extend(self.links.then(|| "links".to_owned()));
+        parts.extend(self.switches.then(|| "switches".to_owned()));
         if parts.is_empty() {
             return f.write_str("nothing");
         }
@@ -106,6 +109,8 @@ impl Policy {
             filters: Changes::between(&filters(self), &filters(new)),
             options: self.options != new.options,
             links: self.links != new.links,
+            switches: self.certificates != new.certificates
+                || !self.switch_names.keys().eq(new.switch_names.keys()),
         }
     }
 }
@@ -128,5 +133,14 @@ mod tests {
             "umlaut: 1\nslices:\n  a: {members: [{port: 0x1/1}]}\n  c: {members: [{port: 0x1/3}]}\noptions: {loose: true}\n",
         );
         assert_eq!(a.diff(&other).to_string(), "slices +1 -1 ~0, members +1 -2 ~0, options");
+        let switches = |text: &str| {
+            read(&format!(
+                "umlaut: 1\nswitches: {text}\nslices: {{a: {{members: [{{port: 0x1/1}}]}}}}\n"
+            ))
+        };
+        let (short, named) = (switches("{s1: 0x1}"), switches("{one: {dpid: 0x1}}"));
+        assert!(!short.diff(&named).switches, "a name decides nothing");
+        let certified = switches("{s1: {dpid: 0x1, cert: s1}}");
+        assert_eq!(short.diff(&certified).to_string(), "switches");
     }
 }

@@ -32,6 +32,7 @@ mod filter;
 mod network;
 mod parse;
 mod policy;
+mod switches;
 mod values;
 mod yaml;
 
@@ -46,4 +47,5 @@ pub use policy::{
     Admission, AdmittedBy, Binding, Host, Member, MemberId, Options, Point, Policy, Refusal,
     SliceId, admit,
 };
+pub use switches::{CertificateOf, Fingerprint, NoFingerprint, Shown, SwitchRefusal, admit_switch};
 pub use yaml::POLICY_BYTES;

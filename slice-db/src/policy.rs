@@ -11,6 +11,7 @@ use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo};
 use crate::cases::Case;
 use crate::diagnostic::Diagnostic;
 use crate::filter::{FilterAction, FilterTable, RuleId};
+use crate::switches::CertificateOf;
 use crate::yaml::{Place, locate};
 
 pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
@@ -119,6 +120,8 @@ pub struct Options {
     pub refuse_macs_on_foreign_ports: bool,
     /// Only the links of the policy are allowed.
     pub declared_links: bool,
+    /// Only the switches of the policy may join.
+    pub refuse_unknown_switches: bool,
 }
 
 impl Default for Options {
@@ -134,6 +137,7 @@ impl Default for Options {
             exact_match: false,
             refuse_macs_on_foreign_ports: false,
             declared_links: false,
+            refuse_unknown_switches: false,
         }
     }
 }
@@ -148,6 +152,8 @@ pub struct Policy {
     pub(crate) text: Arc<str>,
     pub(crate) switches: BTreeMap<String, DatapathId>,
     pub(crate) switch_names: BTreeMap<DatapathId, String>,
+    /// What switches must show when they join.
+    pub(crate) certificates: BTreeMap<DatapathId, CertificateOf>,
     pub(crate) hosts: Vec<Host>,
     pub(crate) hosts_by_name: HashMap<String, usize>,
     pub(crate) slices: Vec<Slice>,
@@ -190,6 +196,11 @@ impl Policy {
     /// The switches that it names, by name.
     pub fn switches(&self) -> impl Iterator<Item = (&str, DatapathId)> {
         self.switches.iter().map(|(name, dpid)| (name.as_str(), *dpid))
+    }
+
+    /// The switches that must show a certificate, in order of their datapath ids.
+    pub fn certificates(&self) -> impl Iterator<Item = (DatapathId, &CertificateOf)> {
+        self.certificates.iter().map(|(dpid, certificate)| (*dpid, certificate))
     }
 
     /// A switch as the policy writes it: its name, or its datapath id.

@@ -1,95 +1,31 @@
-//! Two connections of one datapath id: the older one stays if it is alive.
+//! Two connections of one datapath id: the older one stays if it is alive and not surely the same
+//! switch.
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Told, policy};
-use umlaut::sliceable::{Domains, SlicePolicy, SliceableSwitch};
-use umlaut_controller::virtual_time::{Output, VirtualController};
-use umlaut_controller::{Apps, Seed, Shared};
-use umlaut_openflow::{DatapathId, PortNo};
-use umlaut_testbed::{EmulatedSwitch, Output as FromSwitch, SwitchOptions};
+use common::wires::Wires;
+use umlaut_controller::{Certificate, Origin};
 
-/// A controller and switches wired by hand; a mute switch hears nothing.
-struct Wires {
-    controller: VirtualController<SlicePolicy>,
-    switches: BTreeMap<u64, EmulatedSwitch>,
-    mute: Vec<u64>,
-    closed: Vec<u64>,
-    now: Instant,
-}
+const POLICY: &str = "umlaut: 1\nslices: {a: {members: [{port: 0x1/1}]}}\n";
 
-impl Wires {
-    fn new() -> Wires {
-        let now = Instant::now();
-        let text = "umlaut: 1\nslices: {a: {members: [{port: 0x1/1}]}}\n";
-        let seed = Seed { lldp_key: [3; 16], epoch: 3 };
-        let policy = Domains::default().adopt(policy(text));
-        let told = Box::new(Told::default());
-        let shared =
-            Shared::new(Apps::new().with(SliceableSwitch::default()), policy, seed, told, now);
-        let controller = VirtualController::new(Arc::new(shared), 1, now);
-        Wires { controller, switches: BTreeMap::new(), mute: vec![], closed: vec![], now }
-    }
-
-    fn connect(&mut self, channel: u64) {
-        let mut switch =
-            EmulatedSwitch::new(SwitchOptions::new(format!("s{channel}"), DatapathId(1)));
-        switch.add_port(PortNo(1), self.now);
-        switch.connected(self.now);
-        self.switches.insert(channel, switch);
-        self.controller.connected(channel, self.now);
-        self.run(Duration::from_millis(100));
-    }
-
-    fn run(&mut self, time: Duration) {
-        let end = self.now + time;
-        while self.now < end {
-            for (channel, switch) in &mut self.switches {
-                switch.poll(self.now);
-                let mut outputs = Vec::new();
-                switch.drain(&mut outputs);
-                for output in outputs {
-                    if let (FromSwitch::Control(bytes), false) =
-                        (output, self.mute.contains(channel))
-                    {
-                        self.controller.input(*channel, &bytes);
-                    }
-                }
-            }
-            self.controller.poll(self.now);
-            for (channel, output) in self.controller.drain() {
-                match output {
-                    Output::Bytes(bytes) if !self.mute.contains(&channel) => {
-                        if let Some(switch) = self.switches.get_mut(&channel) {
-                            switch.control_input(&bytes, self.now);
-                        }
-                    }
-                    Output::Bytes(_) => {}
-                    Output::Close => {
-                        self.switches.remove(&channel);
-                        self.closed.push(channel);
-                    }
-                }
-            }
-            self.now += Duration::from_millis(1);
-        }
-    }
-
-    fn active(&self) -> usize {
-        self.controller.active().count()
+/// A switch with a certificate for this name.
+fn certified(address: u8, name: &str) -> Origin {
+    let certificate = Certificate { fingerprint: [address; 32], names: vec![name.to_owned()] };
+    Origin {
+        peer: format!("10.0.0.{address}"),
+        address: Some([10, 0, 0, address].into()),
+        certificate: Some(certificate),
     }
 }
 
 #[test]
 fn a_second_connection_is_refused_while_the_first_is_alive() {
-    let mut wires = Wires::new();
-    wires.connect(1);
+    let mut wires = Wires::new(POLICY);
+    wires.connect(1, 1, Origin::named("one"));
     assert_eq!(wires.active(), 1);
-    wires.connect(2);
+    wires.connect(2, 1, Origin::named("two"));
     wires.run(Duration::from_secs(3));
     assert_eq!(wires.closed, [2]);
     assert_eq!(wires.active(), 1);
@@ -97,13 +33,32 @@ fn a_second_connection_is_refused_while_the_first_is_alive() {
 
 #[test]
 fn a_second_connection_takes_over_from_a_dead_one_within_two_seconds() {
-    let mut wires = Wires::new();
-    wires.connect(1);
+    let mut wires = Wires::new(POLICY);
+    wires.connect(1, 1, Origin::named("one"));
     wires.mute.push(1);
-    wires.connect(2);
+    wires.connect(2, 1, Origin::named("two"));
     assert!(wires.closed.is_empty(), "the first has a second to answer");
     wires.run(Duration::from_secs(2));
     assert_eq!(wires.closed, [1]);
     assert_eq!(wires.active(), 1);
     assert!(wires.switches[&2].version().is_some());
+}
+
+#[test]
+fn the_same_certificate_takes_over_from_a_living_connection_at_once() {
+    let mut wires = Wires::new(POLICY);
+    wires.connect(1, 1, certified(1, "s1"));
+    wires.connect(2, 1, certified(2, "s1"));
+    assert_eq!(wires.closed, [1]);
+    assert_eq!(wires.active(), 1);
+}
+
+#[test]
+fn an_address_does_not_stand_in_for_a_certificate() {
+    let mut wires = Wires::new(POLICY);
+    wires.connect(1, 1, certified(1, "s1"));
+    wires.connect(2, 1, Origin { certificate: None, ..certified(1, "s1") });
+    wires.run(Duration::from_secs(3));
+    assert_eq!(wires.closed, [2]);
+    assert_eq!(wires.active(), 1);
 }

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use umlaut::virtual_lab::Events;
 use umlaut_controller::request::RequestError;
-use umlaut_controller::runtime::{SwitchHandle, bind, serve};
+use umlaut_controller::runtime::{Listener, SwitchHandle, serve};
 use umlaut_controller::{App, Apps, Context, Event, Seed, Shared, Switch, Told};
 use umlaut_openflow::{Action, DatapathId, Match, Message, MeterId, PacketIn, PortNo, Version};
 use umlaut_testbed::{EmulatedLab, Network, Topology};
@@ -32,7 +32,8 @@ impl Running {
         let seed = Seed { lldp_key: [1; 16], epoch: 1 };
         let shared = Shared::new(apps, (), seed, Box::new(events.clone()), Instant::now());
         let shared = Arc::new(shared);
-        let listeners = runtime.block_on(bind(&["127.0.0.1:0".parse().unwrap()])).unwrap();
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listeners = vec![runtime.block_on(Listener::bind(address)).unwrap()];
         let address = listeners[0].local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let served = runtime.spawn(serve(shared.clone(), listeners, stopped));

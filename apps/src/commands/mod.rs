@@ -5,7 +5,7 @@
 //! | 0 | done; for `check`: no errors |
 //! | 1 | something failed while running |
 //! | 2 | the arguments are wrong |
-//! | 78 | a policy or configuration file is wrong |
+//! | 78 | a policy, configuration or certificate file is wrong |
 
 mod applications;
 mod check;
@@ -13,6 +13,7 @@ mod decode;
 mod explain;
 #[cfg(feature = "lab")]
 mod lab;
+mod pki;
 mod run;
 
 use std::fs;
@@ -23,12 +24,33 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use umlaut_slice_db::{Diagnostic, POLICY_BYTES, Policy};
 
-/// The policy file is wrong (EX_CONFIG of sysexits.h).
+pub use run::{LogControl, NoLogFilter};
+
+/// What `--help` says of exit codes.
+pub(crate) const EXIT_CODES: &str = "Exit codes:
+  0   done; a daemon was stopped by SIGINT or SIGTERM
+  1   something failed while running, such as an address in use
+  2   the arguments are wrong
+  78  the policy file or a certificate file is wrong";
+/// The arguments are wrong, as the parser of arguments has it.
+const EX_USAGE: u8 = 2;
+/// The policy file or another file of the configuration is wrong (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
+
+/// A failure with an exit code of its own; any other is 1.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// Arguments that contradict each other.
+    #[error("{0}")]
+    Usage(String),
+    /// A file that says what cannot be.
+    #[error("{0}")]
+    Config(String),
+}
 
 /// Many isolated slices on one OpenFlow network.
 #[derive(Debug, Parser)]
-#[command(name = "umlaut", version, about)]
+#[command(name = "umlaut", version, about, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +59,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Control switches
+    #[command(after_help = EXIT_CODES)]
     Run(run::Args),
     /// Look for mistakes in policy files
     Check(check::Args),
@@ -44,6 +67,8 @@ enum Command {
     Explain(explain::Args),
     /// Show OpenFlow messages
     Decode(decode::Args),
+    /// Make certificates for TLS between switches and controller
+    Pki(pki::Args),
 }
 
 impl Cli {
@@ -54,12 +79,17 @@ impl Cli {
             Command::Check(args) => check::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
+            Command::Pki(args) => pki::execute(&args),
         };
         match done {
             Ok(code) => code,
             Err(error) => {
                 eprintln!("umlaut: {error:#}");
-                ExitCode::FAILURE
+                match error.downcast_ref() {
+                    Some(Failure::Usage(_)) => ExitCode::from(EX_USAGE),
+                    Some(Failure::Config(_)) => ExitCode::from(EX_CONFIG),
+                    None => ExitCode::FAILURE,
+                }
             }
         }
     }

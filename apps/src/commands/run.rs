@@ -1,16 +1,21 @@
 //! `umlaut run`: the daemon.
 
+mod listen;
+mod logging;
+mod reload;
+mod service;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-use tracing::{error, info, warn};
-use umlaut_controller::runtime::{LogObserver, bind, serve};
+use tokio::sync::watch;
+use tracing::{info, warn};
+use umlaut_controller::runtime::{LogObserver, serve};
 use umlaut_controller::{Seed, Shared};
 use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
@@ -18,19 +23,12 @@ use umlaut_slice_db::Policy;
 use super::applications::{self, Application};
 use super::{EX_CONFIG, complain, load};
 use crate::samples::Config;
-use crate::sliceable::{Domains, SlicePolicy};
+use crate::sliceable::Domains;
+use listen::{Endpoint, Open, TlsArgs};
+use logging::{LogFilter, LogFormat};
+use reload::{AppConfig, Certificates, PolicyFile, Source};
 
-/// How long a policy file must have been left alone before it is read again: editors write in
-/// several steps.
-const DEBOUNCE: Duration = Duration::from_millis(100);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object per line
-    Json,
-}
+pub use logging::{LogControl, NoLogFilter};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Lab {
@@ -44,10 +42,12 @@ enum Lab {
 /// Arguments of `umlaut run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where switches connect; may be given several times [default: 0.0.0.0:6653, in a lab
-    /// 127.0.0.1:6653]
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Vec<SocketAddr>,
+    /// Where switches connect: ssl:ADDR:PORT with TLS, tcp:ADDR:PORT without; may be given several
+    /// times [default: 0.0.0.0:6653, in a lab 127.0.0.1:6653]
+    #[arg(long, value_name = "[tcp:|ssl:]ADDR:PORT")]
+    listen: Vec<Endpoint>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// What to bring up besides the controller
     #[arg(long, value_enum, default_value = "none")]
     lab: Lab,
@@ -58,26 +58,21 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     app_config: Option<PathBuf>,
     /// OpenFlow versions offered
-    #[arg(long, value_delimiter = ',', default_value = "1.0,1.3", value_name = "VERSIONS")]
-    openflow: Vec<String>,
+    #[arg(long, value_delimiter = ',', default_value = "1.0,1.3", value_name = "VERSIONS", value_parser = version)]
+    openflow: Vec<Version>,
     /// Log lines for people or programs
-    #[arg(long, value_enum, default_value = "text")]
+    #[arg(long, value_enum, default_value = "auto")]
     log_format: LogFormat,
-    /// What is logged: a level, or levels per module
+    /// What is logged: a level, or levels per module, as in warn,umlaut_controller=debug
     #[arg(long, env = "UMLAUT_LOG", default_value = "info", value_name = "FILTER")]
-    log: String,
+    log: LogFilter,
     /// The policy file (sliceable switch)
     policy: Option<PathBuf>,
 }
 
 pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
-        .with_context(|| format!("--log {}", args.log))?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Text => subscriber.with_target(false).init(),
-        LogFormat::Json => subscriber.json().init(),
-    }
+    // Whoever answers operators takes it from here.
+    let _log = logging::start(args.log_format, &args.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run(args))
 }
@@ -85,8 +80,8 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
 async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let now = Instant::now();
     let seed = Seed::random()?;
-    let versions = versions(&args.openflow)?;
-    let observer = Box::new(LogObserver);
+    let versions = &args.openflow;
+    let observer = Box::new(LogObserver::default());
     if let Some(why) = applications::conflict(&args.app) {
         eprintln!("umlaut run: --app: {why}");
         return Ok(ExitCode::from(2));
@@ -115,13 +110,12 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let domains = Domains::default();
             let apps = applications::with_slices(&args.app, &config);
             let shared = Shared::new(apps, domains.adopt(policy), seed, observer, now);
-            let shared = Arc::new(shared.offering(&versions));
+            let shared = Arc::new(shared.offering(versions));
             info!(revision = shared.world.revision(), "policy in force");
-            let reload = tokio::spawn(reload(shared.clone(), domains, path.clone()));
             let policy = shared.world.load();
-            let done = serve_until_stopped(shared, &args, Some(&policy.policy.policy)).await;
-            reload.abort();
-            done
+            let file = PolicyFile { shared: shared.clone(), domains, path: path.clone() };
+            let sources: Vec<Box<dyn Source>> = vec![Box::new(file)];
+            serve_until_stopped(shared, &args, Some(&policy.policy.policy), sources).await
         }
         (false, Some(path)) => {
             eprintln!(
@@ -132,8 +126,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         (false, None) => {
             let apps = applications::samples(&args.app, &config);
-            let shared = Shared::new(apps, (), seed, observer, now).offering(&versions);
-            serve_until_stopped(Arc::new(shared), &args, None).await
+            let shared = Shared::new(apps, (), seed, observer, now).offering(versions);
+            serve_until_stopped(Arc::new(shared), &args, None, Vec::new()).await
         }
     }
 }
@@ -149,55 +143,32 @@ fn read_config(path: Option<&Path>) -> anyhow::Result<Result<Config, String>> {
     Ok(Config::parse(&text).map_err(|mistake| format!("{name}: {mistake}")))
 }
 
-/// Tells the patch panel its patches again at SIGHUP. A file with mistakes changes nothing.
-async fn reread_config<P: umlaut_controller::Policy>(shared: Arc<Shared<P>>, path: PathBuf) {
-    let Some(panel) = shared.teller("PatchPanel") else { return };
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-    while hangup.recv().await.is_some() {
-        match read_config(Some(&path)) {
-            Ok(Ok(config)) => {
-                info!(path = %path.display(), "application configuration read again");
-                // A panel that does not take it has too much to do; the next SIGHUP tells it.
-                if panel.tell(config.patch_panel).is_err() {
-                    warn!("the patch panel is busy: its patches stay");
-                }
-            }
-            Ok(Err(mistake)) => error!(mistake, "application configuration not read again"),
-            Err(error) => {
-                error!(error = format!("{error:#}"), "application configuration not read again");
-            }
-        }
+fn version(text: &str) -> Result<Version, String> {
+    match text {
+        "1.0" => Ok(Version::V1_0),
+        "1.3" => Ok(Version::V1_3),
+        _ => Err("1.0 and 1.3 are known".to_owned()),
     }
-}
-
-fn versions(texts: &[String]) -> anyhow::Result<Vec<Version>> {
-    texts
-        .iter()
-        .map(|text| match text.as_str() {
-            "1.0" => Ok(Version::V1_0),
-            "1.3" => Ok(Version::V1_3),
-            other => anyhow::bail!("--openflow {other}: 1.0 and 1.3 are known"),
-        })
-        .collect()
 }
 
 async fn serve_until_stopped<P: umlaut_controller::Policy>(
     shared: Arc<Shared<P>>,
     args: &Args,
     policy: Option<&Policy>,
+    mut sources: Vec<Box<dyn Source>>,
 ) -> anyhow::Result<ExitCode> {
-    let in_lab = args.lab != Lab::None;
-    let listen = match (&args.listen[..], in_lab) {
-        ([], true) => vec![SocketAddr::from(([127, 0, 0, 1], 6653))],
-        ([], false) => vec![SocketAddr::from(([0, 0, 0, 0], 6653))],
-        (given, _) => given.to_vec(),
-    };
-    if in_lab && let Some(open) = listen.iter().find(|addr| !addr.ip().is_loopback()) {
-        anyhow::bail!("--listen {open}: a lab listens on loopback only");
+    let Open { listeners, tls } =
+        listen::open(&args.listen, &args.tls, args.lab != Lab::None).await?;
+    if tls.is_none() && policy.is_some_and(|policy| policy.certificates().next().is_some()) {
+        warn!("switches that must show a certificate cannot join: no port speaks TLS");
     }
-    let listeners = bind(&listen).await?;
-    let reread =
-        args.app_config.clone().map(|path| tokio::spawn(reread_config(shared.clone(), path)));
+    sources.extend(tls.map(|tls| Box::new(Certificates(tls)) as Box<dyn Source>));
+    if let (Some(path), Some(panel)) = (args.app_config.clone(), shared.teller("PatchPanel")) {
+        sources.push(Box::new(AppConfig { path, panel }));
+    }
+    // From here on SIGHUP ends nothing.
+    let reload = tokio::spawn(reload::reload(sources, signal(SignalKind::hangup())?));
+    let watchdog = tokio::spawn(service::watchdog(shared.clone()));
     let (stop, stopped) = watch::channel(false);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -207,6 +178,7 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
             _ = terminate.recv() => {}
         }
         info!("stopping");
+        service::stopping();
         let _ = stop.send(true);
     });
     #[cfg(feature = "lab")]
@@ -221,8 +193,10 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
     };
     #[cfg(not(feature = "lab"))]
     let _ = policy;
+    service::ready();
     serve(shared, listeners, stopped).await;
-    reread.inspect(tokio::task::JoinHandle::abort);
+    reload.abort();
+    watchdog.abort();
     #[cfg(feature = "lab")]
     if let Some(lab) = lab {
         lab.await??;
@@ -257,98 +231,4 @@ fn bring_up(
         let _ = stopped.wait_for(|stop| *stop).await;
         Ok(())
     }))
-}
-
-/// Reads the policy again when its file changes or SIGHUP arrives. A file with mistakes changes
-/// nothing.
-async fn reload(shared: Arc<Shared<SlicePolicy>>, domains: Domains, path: PathBuf) {
-    let (changed, mut changes) = mpsc::channel(1);
-    // Kept to the end: dropping it ends the watch.
-    let _watcher = match watch_directory(&path, changed) {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            warn!(%error, "the policy file is not watched; SIGHUP still reloads it");
-            None
-        }
-    };
-    let mut hangup = match signal(SignalKind::hangup()) {
-        Ok(hangup) => hangup,
-        Err(error) => {
-            error!(%error, "no reloads");
-            return;
-        }
-    };
-    let mut text = std::fs::read_to_string(&path).unwrap_or_default();
-    loop {
-        let forced = tokio::select! {
-            _ = hangup.recv() => true,
-            change = changes.recv() => match change {
-                Some(()) => false,
-                // The watch is gone; SIGHUP stays.
-                None => hangup.recv().await.is_some(),
-            },
-        };
-        settle(&mut changes).await;
-        let new = match std::fs::read_to_string(&path) {
-            Ok(new) => new,
-            Err(error) => {
-                warn!(path = %path.display(), %error, "policy not reloaded: the running one stays");
-                continue;
-            }
-        };
-        if new == text && !forced {
-            continue;
-        }
-        text = new;
-        put_in_force(&shared, &domains, &path);
-    }
-}
-
-/// Waits until the file has been left alone for a while.
-async fn settle(changes: &mut mpsc::Receiver<()>) {
-    while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, changes.recv()).await {}
-}
-
-fn put_in_force(shared: &Shared<SlicePolicy>, domains: &Domains, path: &Path) {
-    let began = Instant::now();
-    match load(path) {
-        Ok(Ok((policy, warnings))) => {
-            for warning in &warnings {
-                warn!(code = warning.code, "{warning}");
-            }
-            let old = shared.world.load();
-            let touched = old.policy.policy.diff(&policy).to_string();
-            let revision = shared.set_policy(domains.adopt(policy), Instant::now());
-            let took = began.elapsed();
-            info!(path = %path.display(), revision, touched, ?took, "policy reloaded");
-        }
-        Ok(Err(mistakes)) => {
-            for mistake in &mistakes {
-                error!(code = mistake.code, "{mistake}");
-            }
-            let mistakes = mistakes.len();
-            error!(path = %path.display(), mistakes, "policy not reloaded: the running one stays");
-        }
-        Err(error) => {
-            error!(error = format!("{error:#}"), "policy not reloaded: the running one stays");
-        }
-    }
-}
-
-/// Watches the file's directory: editors replace files instead of writing them.
-fn watch_directory(
-    path: &Path,
-    changed: mpsc::Sender<()>,
-) -> notify::Result<notify::RecommendedWatcher> {
-    use notify::{RecursiveMode, Watcher};
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let mut watcher = notify::recommended_watcher(move |_| {
-        // One pending change says it all; more are not needed.
-        let _ = changed.try_send(());
-    })?;
-    watcher.watch(&directory, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
 }

@@ -14,13 +14,13 @@ mod refusals;
 use umlaut_controller::hosts::Seen;
 use umlaut_controller::path::FlowKey;
 use umlaut_controller::{
-    Again, App, Context, Domain, DropClass, Fabric, Frame, Outcome, Route, Switch,
+    Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Route, Switch,
 };
 use umlaut_openflow::packet::{Field, Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
-    AdmittedBy, Decision, DropReason, Ingress, Location, Network, NoTrace, PortRole, SliceId,
-    Verdict, decide,
+    AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
+    Shown, SliceId, Verdict, admit_switch, decide,
 };
 
 pub use policy::{Domains, SlicePolicy};
@@ -164,6 +164,19 @@ impl App<SlicePolicy> for SliceableSwitch {
 
     fn fabric(&self, policy: &SlicePolicy) -> Fabric {
         fabric::of_policy(policy)
+    }
+
+    fn admits_switch(
+        &self,
+        policy: &SlicePolicy,
+        dpid: DatapathId,
+        from: &Origin,
+    ) -> Result<(), String> {
+        let shown = from.certificate.as_ref().map(|certificate| Shown {
+            fingerprint: Fingerprint(certificate.fingerprint),
+            names: &certificate.names,
+        });
+        admit_switch(&policy.policy, dpid, shown).map_err(|refusal| refusal.to_string())
     }
 }
 

@@ -1,14 +1,37 @@
 //! Events as log lines. Runtime.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
 use tracing::{debug, error, info, warn};
 
+use super::refusals::{Refusals, Repeated};
 use crate::view::{Event, Observer};
 
-/// Writes events with `tracing`, as fields.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogObserver;
+/// Writes events with `tracing`, as fields. Of connections that end before they are ready, the first
+/// of each reason is written, and once a minute how many more there were.
+#[derive(Debug, Default)]
+pub struct LogObserver {
+    refusals: Mutex<Refusals>,
+}
+
+impl LogObserver {
+    fn is_new(&self, reason: &str, peer: &str) -> bool {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.note(reason, peer, Instant::now())
+    }
+}
 
 impl Observer for LogObserver {
+    fn tick(&self, now: Instant) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = refusals.take_due(now);
+        drop(refusals);
+        for Repeated { reason, times, peer } in due {
+            warn!(times, reason, last = peer, "more connections ended before they were ready");
+        }
+    }
+
     fn event(&self, event: &Event) {
         match event {
             Event::SwitchReady { dpid, version, ports } => {
@@ -16,7 +39,9 @@ impl Observer for LogObserver {
             }
             Event::SwitchGone { dpid, reason } => warn!(%dpid, reason, "switch gone"),
             Event::ConnectionRefused { peer, reason } => {
-                warn!(peer, reason, "connection ended before it was ready");
+                if self.is_new(reason, peer) {
+                    warn!(peer, reason, "connection ended before it was ready");
+                }
             }
             Event::LinkUp { from, to } => info!(from, to, "link up"),
             Event::LinkDown { from, to } => info!(from, to, "link down"),

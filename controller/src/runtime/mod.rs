@@ -1,16 +1,18 @@
 //! The tokio runtime: listeners, a task per session, a task for the slow path. Runtime.
 
 mod handle;
+mod listener;
 mod log;
+mod refusals;
 mod session_task;
+mod stream;
+mod tls;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
@@ -18,15 +20,12 @@ use crate::app::Policy;
 use crate::apps::Apps;
 use crate::mailbox::Waker;
 use crate::shared::{Seed, Shared};
+use listener::Places;
 
 pub use handle::SwitchHandle;
+pub use listener::{CONNECTIONS, HANDSHAKES, Listener};
 pub use log::LogObserver;
-
-/// How many connections are served at once, switches and strangers alike. One more is closed at
-/// once and logged.
-pub const CONNECTIONS: usize = 4096;
-/// How long open connections may take to write what is left at shutdown.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+pub use tls::{TLS_HANDSHAKE_TIMEOUT, Tls, TlsError, TlsFiles};
 
 /// Wakes a task that waits on a [`Notify`].
 #[derive(Debug, Default)]
@@ -70,10 +69,10 @@ impl Seed {
 /// The address is none, or cannot be listened on.
 pub fn run(apps: Apps<()>, address: &str) -> std::io::Result<()> {
     let address = address.parse().map_err(std::io::Error::other)?;
-    let observer = Box::new(LogObserver);
+    let observer = Box::new(LogObserver::default());
     let shared = Arc::new(Shared::new(apps, (), Seed::random()?, observer, Instant::now()));
     tokio::runtime::Runtime::new()?.block_on(async {
-        let listeners = bind(&[address]).await?;
+        let listeners = vec![Listener::bind(address).await?];
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let (stop, stopped) = watch::channel(false);
@@ -89,26 +88,11 @@ pub fn run(apps: Apps<()>, address: &str) -> std::io::Result<()> {
     })
 }
 
-/// Opens a listener per address.
-///
-/// # Errors
-/// The first address that cannot be listened on, named.
-pub async fn bind(addresses: &[SocketAddr]) -> std::io::Result<Vec<TcpListener>> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let listener = TcpListener::bind(address).await.map_err(|error| {
-            std::io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
-        listeners.push(listener);
-    }
-    Ok(listeners)
-}
-
 /// Serves switches until `stop` becomes true. Then the applications are told, what they send is
 /// delivered, and all connections are closed.
 pub async fn serve<P: Policy>(
     shared: Arc<Shared<P>>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     mut stop: watch::Receiver<bool>,
 ) {
     let woken = Arc::new(Notify::new());
@@ -116,12 +100,12 @@ pub async fn serve<P: Policy>(
     shared.start(Instant::now());
     let (close, closing) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::default();
     for listener in listeners {
         if let Ok(addr) = listener.local_addr() {
-            info!(%addr, "listening");
+            info!(%addr, tls = listener.is_tls(), "listening");
         }
-        tasks.spawn(accept(shared.clone(), listener, places.clone(), closing.clone()));
+        tasks.spawn(listener::accept(shared.clone(), listener, places.clone(), closing.clone()));
     }
     tasks.spawn(slow_path(shared.clone(), woken, closing));
     stopped(&mut stop).await;
@@ -137,46 +121,6 @@ pub async fn serve<P: Policy>(
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error says that the sender is gone, which stops as well.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn accept<P: Policy>(
-    shared: Arc<Shared<P>>,
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut sessions = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => break,
-            Some(ended) = sessions.join_next(), if !sessions.is_empty() => {
-                if let Err(error) = ended {
-                    warn!(%error, "session failed");
-                }
-            }
-            connection = listener.accept() => match connection {
-                Ok((stream, peer)) => match places.clone().try_acquire_owned() {
-                    Ok(place) => {
-                        let task = session_task::run(shared.clone(), stream, peer, stop.clone());
-                        sessions.spawn(async move {
-                            task.await;
-                            drop(place);
-                        });
-                    }
-                    Err(_) => warn!(%peer, limit = CONNECTIONS, "connection refused: too many"),
-                },
-                Err(error) => {
-                    // Out of file descriptors or memory: existing sessions go on.
-                    warn!(%error, "accept failed");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-    let drain = async { while sessions.join_next().await.is_some() {} };
-    if tokio::time::timeout(SHUTDOWN_GRACE, drain).await.is_err() {
-        warn!("connections left open at shutdown");
-    }
 }
 
 /// Runs discovery, ageing and what else is due by time.

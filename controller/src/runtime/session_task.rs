@@ -1,18 +1,17 @@
 //! The socket of one session: bytes in, turns, one write per turn. Runtime.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 
+use super::stream::Stream;
 use super::{NotifyWaker, stopped};
 use crate::app::Policy;
 use crate::mailbox::Mailbox;
+use crate::origin::Origin;
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -26,17 +25,15 @@ const TURNS: usize = 4;
 /// Serves one connection to its end.
 pub(super) async fn run<P: Policy>(
     shared: Arc<Shared<P>>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut stream: Stream,
+    origin: Origin,
     mut stop: watch::Receiver<bool>,
 ) {
-    // Small messages must not wait for acknowledgements of earlier ones.
-    let _ = stream.set_nodelay(true);
     let woken = Arc::new(Notify::new());
     let mailbox = Arc::new(Mailbox::new(Box::new(NotifyWaker(woken.clone()))));
     let now = Instant::now();
     let no = shared.next_session();
-    let mut session = Session::new(no, mailbox, Some(peer.ip()), peer.to_string(), &shared, now);
+    let mut session = Session::new(no, mailbox, origin, &shared, now);
     let mut buffer = vec![0; READ_BYTES];
     let reason = loop {
         let mut more = true;
@@ -46,26 +43,28 @@ pub(super) async fn run<P: Policy>(
                 break;
             }
         }
-        if let Err(error) = write(&stream, &mut session) {
+        if let Err(error) = write(&mut stream, &mut session) {
             break error.to_string();
         }
         if let Some(reason) = session.closed() {
             let reason = reason.to_owned();
-            let _ = tokio::time::timeout(LAST_WORDS, flush(&stream, &mut session)).await;
+            let last_words = async {
+                flush(&mut stream, &mut session).await?;
+                stream.finish();
+                flush(&mut stream, &mut session).await
+            };
+            // Whether they arrive or not, the connection ends.
+            let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
             break reason;
         }
         if more {
             tokio::task::yield_now().await;
             continue;
         }
-        let interest = if session.output().is_empty() {
-            Interest::READABLE
-        } else {
-            Interest::READABLE | Interest::WRITABLE
-        };
+        let output = !session.output().is_empty();
         let deadline = session.deadline().unwrap_or_else(|| Instant::now() + LAST_WORDS);
         tokio::select! {
-            ready = stream.ready(interest) => match ready {
+            ready = stream.ready(output) => match ready {
                 Ok(ready) if ready.is_readable() => match stream.try_read(&mut buffer) {
                     Ok(0) => break "closed by the switch".to_owned(),
                     Ok(n) => session.receive(&buffer[..n]),
@@ -88,7 +87,7 @@ pub(super) async fn run<P: Policy>(
 }
 
 /// Writes as much as the socket takes now.
-fn write<P: Policy>(stream: &TcpStream, session: &mut Session<P>) -> std::io::Result<()> {
+fn write<P: Policy>(stream: &mut Stream, session: &mut Session<P>) -> std::io::Result<()> {
     // Early output is followed by the switch's own: the loop comes to both.
     while !session.output().is_empty() {
         match stream.try_write(session.output()) {
@@ -97,11 +96,11 @@ fn write<P: Policy>(stream: &TcpStream, session: &mut Session<P>) -> std::io::Re
             Err(error) => return Err(error),
         }
     }
-    Ok(())
+    stream.try_flush()
 }
 
-async fn flush<P: Policy>(stream: &TcpStream, session: &mut Session<P>) -> std::io::Result<()> {
-    while !session.output().is_empty() {
+async fn flush<P: Policy>(stream: &mut Stream, session: &mut Session<P>) -> std::io::Result<()> {
+    while !session.output().is_empty() || !stream.is_flushed() {
         stream.writable().await?;
         write(stream, session)?;
     }

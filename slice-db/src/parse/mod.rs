@@ -4,6 +4,7 @@ mod cases;
 mod filters;
 mod members;
 mod reader;
+mod switches;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::policy::{Host, Map, Options, Policy};
 use crate::values;
 use crate::yaml::{self, Hop, Place};
 use reader::{At, Reader, unreadable};
+use switches::Switches;
 
 /// The version of the file format.
 const FORMAT: u128 = 1;
@@ -62,16 +64,18 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
         entries.iter().position(|(key, _)| key.scalar().as_deref() == Some(name)).map(|i| i as u32)
     };
 
-    let switches = fields.get("switches").map(|at| read_switches(r, at)).unwrap_or_default();
+    let Switches { by_name, certificates } =
+        fields.get("switches").map(|at| switches::read_switches(r, at)).unwrap_or_default();
     let mut names = BTreeMap::new();
-    for (name, dpid) in &switches {
+    for (name, dpid) in &by_name {
         names.entry(*dpid).or_insert_with(|| name.clone());
     }
     let mut policy = Policy {
         file: Arc::from(file),
         text: Arc::from(text),
-        switches,
+        switches: by_name,
         switch_names: names,
+        certificates,
         hosts: Vec::new(),
         hosts_by_name: HashMap::new(),
         slices: Vec::new(),
@@ -140,34 +144,12 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
     if policy.options.declared_links && policy.links.is_empty() && policy.switches.len() > 1 {
         r.warn("no-links", &root.place, "options.links is declared, but no link is");
     }
-    Some(policy)
-}
-
-fn read_switches(r: &mut Reader, at: &At<'_>) -> BTreeMap<String, DatapathId> {
-    let mut switches = BTreeMap::new();
-    let mut by_dpid: HashMap<DatapathId, Place> = HashMap::new();
-    for (name, key, value) in
-        r.entries(at, "a map of switch names to datapath ids").unwrap_or_default()
+    if policy.options.refuse_unknown_switches
+        && let Some(at) = fields.get("options")
     {
-        if !r.name(&name, &key, "switch") {
-            continue;
-        }
-        if name.starts_with(|c: char| c.is_ascii_digit()) || name.contains('/') {
-            r.error("bad-name", &key, format!("the switch name {name:?} looks like a datapath id"))
-                .help("let it begin with a letter");
-            continue;
-        }
-        let wanted = "a datapath id (a number of 64 bits)";
-        let Some(dpid) = r.value(&value, wanted, values::dpid) else { continue };
-        if let Some(first) = by_dpid.get(&dpid) {
-            r.error("switch-twice", &value.place, format!("datapath {dpid} has two names"))
-                .other(first, "first here");
-            continue;
-        }
-        by_dpid.insert(dpid, value.place.clone());
-        switches.insert(name, dpid);
+        switches::warn_of_refused(r, at, &policy);
     }
-    switches
+    Some(policy)
 }
 
 /// `SWITCH/PORT`.
@@ -300,6 +282,7 @@ fn read_options(r: &mut Reader, at: &At<'_>) -> Options {
         "match",
         "macs_on_foreign_ports",
         "links",
+        "unknown_switches",
     ];
     let Some(fields) = r.fields(at, "a map of options", &known) else { return options };
     for (name, at) in fields.iter() {
@@ -330,6 +313,9 @@ fn read_options(r: &mut Reader, at: &At<'_>) -> Options {
             "match" => choice(r, at, ["as_read", "exact"], &mut options.exact_match),
             "macs_on_foreign_ports" => {
                 choice(r, at, ["admit", "refuse"], &mut options.refuse_macs_on_foreign_ports);
+            }
+            "unknown_switches" => {
+                choice(r, at, ["accept", "refuse"], &mut options.refuse_unknown_switches);
             }
             _ => choice(r, at, ["discovered", "declared"], &mut options.declared_links),
         }

@@ -90,6 +90,33 @@ fn every_kind_of_mistake_has_its_place() {
     for (filter, expected) in filters {
         compare(&format!("umlaut: 1\n{slices}filters:\n    {filter}\n"), expected);
     }
+    let switches: Rows = &[
+        ("{s1: {dpid: 0x1, cert: s1.lab}}", &[]),
+        ("{s1: x}", &[("wrong-value", 3, 16)]),
+        ("{s1: {cert: s1}}", &[("no-dpid", 3, 12)]),
+        ("{s1: {dpid: -1, cert: \"*.lab\"}}", &[("wrong-value", 3, 23), ("wrong-value", 3, 33)]),
+        ("{s1: {dpid: 0x1, cert: sha256:12}}", &[("wrong-value", 3, 34)]),
+        ("{s1: {dpid: 0x1, crt: s1}}", &[("unknown-key", 3, 28)]),
+        ("{s1: 0x1, s2: {dpid: 0x1}}", &[("switch-twice", 3, 32)]),
+        (
+            "{s1: {dpid: 0x1, cert: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}}",
+            &[("wrong-value", 3, 34)],
+        ),
+    ];
+    for (switch, expected) in switches {
+        compare(&format!("umlaut: 1\n{slices}switches: {switch}\n"), expected);
+    }
+    let refusing: Rows = &[
+        ("{s1: 0x1}", &[]),
+        ("{}", &[("all-switches-refused", 4, 10)]),
+        ("{s2: 0x2}", &[("switch-refused", 4, 10)]),
+    ];
+    for (switch, expected) in refusing {
+        let text = format!(
+            "umlaut: 1\n{slices}switches: {switch}\noptions: {{unknown_switches: refuse}}\n"
+        );
+        compare(&text, expected);
+    }
     let cases: Rows = &[
         ("- bob reaches alice", &[("unknown-host", 4, 7), ("unknown-host", 4, 7)]),
         ("- whatever", &[("unknown-sentence", 4, 7)]),

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod ground;
 pub mod stream;
+pub mod wires;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,156 @@
+//! `umlaut run` as a service: what it tells the service manager, signals, exit codes, and a log that
+//! strangers cannot fill.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use support::{Daemon, PATIENCE, umlaut};
+
+const POLICY: &str = "umlaut: 1\nslices: {a: {members: [{port: 0x1/1}, {port: 0x1/2}]}}\n";
+
+/// The service manager's end of `NOTIFY_SOCKET`.
+struct Manager(UnixDatagram);
+
+impl Manager {
+    fn new(path: &Path) -> Manager {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Manager(socket)
+    }
+
+    /// The next notification.
+    fn heard(&self) -> String {
+        let mut buffer = [0; 4096];
+        let n = self.0.recv(&mut buffer).expect("a notification");
+        String::from_utf8(buffer[..n].to_vec()).unwrap().trim_end().to_owned()
+    }
+
+    /// The next notification that is none of the watchdog's.
+    fn news(&self) -> String {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let heard = self.heard();
+            if heard != "WATCHDOG=1" {
+                return heard;
+            }
+        }
+        panic!("only the watchdog is fed");
+    }
+
+    fn heard_of_reload(&self) {
+        let reloading = self.news();
+        let (reloading, usec) = reloading.split_once('\n').expect("two lines");
+        assert_eq!(reloading, "RELOADING=1");
+        let usec = usec.strip_prefix("MONOTONIC_USEC=").expect("when it began");
+        assert!(usec.parse::<u64>().is_ok_and(|usec| usec > 0), "{usec}");
+        assert_eq!(self.news(), "READY=1");
+    }
+}
+
+#[test]
+fn the_service_manager_hears_of_start_reloads_life_and_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (socket, policy) = (folder.path().join("notify"), folder.path().join("policy.yaml"));
+    std::fs::write(&policy, POLICY).unwrap();
+    let manager = Manager::new(&socket);
+    let environment =
+        [("NOTIFY_SOCKET", socket.as_os_str()), ("WATCHDOG_USEC", OsStr::new("100000"))];
+    let args = ["--listen", "127.0.0.1:0", policy.to_str().unwrap()];
+    let mut daemon = Daemon::start_with(&args, &environment);
+    assert_eq!(manager.news(), "READY=1");
+    // It is ready when it listens.
+    TcpStream::connect(daemon.listening()).unwrap();
+
+    daemon.signal(Signal::SIGHUP);
+    manager.heard_of_reload();
+    daemon.told("policy reloaded");
+    std::fs::write(&policy, POLICY.replace("0x1/2", "0x1/3")).unwrap();
+    manager.heard_of_reload();
+    assert_eq!(daemon.told("policy reloaded")["touched"], "members +1 -1 ~0");
+
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(manager.heard(), "WATCHDOG=1");
+    }
+    assert!(begun.elapsed() < PATIENCE / 10, "twice per period: {:?}", begun.elapsed());
+
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(manager.news(), "STOPPING=1");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn a_hangup_ends_nothing_where_there_is_nothing_to_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let manager = Manager::new(&socket);
+    let environment = [("NOTIFY_SOCKET", socket.as_os_str())];
+    let args = ["--app", "hub", "--listen", "127.0.0.1:0"];
+    let mut daemon = Daemon::start_with(&args, &environment);
+    assert_eq!(manager.heard(), "READY=1");
+    daemon.signal(Signal::SIGHUP);
+    daemon.told("nothing to reload");
+    // Or it would be waited for in vain.
+    manager.heard_of_reload();
+    daemon.signal(Signal::SIGINT);
+    assert_eq!(manager.heard(), "STOPPING=1");
+    assert_eq!(daemon.ended(), Some(0));
+}
+
+#[test]
+fn every_way_to_fail_has_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, "umlaut: 2\n").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let rows: &[(&[&str], i32, &str)] = &[
+        (&["--app", "hub", "--listen", &taken], 1, &taken),
+        (&["--listen", "127.0.0.1:0"], 2, "policy file"),
+        (&["--app", "hub", "--listen", "nonsense"], 2, "nonsense"),
+        (&["--app", "hub", "--openflow", "1.9"], 2, "1.9"),
+        (&["--app", "hub", "--log", "inof"], 2, "inof"),
+        (&["--app", "hub", "--log-format", "xml"], 2, "xml"),
+        (&[policy.to_str().unwrap()], 78, "wrong-value"),
+    ];
+    for (args, code, named) in rows {
+        let output = umlaut(&[&["run"], *args].concat());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{args:?}: {told}");
+        assert!(told.contains(named), "{args:?}: {told}");
+    }
+    let help = umlaut(&["run", "--help"]).stdout;
+    let help = String::from_utf8(help).unwrap();
+    let table = help.split("Exit codes:").nth(1).expect("exit codes in the help");
+    for code in ["0 ", "1 ", "2 ", "78"] {
+        assert!(table.lines().any(|line| line.trim_start().starts_with(code)), "{code}: {table}");
+    }
+}
+
+#[test]
+fn a_flood_of_strangers_is_one_line_of_the_log() {
+    let mut daemon = Daemon::start(&["--app", "hub", "--listen", "127.0.0.1:0"]);
+    let port = daemon.listening();
+    for _ in 0..200 {
+        let mut socket = TcpStream::connect(port).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        // A message shorter than its own header.
+        socket.write_all(&[4, 0, 0, 0, 0, 0, 0, 1]).unwrap();
+        // It is over when the controller closes.
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    daemon.signal(Signal::SIGTERM);
+    daemon.told("stopping");
+    let lines = daemon.seen().iter();
+    let count =
+        lines.filter(|l| l["fields"]["message"] == "connection ended before it was ready").count();
+    assert_eq!(count, 1);
+    assert_eq!(daemon.ended(), Some(0));
+}

@@ -1,0 +1,160 @@
+//! The bytes of a control connection, plain or in TLS. Runtime.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use rustls::ServerConnection;
+use tokio::io::{Interest, Ready};
+use tokio::net::TcpStream;
+
+/// A connection. Reads and writes never wait: what cannot be done now is `WouldBlock`, and
+/// [`Stream::ready`] says when to try again.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Encrypted(Box<Encrypted>),
+}
+
+impl Stream {
+    /// Waits until there may be something to read, or room for what waits to be written.
+    pub(super) async fn ready(&self, output: bool) -> io::Result<Ready> {
+        let interest = |output| match output {
+            true => Interest::READABLE | Interest::WRITABLE,
+            false => Interest::READABLE,
+        };
+        match self {
+            Stream::Plain(socket) => socket.ready(interest(output)).await,
+            Stream::Encrypted(stream) if stream.unread => Ok(Ready::READABLE),
+            Stream::Encrypted(stream) => {
+                stream.socket.ready(interest(output || stream.connection.wants_write())).await
+            }
+        }
+    }
+
+    /// Waits until there may be room for what waits to be written.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.writable().await,
+            Stream::Encrypted(stream) => stream.socket.writable().await,
+        }
+    }
+
+    /// Reads some bytes; none at the end of the stream.
+    pub(super) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.try_read(buffer),
+            Stream::Encrypted(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Takes some of these bytes; [`Stream::try_flush`] sees to what the TLS layer holds of them.
+    pub(super) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.try_write(bytes),
+            Stream::Encrypted(stream) => stream.try_write(bytes),
+        }
+    }
+
+    /// Sends what the TLS layer holds, as far as the socket takes it now.
+    pub(super) fn try_flush(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(_) => Ok(()),
+            Stream::Encrypted(stream) => stream.try_flush(),
+        }
+    }
+
+    /// Whether nothing is held back from the socket.
+    pub(super) fn is_flushed(&self) -> bool {
+        match self {
+            Stream::Plain(_) => true,
+            Stream::Encrypted(stream) => !stream.connection.wants_write(),
+        }
+    }
+
+    /// Says that nothing more follows, so that the other end can tell it from a cut.
+    pub(super) fn finish(&mut self) {
+        if let Stream::Encrypted(stream) = self {
+            stream.connection.send_close_notify();
+        }
+    }
+}
+
+/// A connection in TLS, the handshake done. What the TLS layer holds of outgoing bytes is bounded by
+/// it (64 KiB); then `try_write` takes nothing.
+pub(super) struct Encrypted {
+    socket: TcpStream,
+    connection: ServerConnection,
+    /// Whether the TLS layer may hold bytes that were not read, which no event of the socket tells.
+    unread: bool,
+}
+
+impl Encrypted {
+    /// The first messages may have come with the end of the handshake.
+    pub(super) fn new(socket: TcpStream, connection: ServerConnection) -> Encrypted {
+        Encrypted { socket, connection, unread: true }
+    }
+
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.unread = false;
+        let read = match self.connection.reader().read(buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.connection.read_tls(&mut Socket(&self.socket))?;
+                if let Err(error) = self.connection.process_new_packets() {
+                    // The alert says why; the connection ends either way.
+                    let _ = self.try_flush();
+                    return Err(io::Error::new(ErrorKind::InvalidData, error));
+                }
+                self.connection.reader().read(buffer)
+            }
+            done => done,
+        };
+        let read = match read {
+            // Cut without a word, as plain TCP is: messages have their own lengths.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => 0,
+            read => read?,
+        };
+        self.unread = read == buffer.len();
+        Ok(read)
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.connection.writer().write(bytes)?;
+        self.try_flush()?;
+        match taken {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    fn try_flush(&mut self) -> io::Result<()> {
+        while self.connection.wants_write() {
+            match self.connection.write_tls(&mut Socket(&self.socket)) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A socket as the TLS layer wants it.
+struct Socket<'a>(&'a TcpStream);
+
+impl Read for Socket<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn write_vectored(&mut self, bytes: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
