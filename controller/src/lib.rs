@@ -16,6 +16,8 @@ pub mod command;
 pub mod directory;
 pub mod discovery;
 pub mod hosts;
+pub mod inspect;
+pub mod lost;
 pub mod mailbox;
 pub mod notice;
 pub mod path;

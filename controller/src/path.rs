@@ -25,7 +25,7 @@ pub(crate) fn app_cookie(app: AppNo, own: Cookie) -> Option<Cookie> {
 }
 
 /// The application of an entry, and the cookie as it gave it; `None` for entries of paths.
-pub(crate) fn of_app(cookie: Cookie) -> Option<(AppNo, Cookie)> {
+pub fn of_app(cookie: Cookie) -> Option<(AppNo, Cookie)> {
     let app = (cookie.0 >> 56) as u8;
     (app & PATH_EPOCH == 0).then_some((AppNo(app), Cookie(cookie.0 & ((1 << 56) - 1))))
 }

@@ -342,6 +342,7 @@ impl<P: Policy> Session<P> {
             return;
         }
         let Some(switch) = &mut self.switch else { return };
+        switch.counters.resyncs += 1;
         let remains = switch.take_remains();
         switch.delete_all();
         install_standing(switch);

@@ -10,7 +10,8 @@
 //! Additions and deletions of a path come from its owner only.
 
 mod hops;
-mod paths;
+mod inspect;
+pub(crate) mod paths;
 mod send;
 mod told;
 
@@ -33,6 +34,7 @@ use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
 use crate::view::{Frame, View};
 
+pub use inspect::{PATHS_PER_PAGE, PathPage, PathSnapshot, SwitchLevels, SwitchStatus};
 pub use send::SendError;
 
 /// How long the other switches of a path may take to confirm it. Then it is given up and its
@@ -98,6 +100,8 @@ pub struct SwitchCounters {
     pub failed_paths: u64,
     /// Error messages from the switch.
     pub errors: u64,
+    /// Times that its flows were deleted to start anew.
+    pub resyncs: u64,
 }
 
 /// An entry on this switch of a path that another session owns (or the reply's way back).
@@ -180,6 +184,8 @@ pub struct Switch {
     sent: VecDeque<Sent>,
     /// Whose handler runs; what is sent is theirs.
     acting: AppNo,
+    /// When the connection was made.
+    since: Instant,
     /// The time of this turn.
     now: Instant,
     requests: Requests,
@@ -221,6 +227,7 @@ impl Switch {
             next_xid: 1,
             sent: VecDeque::new(),
             acting: AppNo::FRAMEWORK,
+            since: now,
             now,
             requests: Requests::default(),
             recent: Recent::default(),
