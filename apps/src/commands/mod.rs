@@ -7,6 +7,7 @@
 //! | 2 | the arguments are wrong |
 //! | 78 | the policy file is wrong |
 
+mod ask;
 mod check;
 mod decode;
 mod explain;
@@ -43,6 +44,8 @@ enum Command {
     Explain(explain::Args),
     /// Show OpenFlow messages
     Decode(decode::Args),
+    #[command(flatten)]
+    Ask(ask::Ask),
 }
 
 impl Cli {
@@ -53,6 +56,7 @@ impl Cli {
             Command::Check(args) => check::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
+            Command::Ask(ask) => ask.execute(),
         };
         match done {
             Ok(code) => code,

@@ -11,11 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 use umlaut_controller::runtime::{LogObserver, bind, serve};
-use umlaut_controller::{Apps, Seed, Shared};
+use umlaut_controller::{Apps, Observer, Seed, Shared};
 use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
 
 use super::{EX_CONFIG, complain, load};
+use crate::control::events::EventLog;
+use crate::control::{Control, SetLog, SocketArgs, Vocabulary, answer_at};
 use crate::samples::{Hub, LearningSwitch};
 use crate::sliceable::{Domains, SlicePolicy, SliceableSwitch};
 
@@ -72,6 +74,8 @@ pub(super) struct Args {
     /// What is logged: a level, or levels per module
     #[arg(long, env = "UMLAUT_LOG", default_value = "info", value_name = "FILTER")]
     log: String,
+    #[command(flatten)]
+    socket: SocketArgs,
     /// The policy file (sliceable switch)
     policy: Option<PathBuf>,
 }
@@ -80,19 +84,35 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
         .with_context(|| format!("--log {}", args.log))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Text => subscriber.with_target(false).init(),
-        LogFormat::Json => subscriber.json().init(),
+    // The filter can be replaced while the controller runs: `umlaut log`.
+    macro_rules! reloaded {
+        ($subscriber:expr) => {{
+            let subscriber = $subscriber.with_filter_reloading();
+            let handle = subscriber.reload_handle();
+            subscriber.init();
+            Box::new(move |filter: &str| {
+                let filter = tracing_subscriber::EnvFilter::try_new(filter);
+                let filter = filter.map_err(|error| error.to_string())?;
+                handle.reload(filter).map_err(|error| error.to_string())
+            })
+        }};
     }
+    let log: SetLog = match args.log_format {
+        LogFormat::Text => reloaded!(subscriber.with_target(false)),
+        LogFormat::Json => reloaded!(subscriber.json()),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(args))
+    runtime.block_on(run(args, log))
 }
 
-async fn run(args: Args) -> anyhow::Result<ExitCode> {
+async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {
     let now = Instant::now();
     let seed = seed()?;
     let versions = versions(&args.openflow)?;
-    let observer = Box::new(LogObserver);
+    let events = Arc::new(EventLog::default());
+    let observers: Vec<Box<dyn Observer>> = vec![Box::new(LogObserver), Box::new(events.clone())];
+    let observer = Box::new(observers);
+    let asked = Asked { events, log };
     match (args.app, &args.policy) {
         (Application::SliceableSwitch, None) => {
             eprintln!("umlaut run: the sliceable switch needs a policy file");
@@ -114,7 +134,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             info!(revision = shared.world.revision(), "policy in force");
             let reload = tokio::spawn(reload(shared.clone(), domains, path.clone()));
             let policy = shared.world.load();
-            let done = serve_until_stopped(shared, &args, Some(&policy.policy.policy)).await;
+            let done = serve_until_stopped(shared, &args, asked, Some(&policy.policy.policy)).await;
             reload.abort();
             done
         }
@@ -128,12 +148,12 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (Application::LearningSwitch, None) => {
             let shared = Shared::new(Apps::new().with(LearningSwitch), (), seed, observer, now)
                 .offering(&versions);
-            serve_until_stopped(Arc::new(shared), &args, None).await
+            serve_until_stopped(Arc::new(shared), &args, asked, None).await
         }
         (Application::Hub, None) => {
             let shared =
                 Shared::new(Apps::new().with(Hub), (), seed, observer, now).offering(&versions);
-            serve_until_stopped(Arc::new(shared), &args, None).await
+            serve_until_stopped(Arc::new(shared), &args, asked, None).await
         }
     }
 }
@@ -160,9 +180,16 @@ fn seed() -> anyhow::Result<Seed> {
     Ok(Seed { lldp_key, epoch })
 }
 
-async fn serve_until_stopped<P: umlaut_controller::Policy>(
+/// What questions need beside the controller itself.
+struct Asked {
+    events: Arc<EventLog>,
+    log: SetLog,
+}
+
+async fn serve_until_stopped<P: Vocabulary>(
     shared: Arc<Shared<P>>,
     args: &Args,
+    asked: Asked,
     policy: Option<&Policy>,
 ) -> anyhow::Result<ExitCode> {
     let in_lab = args.lab != Lab::None;
@@ -175,6 +202,7 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
         anyhow::bail!("--listen {open}: a lab listens on loopback only");
     }
     let listeners = bind(&listen).await?;
+    let socket = args.socket.open()?;
     let (stop, stopped) = watch::channel(false);
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -198,7 +226,10 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
     };
     #[cfg(not(feature = "lab"))]
     let _ = policy;
+    let control = Control::new(shared.clone(), asked.events, Some(asked.log));
+    let answering = answer_at(socket, control, stopped.clone());
     serve(shared, listeners, stopped).await;
+    answering.await?;
     #[cfg(feature = "lab")]
     if let Some(lab) = lab {
         lab.await??;

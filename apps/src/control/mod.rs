@@ -12,6 +12,7 @@
 mod answer;
 pub mod events;
 mod names;
+mod open;
 pub mod protocol;
 pub mod rows;
 mod server;
@@ -27,7 +28,8 @@ use umlaut_controller::Shared;
 
 use events::EventLog;
 pub use names::Names;
-pub use server::serve;
+pub use open::{SocketArgs, answer_at};
+pub use server::{CLIENTS, serve};
 pub use socket::ControlSocket;
 pub use vocabulary::Vocabulary;
 

@@ -41,8 +41,7 @@ pub async fn serve<P: Vocabulary>(
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
-            // An error says that the sender is gone, which stops as well.
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
             Some(ended) = clients.join_next(), if !clients.is_empty() => {
                 if let Err(error) = ended {
                     warn!(%error, "answering a client failed");
@@ -69,6 +68,11 @@ pub async fn serve<P: Vocabulary>(
     }
     // What is left of answers is of no use to anybody; the controller ends.
     clients.shutdown().await;
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error says that the sender is gone, which stops as well.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn line(body: Body) -> Vec<u8> {

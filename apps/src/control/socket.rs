@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
@@ -46,6 +46,8 @@ impl ControlSocket {
     /// [`SocketError`]; what is at the path stays as it is.
     pub fn bind(path: &Path) -> Result<ControlSocket, SocketError> {
         let system = |error| SocketError::System { path: path.to_owned(), error };
+        // One that clients cannot name is of no use: a socket's path has 107 bytes.
+        SocketAddr::from_pathname(path).map_err(system)?;
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(system(error)),
