@@ -10,6 +10,7 @@
 mod ask;
 mod check;
 mod decode;
+mod doctor;
 mod explain;
 #[cfg(feature = "lab")]
 mod lab;
@@ -46,6 +47,8 @@ enum Command {
     Decode(decode::Args),
     #[command(flatten)]
     Ask(ask::Ask),
+    /// Look for what keeps switches from working, and tell the command that repairs it
+    Doctor(doctor::Args),
 }
 
 impl Cli {
@@ -57,6 +60,7 @@ impl Cli {
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
             Command::Ask(ask) => ask.execute(),
+            Command::Doctor(args) => doctor::execute(&args),
         };
         match done {
             Ok(code) => code,

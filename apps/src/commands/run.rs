@@ -226,7 +226,8 @@ async fn serve_until_stopped<P: Vocabulary>(
     };
     #[cfg(not(feature = "lab"))]
     let _ = policy;
-    let control = Control::new(shared.clone(), asked.events, Some(asked.log));
+    let mut control = Control::new(shared.clone(), asked.events, Some(asked.log));
+    control.listening = listeners.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let answering = answer_at(socket, control, stopped.clone());
     serve(shared, listeners, stopped).await;
     answering.await?;

@@ -19,6 +19,7 @@ mod server;
 pub mod socket;
 mod vocabulary;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,6 +48,8 @@ pub struct Control<P: Vocabulary> {
     pub events: Arc<EventLog>,
     /// Changes what is logged, if that can be changed.
     pub log: Option<SetLog>,
+    /// Where switches connect.
+    pub listening: Vec<SocketAddr>,
     questions: Semaphore,
     losses: server::Losses,
     started: Instant,
@@ -59,6 +62,7 @@ impl<P: Vocabulary> Control<P> {
             shared,
             events,
             log,
+            listening: Vec::new(),
             questions: Semaphore::new(QUESTIONS),
             losses: server::Losses::default(),
             started: Instant::now(),

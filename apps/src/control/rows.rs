@@ -13,6 +13,9 @@ pub struct ControllerRow {
     pub version: String,
     /// Its process id.
     pub pid: u32,
+    /// Where switches connect.
+    #[serde(default)]
+    pub listening: Vec<String>,
     /// OpenFlow versions offered to switches.
     pub openflow: Vec<String>,
     /// The applications, in their order.

@@ -222,3 +222,59 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use umlaut_controller::view::Unobserved;
+    use umlaut_controller::{Apps, Event, Observer, Seed, Shared};
+
+    use super::*;
+    use crate::control::events::{EVENTS, EventLog};
+
+    /// The numbers of a line's events, and how many it says are lost.
+    fn told(line: &str) -> (Vec<u64>, u64) {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let rows = line["rows"].as_array().into_iter().flatten();
+        let numbers = rows.map(|row| row["number"].as_u64().unwrap());
+        (numbers.collect(), line["lost"].as_u64().unwrap_or(0))
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_reads_slowly_is_told_how_many_events_it_lost() {
+        let seed = Seed { lldp_key: [0; 16], epoch: 0 };
+        let shared = Shared::new(Apps::<()>::new(), (), seed, Box::new(Unobserved), Instant::now());
+        let events = Arc::new(EventLog::default());
+        let control = Arc::new(Control::new(Arc::new(shared), events.clone(), None));
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let serving = control.clone();
+        let server = tokio::spawn(async move { attend(&serving, theirs).await });
+        let (read, mut write) = ours.into_split();
+        let mut lines = BufReader::new(read).lines();
+        write.write_all(b"{\"umlaut\":1,\"ask\":\"events\",\"follow\":true}\n").await.unwrap();
+
+        // Far more than sockets and ring hold together, while nobody reads.
+        let all = 4 * EVENTS as u64;
+        for number in 0..all {
+            events.event(&Event::Alarm(format!("{number} {}", "x".repeat(1000))));
+            if number % 64 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        let (mut next, mut lost) = (0, 0);
+        while next < all {
+            let (numbers, missed) = told(&lines.next_line().await.unwrap().unwrap());
+            next += missed;
+            lost += missed;
+            for number in numbers {
+                assert_eq!(number, next, "every event is told or counted as lost");
+                next += 1;
+            }
+        }
+        assert!(lost > 0 && lost < all, "{lost}");
+        assert_eq!(control.losses.events.load(Ordering::Relaxed), lost);
+        drop((lines, write));
+        server.await.unwrap();
+    }
+}

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::control::default_path;
 use crate::control::protocol::{Question, VERSION};
 
-pub(super) use connection::Connection;
+pub(super) use connection::{Connection, typed};
 
 /// How to ask.
 #[derive(Clone, Debug, clap::Args)]

@@ -37,10 +37,13 @@ fn scaled(n: f64, step: f64, units: &[&str], space: &str) -> String {
 pub(super) fn span(seconds: u64) -> String {
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
     let (minutes, rest) = (seconds / 60 % 60, seconds % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{rest} s"),
-        (0, 0, _) => format!("{minutes} min {rest} s"),
-        (0, _, _) => format!("{hours} h {minutes} min"),
+    match (days, hours, minutes, rest) {
+        (0, 0, 0, _) => format!("{rest} s"),
+        (0, 0, _, 0) => format!("{minutes} min"),
+        (0, 0, ..) => format!("{minutes} min {rest} s"),
+        (0, _, 0, _) => format!("{hours} h"),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        (_, 0, ..) => format!("{days} d"),
         _ => format!("{days} d {hours} h"),
     }
 }
@@ -68,9 +71,13 @@ mod tests {
 
     #[test]
     fn spans_have_two_units() {
-        for (seconds, text) in
-            [(42, "42 s"), (200, "3 min 20 s"), (7500, "2 h 5 min"), (1_047_600, "12 d 3 h")]
-        {
+        for (seconds, text) in [
+            (42, "42 s"),
+            (60, "1 min"),
+            (200, "3 min 20 s"),
+            (7500, "2 h 5 min"),
+            (1_047_600, "12 d 3 h"),
+        ] {
             assert_eq!(span(seconds), text);
         }
     }

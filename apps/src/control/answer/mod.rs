@@ -62,6 +62,7 @@ fn controller<P: Vocabulary>(control: &Control<P>) -> ControllerRow {
     ControllerRow {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
+        listening: control.listening.iter().map(ToString::to_string).collect(),
         openflow: shared.versions().iter().map(ToString::to_string).collect(),
         applications: shared.apps.names().map(str::to_owned).collect(),
         revision: world.revision,
