@@ -17,15 +17,15 @@ use bytes::{Buf, BytesMut};
 use umlaut_openflow::packet::{Field, Headers};
 use umlaut_openflow::{
     Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowMod, Header, Hello,
-    Instruction, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
-    SwitchConfig, Version, Xid, decode, encode, next_frame,
+    Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason, SwitchConfig, Version,
+    Xid, decode, encode, next_frame,
 };
 
 use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
 use crate::mailbox::Mailbox;
-use crate::path::{LLDP_PRIORITY, SessionNo, of_app};
+use crate::path::{LLDP_TYPE, SessionNo, of_app, standing};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::Shared;
 use crate::switch::{Bucket, Remains, Switch};
@@ -57,7 +57,6 @@ const LLDP_RATE: u32 = 1000;
 /// How often hosts of live paths are marked as alive.
 const REFRESH_PERIOD: Duration = Duration::from_secs(60);
 
-const LLDP_TYPE: u16 = 0x88cc;
 const HELLO_FAILED_INCOMPATIBLE: ErrorCode = ErrorCode::new(0, 0);
 const BAD_REQUEST_BAD_VERSION: ErrorCode = ErrorCode::new(1, 0);
 
@@ -844,18 +843,11 @@ const DELETE_ALL_GROUPS: (u8, &[u8]) = (15, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xfc
 /// OFPT_METER_MOD: delete, all meters (1.3.5 §7.3.4.4).
 const DELETE_ALL_METERS: (u8, &[u8]) = (29, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xff]);
 
-/// The only standing entries: LLDP, and in 1.3 everything that no other entry matches, to the
-/// controller.
+/// The only standing entries, to the controller.
 fn install_standing(switch: &mut Switch) {
-    let to_controller = || vec![Instruction::Apply(vec![Action::output(PortNo::CONTROLLER)])];
-    let mut entries = vec![(Match::new().eth_type(LLDP_TYPE), LLDP_PRIORITY)];
-    if switch.version() != Version::V1_0 {
-        entries.push((Match::new(), 0));
-    }
-    for (matches, priority) in entries {
-        let mut entry = FlowMod::add(matches).priority(priority);
-        entry.instructions = to_controller();
-        let _ = switch.flow_mod(entry);
+    for (matches, priority) in standing(switch.version()) {
+        let entry = FlowMod::add(matches).priority(priority);
+        let _ = switch.flow_mod(entry.apply(vec![Action::output(PortNo::CONTROLLER)]));
     }
 }
 

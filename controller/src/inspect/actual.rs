@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use umlaut_openflow::{Cookie, FlowStats, MacAddr, Match, MatchField};
+use umlaut_openflow::{Cookie, FlowStats, MacAddr, Match, MatchField, VlanMatch};
 
 use super::Wanted;
 
@@ -61,7 +61,12 @@ impl ActualTable {
 /// Whether two matches are satisfied by the same frames, field by field: switches tell the fields in
 /// an order of their own, and a mask of ones as none.
 pub fn same_match(a: &Match, b: &Match) -> bool {
-    let fields = |m: &Match| m.fields().iter().cloned().map(plain).collect::<Vec<_>>();
+    let fields = |m: &Match| {
+        let untagged = m.fields().contains(&MatchField::VlanVid(VlanMatch::Absent));
+        // Open vSwitch tells a priority of untagged frames in 1.0, where there is none.
+        let means = |field: &&MatchField| !(untagged && matches!(field, MatchField::VlanPcp(_)));
+        m.fields().iter().filter(means).cloned().map(plain).collect::<Vec<_>>()
+    };
     let (a, b) = (fields(a), fields(b));
     a.len() == b.len() && a.iter().all(|field| b.contains(field))
 }
@@ -137,6 +142,10 @@ mod tests {
         assert_eq!(table.rest().map(|flow| flow.cookie).collect::<Vec<_>>(), [Cookie(3)]);
         let priority = Wanted { priority: 8, ..wanted(3, asked.clone()) };
         assert_eq!(table.tick_off(&priority), None, "another priority");
+        let untagged = Match::new().vlan_vid(VlanMatch::Absent);
+        assert!(same_match(&untagged.clone().vlan_pcp(0), &untagged));
+        let tagged = Match::new().vlan_vid(VlanMatch::Tagged(7));
+        assert!(!same_match(&tagged.clone().vlan_pcp(0), &tagged));
         let away = Wanted { matches: None, ..wanted(3, asked) };
         assert_eq!(table.tick_off(&away), None);
     }

@@ -13,7 +13,7 @@ pub(super) fn bytes(n: u64) -> String {
 /// Events per second: `0.5`, `12.3k`.
 pub(super) fn rate(n: f64) -> String {
     match n {
-        n if n == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         n if n < 1000.0 => format!("{n:.1}"),
         n => count(n as u64),
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Finding;
 use super::bridges::bridge;
-use super::facts::{Facts, OpenVSwitch, PolicyFile, PortUse, Tls};
+use super::facts::{Bridge, Facts, OpenVSwitch, PolicyFile, PortUse, Tls};
+use super::{Finding, Level};
 use crate::calendar::{moment, rfc3339};
 
 /// A certificate that ends sooner is warned of.
@@ -46,15 +46,14 @@ pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
                 findings.extend(tls(facts, files.as_ref()));
             }
             for (index, one) in bridges.iter().enumerate() {
-                findings.extend(bridge(facts, one, *kernel));
-                let twin = bridges[..index].iter().find(|other| other.dpid == one.dpid);
-                if let (Some(twin), Some(dpid)) = (twin, one.dpid) {
-                    let what = format!("bridge {}: datapath id", one.name);
-                    let why = format!("{dpid} is that of {}, too", twin.name);
-                    let taken =
-                        |id| bridges.iter().any(|other| other.dpid.is_some_and(|d| d.0 == id));
-                    let free = (1..).find(|id| !taken(*id)).unwrap_or(1);
-                    findings.push(Finding::error(what, why).repaired_by(set_dpid(&one.name, free)));
+                let found = bridge(facts, one, *kernel);
+                let agrees = !found.iter().any(|finding| {
+                    finding.level == Level::Error && finding.what.ends_with(": datapath id")
+                });
+                findings.extend(found);
+                // One that differs from the policy is repaired by that.
+                if agrees && let Some(twin) = bridges[..index].iter().find(|b| b.dpid == one.dpid) {
+                    findings.extend(twins(one, twin, bridges));
                 }
             }
         }
@@ -65,6 +64,17 @@ pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// Two bridges of one datapath id: the controller serves one of them.
+fn twins(one: &Bridge, twin: &Bridge, bridges: &[Bridge]) -> Option<Finding> {
+    let dpid = one.dpid?;
+    let taken = |id| bridges.iter().any(|other| other.dpid.is_some_and(|dpid| dpid.0 == id));
+    let free = (1..).find(|id| !taken(*id))?;
+    let what = format!("bridge {}: datapath id", one.name);
+    let finding = Finding::error(what, format!("{dpid} is that of {}, too", twin.name));
+    Some(finding.repaired_by(set_dpid(&one.name, free)))
+}
+
+/// The command that gives a bridge a datapath id.
 pub(super) fn set_dpid(bridge: &str, dpid: u64) -> String {
     format!("ovs-vsctl set bridge {bridge} other-config:datapath-id={dpid:016x}")
 }
@@ -197,10 +207,9 @@ fn tls(facts: &Facts, files: Option<&Tls>) -> Vec<Finding> {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use super::super::Level;
     use super::super::certificate::tests::CERTIFICATE;
     use super::super::certificate::validity;
-    use super::super::facts::{Bridge, Holder, Kernel, Target};
+    use super::super::facts::{Holder, Kernel, Target};
     use super::*;
 
     fn facts() -> Facts {

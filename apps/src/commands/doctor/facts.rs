@@ -122,6 +122,9 @@ pub(super) struct Target {
     pub(super) last_error: Option<String>,
 }
 
+/// From when and until when.
+pub(super) type Validity = (SystemTime, SystemTime);
+
 /// Keys and certificates of Open vSwitch.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
@@ -129,7 +132,7 @@ pub(super) struct Tls {
     pub(super) certificate: String,
     pub(super) ca: String,
     /// For each of the certificates: from when until when it is good, or why that is not known.
-    pub(super) validity: Vec<(String, Result<(SystemTime, SystemTime), String>)>,
+    pub(super) validity: Vec<(String, Result<Validity, String>)>,
     /// What of the three files is not there.
     pub(super) absent: Vec<String>,
 }

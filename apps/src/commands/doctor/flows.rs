@@ -1,5 +1,7 @@
 //! Entries that no registry holds, and those that a switch lacks. Pure.
 
+use std::collections::BTreeMap;
+
 use super::Finding;
 use super::bridges::version;
 use super::facts::{Bridge, Running};
@@ -32,18 +34,24 @@ pub(super) fn flows(running: &Running, bridges: &[Bridge]) -> Vec<Finding> {
     };
     tell(FlowKind::Leftover, Finding::error, "an entry of no registered path");
     tell(FlowKind::Foreign, Finding::warning, "an entry that is not the controller's");
-    let mut missing: Vec<&str> = running
-        .flows
-        .iter()
-        .flat_map(|row| &row.entries)
-        .filter(|entry| entry.has == Has::Missing)
-        .map(|entry| entry.switch.as_str())
-        .collect();
-    missing.sort_unstable();
-    missing.dedup();
-    for switch in missing {
-        let why = "entries of paths are missing: their frames come to the controller";
-        let finding = Finding::warning(format!("flows of {switch}"), why);
+    // Whether one of the standing entries is among those that a switch lacks.
+    let mut missing: BTreeMap<&str, bool> = BTreeMap::new();
+    for row in &running.flows {
+        for entry in row.entries.iter().filter(|entry| entry.has == Has::Missing) {
+            *missing.entry(&entry.switch).or_default() |= row.kind == FlowKind::Standing;
+        }
+    }
+    for (switch, standing) in missing {
+        let what = format!("flows of {switch}");
+        let finding = match standing {
+            true => {
+                Finding::error(what, "a standing entry is missing: frames of new flows are lost")
+            }
+            false => {
+                let why = "entries of paths are missing: their frames come to the controller";
+                Finding::warning(what, why)
+            }
+        };
         // Connecting anew makes the controller start from an empty table.
         let anew = bridge_of(switch).and_then(|bridge| {
             let target = &bridge.targets.iter().find(|target| target.connected)?.target;

@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json, to_value};
-use umlaut_controller::inspect::{ActualTable, Usage, Wanted, wanted};
+use umlaut_controller::inspect::{ActualTable, Usage, Wanted, same_match, wanted};
 use umlaut_controller::path::{
-    DROP_PRIORITY, DropClass, Hop, Kind, LLDP_PRIORITY, Leg, PATH_PRIORITY, Path, PathRef,
-    SessionNo, of_app,
+    DROP_PRIORITY, DropClass, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, SessionNo, of_app,
+    standing,
 };
 use umlaut_controller::request::RequestError;
 use umlaut_controller::runtime::SwitchHandle;
@@ -122,8 +122,8 @@ pub(super) async fn answer<P: Vocabulary>(
     drop(turn);
 
     tell_paths(control, &world, filter, &paths, writer).await?;
-    for (dpid, flow, kind) in strays {
-        writer.row(to_value(stray_row(control, &names, dpid, &flow, kind))).await?;
+    for stray in strays {
+        writer.row(to_value(stray_row(control, &names, &stray))).await?;
     }
     Ok(json!({"truncated": truncated, "not_answering": silent}))
 }
@@ -263,34 +263,81 @@ async fn recheck<P: Vocabulary>(control: &Control<P>, paths: &mut Vec<Owned>) {
     });
 }
 
-/// What the switches have and nobody ticked off, sorted out.
+/// An entry that no path wants, or a standing one.
+struct Stray {
+    dpid: DatapathId,
+    kind: FlowKind,
+    cookie: Cookie,
+    priority: u16,
+    idle_timeout: u16,
+    hard_timeout: u16,
+    matches: Match,
+    /// `None`: the switch should have it and has not.
+    usage: Option<Usage>,
+}
+
+impl Stray {
+    fn of(dpid: DatapathId, flow: &FlowStats, kind: FlowKind) -> Stray {
+        Stray {
+            dpid,
+            kind,
+            cookie: flow.cookie,
+            priority: flow.priority,
+            idle_timeout: flow.idle_timeout,
+            hard_timeout: flow.hard_timeout,
+            matches: flow.matches.clone(),
+            usage: Some(Usage {
+                packets: flow.packet_count,
+                bytes: flow.byte_count,
+                age: flow.duration,
+            }),
+        }
+    }
+
+    fn missing(dpid: DatapathId, (matches, priority): (Match, u16)) -> Stray {
+        Stray {
+            dpid,
+            kind: FlowKind::Standing,
+            cookie: Cookie(0),
+            priority,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            matches,
+            usage: None,
+        }
+    }
+}
+
+/// What the switches have and nobody ticked off, sorted out; and the standing entries.
 async fn strays<P: Vocabulary>(
     control: &Control<P>,
     sessions: &Sessions,
     tables: &Tables,
     filter: Filter,
-) -> Vec<(DatapathId, FlowStats, FlowKind)> {
+) -> Vec<Stray> {
     let epoch = control.shared.net.epoch;
     let apps = control.shared.apps.names().count();
     let mut strays = Vec::new();
-    let mut claimed: BTreeMap<DatapathId, Vec<PathRef>> = BTreeMap::new();
     for (dpid, table) in tables {
-        let Ok(table) = table else { continue };
+        let (Ok(table), Some(version)) = (table, sessions.versions.get(dpid)) else { continue };
         if filter.switch.is_some_and(|only| only != *dpid) {
             continue;
         }
+        let mut standing = standing(*version);
         for flow in table.rest() {
-            if !filter.wants_stray(&criteria(&flow.matches)) {
-                continue;
-            }
-            let kind = kind_of_stray(flow, apps);
-            if kind == FlowKind::Leftover
-                && let Some(name) = PathRef::from_cookie(flow.cookie, epoch)
-                && let Some(owner) = sessions.owners.get(&name.session)
-            {
-                claimed.entry(*owner).or_default().push(name);
-            }
-            strays.push((*dpid, flow.clone(), kind));
+            strays.push(Stray::of(*dpid, flow, kind_of_stray(flow, apps, &mut standing)));
+        }
+        strays.extend(standing.into_iter().map(|entry| Stray::missing(*dpid, entry)));
+    }
+    strays.retain(|stray| filter.wants_stray(&criteria(&stray.matches)));
+    let name = |stray: &Stray| {
+        let name = PathRef::from_cookie(stray.cookie, epoch)?;
+        (stray.kind == FlowKind::Leftover).then_some(name)
+    };
+    let mut claimed: BTreeMap<DatapathId, Vec<PathRef>> = BTreeMap::new();
+    for name in strays.iter().filter_map(name) {
+        if let Some(owner) = sessions.owners.get(&name.session) {
+            claimed.entry(*owner).or_default().push(name);
         }
     }
     // Registered after the registries were read, or filtered out: not left over.
@@ -303,26 +350,22 @@ async fn strays<P: Vocabulary>(
             registered.extend(still.await.unwrap_or_default());
         }
     }
-    strays.retain(|(_, flow, kind)| {
-        *kind != FlowKind::Leftover
-            || !PathRef::from_cookie(flow.cookie, epoch)
-                .is_some_and(|name| registered.contains(&name))
-    });
+    strays.retain(|stray| !name(stray).is_some_and(|name| registered.contains(&name)));
     strays
 }
 
-/// Whose an entry is that no path wants.
-fn kind_of_stray(flow: &FlowStats, apps: usize) -> FlowKind {
+/// Whose an entry is that no path wants. A standing entry is taken out of `standing`.
+fn kind_of_stray(flow: &FlowStats, apps: usize, standing: &mut Vec<(Match, u16)>) -> FlowKind {
+    let is = |(matches, priority): &(Match, u16)| {
+        flow.cookie == Cookie(0) && flow.priority == *priority && same_match(&flow.matches, matches)
+    };
+    if let Some(index) = standing.iter().position(is) {
+        standing.remove(index);
+        return FlowKind::Standing;
+    }
     match of_app(flow.cookie) {
         None => FlowKind::Leftover,
-        Some((AppNo::FRAMEWORK, _)) => {
-            let lldp = flow.priority == LLDP_PRIORITY && criteria(&flow.matches).rest == "lldp";
-            let miss = flow.priority == 0 && flow.matches.is_empty();
-            match flow.cookie.0 == 0 && (lldp || miss) {
-                true => FlowKind::Standing,
-                false => FlowKind::Foreign,
-            }
-        }
+        Some((AppNo::FRAMEWORK, _)) => FlowKind::Foreign,
         Some((app, _)) if usize::from(app.0) <= apps => FlowKind::App,
         Some(_) => FlowKind::Foreign,
     }
@@ -430,23 +473,17 @@ fn entry_row(
     }
 }
 
-fn stray_row<P: Vocabulary>(
-    control: &Control<P>,
-    names: &Names<'_>,
-    dpid: DatapathId,
-    flow: &FlowStats,
-    kind: FlowKind,
-) -> FlowRow {
-    let usage = Usage { packets: flow.packet_count, bytes: flow.byte_count, age: flow.duration };
-    let app = of_app(flow.cookie).filter(|_| kind == FlowKind::App);
+fn stray_row<P: Vocabulary>(control: &Control<P>, names: &Names<'_>, stray: &Stray) -> FlowRow {
+    let app = of_app(stray.cookie).filter(|_| stray.kind == FlowKind::App);
+    let has = if stray.usage.is_some() { Has::Present } else { Has::Missing };
     FlowRow {
-        kind,
-        priority: flow.priority,
-        idle_timeout: flow.idle_timeout,
-        hard_timeout: flow.hard_timeout,
+        kind: stray.kind,
+        priority: stray.priority,
+        idle_timeout: stray.idle_timeout,
+        hard_timeout: stray.hard_timeout,
         app: app.and_then(|(app, _)| app_name(control, app)),
-        entries: vec![entry_row(names, dpid, Has::Present, false, Some(usage))],
-        ..bare_row(names, dpid, &criteria(&flow.matches), flow.cookie)
+        entries: vec![entry_row(names, stray.dpid, has, false, stray.usage)],
+        ..bare_row(names, stray.dpid, &criteria(&stray.matches), stray.cookie)
     }
 }
 
@@ -503,15 +540,18 @@ mod tests {
             instructions: Vec::new(),
         };
         let of_path = u64::from(PATH_EPOCH) << 56;
+        let mut left = standing(Version::V1_3);
         for (flow, kind) in [
             (flow(0, 0, Match::new()), FlowKind::Standing),
-            (flow(0, LLDP_PRIORITY, Match::new().eth_type(0x88ccu16)), FlowKind::Standing),
+            (flow(0, 0, Match::new()), FlowKind::Foreign),
+            (flow(0, 0xfffe, Match::new()), FlowKind::Foreign),
             (flow(0, 7, Match::new()), FlowKind::Foreign),
             (flow(1 << 56, 7, Match::new()), FlowKind::App),
             (flow(2 << 56, 7, Match::new()), FlowKind::Foreign),
             (flow(of_path | 7, 0xffff, Match::new()), FlowKind::Leftover),
         ] {
-            assert_eq!(kind_of_stray(&flow, 1), kind, "{flow:?}");
+            assert_eq!(kind_of_stray(&flow, 1, &mut left), kind, "{flow:?}");
         }
+        assert_eq!(left.len(), 1, "that of LLDP is missing");
     }
 }
