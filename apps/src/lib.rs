@@ -1,7 +1,9 @@
 //! Applications on the controller framework: the sliceable switch and samples, and the parts of the
 //! `umlaut` command.
 
+mod calendar;
 pub mod commands;
+pub mod control;
 pub mod samples;
 pub mod sliceable;
 #[cfg(feature = "lab")]

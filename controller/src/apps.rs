@@ -317,7 +317,7 @@ impl<P: Policy> Apps<P> {
     }
 }
 
-fn context<'a, P>(view: View<'a>, policy: &'a P) -> Context<'a, P> {
+pub(crate) fn context<'a, P>(view: View<'a>, policy: &'a P) -> Context<'a, P> {
     Context { view, policy, app: AppNo::FRAMEWORK, taken: Cell::new(false) }
 }
 

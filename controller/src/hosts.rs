@@ -80,6 +80,16 @@ pub struct HostEntry {
 }
 
 impl HostEntry {
+    /// How it was seen.
+    pub fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    /// When it was last known to be alive.
+    pub fn last_seen(&self) -> Instant {
+        self.last
+    }
+
     fn age_limit(&self) -> Duration {
         if self.tentative { TENTATIVE_AGE } else { HOST_AGE }
     }
@@ -292,6 +302,11 @@ impl HostTable {
         }
     }
 
+    /// How many hosts are behind a port, guesses counted.
+    pub fn count_at(&self, dpid: DatapathId, port: PortNo) -> usize {
+        self.ports.get(&(dpid, port)).map_or(0, |hosts| hosts.len())
+    }
+
     /// The hosts behind a port, by key.
     pub fn at_port(
         &self,
@@ -306,6 +321,14 @@ impl HostTable {
                 visit(key, &entry);
             }
         }
+    }
+
+    /// The ports with hosts behind them, in order. Together with [`HostTable::at_port`] a walk over
+    /// all hosts that holds no shard for longer than one port's hosts take.
+    pub fn occupied_ports(&self) -> Vec<(DatapathId, PortNo)> {
+        let mut ports: Vec<_> = self.ports.iter().map(|entry| *entry.key()).collect();
+        ports.sort_unstable();
+        ports
     }
 
     /// The domains in which a MAC is an admitted host, in order.

@@ -17,6 +17,8 @@ pub mod directory;
 pub mod discovery;
 pub mod hosts;
 pub mod inbox;
+pub mod inspect;
+pub mod lost;
 pub mod mailbox;
 pub mod notice;
 pub mod origin;

@@ -84,6 +84,11 @@ impl Mailbox {
         self.overrun.swap(false, Ordering::AcqRel)
     }
 
+    /// How many commands wait.
+    pub fn len(&self) -> usize {
+        self.queue().len()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.queue().is_empty() && !self.overrun.load(Ordering::Acquire)

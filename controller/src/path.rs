@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use umlaut_openflow::packet::Headers;
-use umlaut_openflow::{Attachment, Cookie, DatapathId, FieldSet, PortNo, Vid};
+use umlaut_openflow::{Attachment, Cookie, DatapathId, FieldSet, Match, PortNo, Version, Vid};
 
 use crate::app::AppNo;
 use crate::hosts::Domain;
@@ -12,8 +12,20 @@ use crate::hosts::Domain;
 pub const PATH_PRIORITY: u16 = 0xffff;
 /// The priority of the entry that sends LLDP to the controller. Paths never match LLDP.
 pub const LLDP_PRIORITY: u16 = 0xfffe;
+/// The EtherType of LLDP.
+pub(crate) const LLDP_TYPE: u16 = 0x88cc;
 /// The priority of drop entries: below paths, so that a grant always wins.
 pub const DROP_PRIORITY: u16 = 0x4000;
+
+/// The entries that every switch has from the start, of cookie 0: LLDP, and in 1.3 everything that no
+/// other entry matches, to the controller.
+pub fn standing(version: Version) -> Vec<(Match, u16)> {
+    let mut entries = vec![(Match::new().eth_type(LLDP_TYPE), LLDP_PRIORITY)];
+    if version != Version::V1_0 {
+        entries.push((Match::new(), 0));
+    }
+    entries
+}
 
 /// Set in the first byte of the cookies of paths. In those of applications' entries it is not set,
 /// and the byte is the application's number.
@@ -28,7 +40,7 @@ pub(crate) fn app_cookie(app: AppNo, own: Cookie) -> Option<Cookie> {
 }
 
 /// The application of an entry, and the cookie as it gave it; `None` for entries of paths.
-pub(crate) fn of_app(cookie: Cookie) -> Option<(AppNo, Cookie)> {
+pub fn of_app(cookie: Cookie) -> Option<(AppNo, Cookie)> {
     let app = (cookie.0 >> 56) as u8;
     (app & PATH_EPOCH == 0).then_some((AppNo(app), Cookie(cookie.0 & ((1 << 56) - 1))))
 }

@@ -108,6 +108,10 @@ pub(crate) enum Answer {
 }
 
 impl Requests {
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= REQUESTS
     }

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use umlaut_openflow::packet::{Field, Headers};
 use umlaut_openflow::{
-    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowMod, Header, Hello,
-    Instruction, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
+    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowMod, FlowStatsRequest,
+    Header, Hello, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
     SwitchConfig, Version, Xid, decode, encode, next_frame,
 };
 
@@ -29,7 +29,7 @@ use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
-use crate::path::{LLDP_PRIORITY, Leg, STANDING_COOKIE, SessionNo};
+use crate::path::{LLDP_TYPE, Leg, STANDING_COOKIE, SessionNo, standing};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::{DETACHED_TIMEOUT, Shared};
 use crate::switch::{Bucket, Ended, Remains, Switch};
@@ -62,7 +62,6 @@ const LLDP_RATE: u32 = 1000;
 /// How often hosts of live paths are marked as alive.
 const REFRESH_PERIOD: Duration = Duration::from_secs(60);
 
-const LLDP_TYPE: u16 = 0x88cc;
 const HELLO_FAILED_INCOMPATIBLE: ErrorCode = ErrorCode::new(0, 0);
 const BAD_REQUEST_BAD_VERSION: ErrorCode = ErrorCode::new(1, 0);
 
@@ -389,6 +388,7 @@ impl<P: Policy> Session<P> {
             return;
         }
         let Some(switch) = &mut self.switch else { return };
+        switch.counters.resyncs += 1;
         let remains = switch.take_remains();
         switch.delete_all();
         install_standing(switch);
@@ -599,7 +599,7 @@ impl<P: Policy> Session<P> {
                 let _ = switch.send(&Message::Opaque(Opaque { kind, body }));
             }
         }
-        let request = switch.send(&Message::FlowStatsRequest(adopt::everything()));
+        let request = switch.send(&Message::FlowStatsRequest(FlowStatsRequest::of(Match::new())));
         let until = now + HANDSHAKE_TIMEOUT;
         self.switch = Some(switch);
         self.phase = Phase::Reading { until, request: request.unwrap_or_default() };
@@ -903,7 +903,7 @@ impl<P: Policy> Session<P> {
         let held = shared.net.directory.leave(dpid, self.no);
         self.askers.drain(..).for_each(|asker| asker.wake());
         let wait = if self.refused { Duration::ZERO } else { DETACHED_TIMEOUT };
-        shared.switch_down(dpid, remains, now + wait);
+        shared.switch_down(dpid, remains, wait, now);
         if held {
             let view = view(shared, &self.world, now);
             shared.apps.each(view, &self.world.policy, |app, cx| app.switch_gone(dpid, cx));
@@ -936,18 +936,11 @@ const DELETE_ALL_GROUPS: (u8, &[u8]) = (15, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xfc
 /// OFPT_METER_MOD: delete, all meters (1.3.5 §7.3.4.4).
 const DELETE_ALL_METERS: (u8, &[u8]) = (29, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xff]);
 
-/// The only standing entries: LLDP, and in 1.3 everything that no other entry matches, to the
-/// controller.
+/// The only standing entries, to the controller.
 fn install_standing(switch: &mut Switch) {
-    let to_controller = || vec![Instruction::Apply(vec![Action::output(PortNo::CONTROLLER)])];
-    let mut entries = vec![(Match::new().eth_type(LLDP_TYPE), LLDP_PRIORITY)];
-    if switch.version() != Version::V1_0 {
-        entries.push((Match::new(), 0));
-    }
-    for (matches, priority) in entries {
-        let mut entry = FlowMod::add(matches).priority(priority).cookie(STANDING_COOKIE);
-        entry.instructions = to_controller();
-        let _ = switch.flow_mod(entry);
+    for (matches, priority) in standing(switch.version()) {
+        let entry = FlowMod::add(matches).priority(priority).cookie(STANDING_COOKIE);
+        let _ = switch.flow_mod(entry.apply(vec![Action::output(PortNo::CONTROLLER)]));
     }
 }
 

@@ -12,12 +12,13 @@ use std::time::{Duration, Instant};
 
 use umlaut_openflow::{DatapathId, Port, PortNo, Version};
 
-use crate::app::Policy;
-use crate::apps::Apps;
+use crate::app::{Context, Policy};
+use crate::apps::{Apps, context};
 use crate::command::{Command, HopFailure};
 use crate::discovery::{Config, Discovery, Output};
 use crate::inbox::{INBOX_MESSAGES, Teller};
-use crate::notice::Notice;
+use crate::lost::{LostSwitch, LostSwitches};
+use crate::notice::{HostAt, Notice};
 use crate::path::{Leg, SessionNo};
 use crate::switch::Remains;
 use crate::topology::Topology;
@@ -41,6 +42,7 @@ struct SlowPath {
     discovery: Discovery,
     topology: Topology,
     detached: BTreeMap<DatapathId, Detached>,
+    lost: LostSwitches,
     ageing: Instant,
     settled: bool,
     /// Whether the topology differs from the published one.
@@ -99,6 +101,7 @@ impl<P: Policy> Shared<P> {
                 discovery,
                 topology: Topology::default(),
                 detached: BTreeMap::new(),
+                lost: LostSwitches::default(),
                 ageing: now + AGEING_PERIOD,
                 settled: false,
                 dirty: false,
@@ -228,6 +231,7 @@ impl<P: Policy> Shared<P> {
             world.topology = topology.into();
             world.policy_revision = world.revision;
         });
+        slow.lost.policy_changed(revision);
         self.tell_settled(&mut slow);
         drop(slow);
         self.net.observer.event(&Event::PolicyInForce { revision });
@@ -236,10 +240,31 @@ impl<P: Policy> Shared<P> {
         revision
     }
 
+    // ---- questions from outside ----
+
+    /// Runs a question under a World, beside the sessions: what it sees is consistent, and may be
+    /// older than what a switch does by then.
+    pub fn ask<R>(
+        &self,
+        world: &World<P>,
+        now: Instant,
+        question: impl FnOnce(&Context<'_, P>) -> R,
+    ) -> R {
+        question(&context(self.view(world, now), &world.policy))
+    }
+
+    /// The switches that were connected and are not, in order.
+    pub fn lost_switches(&self) -> Vec<LostSwitch> {
+        let slow = self.slow();
+        let until = |dpid| slow.detached.get(&dpid).map(|gone| gone.until);
+        slow.lost.list().map(|lost| LostSwitch { until: until(lost.dpid), ..lost }).collect()
+    }
+
     // ---- told by sessions ----
 
     pub(crate) fn switch_up(&self, dpid: DatapathId, ports: Vec<Port>, now: Instant) {
         self.change(|slow| {
+            slow.lost.back(dpid);
             if let Some(gone) = slow.detached.remove(&dpid) {
                 // It is back with an empty table: what others had there is gone. Hosts are where
                 // they were, if their ports still are.
@@ -257,8 +282,15 @@ impl<P: Policy> Shared<P> {
         });
     }
 
-    /// A switch's connection ended; it is waited for until then.
-    pub(crate) fn switch_down(&self, dpid: DatapathId, remains: Remains, until: Instant) {
+    /// A switch's connection ended; it is waited for so long.
+    pub(crate) fn switch_down(
+        &self,
+        dpid: DatapathId,
+        remains: Remains,
+        wait: Duration,
+        now: Instant,
+    ) {
+        let until = now + wait;
         self.change(|slow| {
             let entry = slow
                 .detached
@@ -271,6 +303,8 @@ impl<P: Policy> Shared<P> {
                 for remains in gone.iter().flat_map(|gone| &gone.remains) {
                     self.release(remains, dpid);
                 }
+            } else {
+                slow.lost.gone(dpid, now);
             }
         });
     }
@@ -428,13 +462,15 @@ impl<P: Policy> Shared<P> {
             match notice {
                 // The observer knew when it happened.
                 Notice::LinkUp(_) | Notice::LinkDown(_) => {}
-                Notice::HostLocated(host) => {
-                    observer.event(&Event::HostLocated { mac: host.mac, at: host.at });
+                Notice::HostLocated(HostAt { domain, mac, at }) => {
+                    observer.event(&Event::HostLocated { domain, mac, at });
                 }
-                Notice::HostMoved { host, from } => {
-                    observer.event(&Event::HostMoved { mac: host.mac, from, to: host.at });
+                Notice::HostMoved { host: HostAt { domain, mac, at }, from } => {
+                    observer.event(&Event::HostMoved { domain, mac, from, to: at });
                 }
-                Notice::HostGone { mac, .. } => observer.event(&Event::HostGone { mac }),
+                Notice::HostGone { domain, mac } => {
+                    observer.event(&Event::HostGone { domain, mac });
+                }
             }
             self.apps.each(view, policy, |app, cx| match notice {
                 Notice::LinkUp(link) => app.link_up(cx, &link),

@@ -123,6 +123,8 @@ pub enum Event {
     },
     /// A host was located for the first time.
     HostLocated {
+        /// Its domain.
+        domain: Domain,
         /// Its address.
         mac: MacAddr,
         /// Where it is.
@@ -130,6 +132,8 @@ pub enum Event {
     },
     /// A host is somewhere else now.
     HostMoved {
+        /// Its domain.
+        domain: Domain,
         /// Its address.
         mac: MacAddr,
         /// Where it was.
@@ -139,6 +143,8 @@ pub enum Event {
     },
     /// A host is forgotten: its port went down or it was not seen for long.
     HostGone {
+        /// Its domain.
+        domain: Domain,
         /// Its address.
         mac: MacAddr,
     },
@@ -171,6 +177,20 @@ pub struct Unobserved;
 
 impl Observer for Unobserved {
     fn event(&self, _: &Event) {}
+}
+
+/// Tells several observers of each event, in their order.
+impl Observer for Vec<Box<dyn Observer>> {
+    fn event(&self, event: &Event) {
+        self.iter().for_each(|observer| observer.event(event));
+    }
+}
+
+/// Who is shared with others hears through its `Arc`.
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn event(&self, event: &Event) {
+        O::event(self, event);
+    }
 }
 
 /// The tables that all sessions share.

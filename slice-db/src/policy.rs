@@ -255,6 +255,11 @@ impl Policy {
         self.slices.get(id.0 as usize).map_or("?", |slice| &slice.name)
     }
 
+    /// Whether the ports of a slice admit only listed hosts; a member may restrict itself.
+    pub fn is_restricted(&self, id: SliceId) -> bool {
+        self.slices.get(id.0 as usize).is_some_and(|slice| slice.restricted)
+    }
+
     /// A slice's description; empty if it has none.
     pub fn slice_description(&self, id: SliceId) -> &str {
         self.slices.get(id.0 as usize).map_or("", |slice| &slice.description)
@@ -301,7 +306,7 @@ impl Policy {
     }
 
     /// Slices with a static point on a port, whatever the VLAN.
-    pub(crate) fn slices_on(&self, end: End) -> &[SliceId] {
+    pub fn slices_on(&self, end: (DatapathId, PortNo)) -> &[SliceId] {
         self.slices_on.get(&end).map_or(&[], Vec::as_slice)
     }
 

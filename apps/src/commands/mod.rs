@@ -8,8 +8,10 @@
 //! | 78 | a policy, configuration or certificate file is wrong |
 
 mod applications;
+mod ask;
 mod check;
 mod decode;
+mod doctor;
 mod explain;
 #[cfg(feature = "lab")]
 mod lab;
@@ -69,6 +71,10 @@ enum Command {
     Decode(decode::Args),
     /// Make certificates for TLS between switches and controller
     Pki(pki::Args),
+    #[command(flatten)]
+    Ask(ask::Ask),
+    /// Look for what keeps switches from working, and tell the command that repairs it
+    Doctor(doctor::Args),
 }
 
 impl Cli {
@@ -80,6 +86,8 @@ impl Cli {
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
             Command::Pki(args) => pki::execute(&args),
+            Command::Ask(ask) => ask.execute(),
+            Command::Doctor(args) => doctor::execute(&args),
         };
         match done {
             Ok(code) => code,

@@ -16,12 +16,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 use umlaut_controller::runtime::{LogObserver, serve};
-use umlaut_controller::{Seed, Shared};
+use umlaut_controller::{Observer, Seed, Shared};
 use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
 
 use super::applications::{self, Application};
 use super::{EX_CONFIG, complain, load};
+use crate::control::events::EventLog;
+use crate::control::{Control, SetLog, SocketArgs, Vocabulary, answer_at};
 use crate::samples::Config;
 use crate::sliceable::Domains;
 use listen::{Endpoint, Open, TlsArgs};
@@ -66,22 +68,28 @@ pub(super) struct Args {
     /// What is logged: a level, or levels per module, as in warn,umlaut_controller=debug
     #[arg(long, env = "UMLAUT_LOG", default_value = "info", value_name = "FILTER")]
     log: LogFilter,
+    #[command(flatten)]
+    socket: SocketArgs,
     /// The policy file (sliceable switch)
     policy: Option<PathBuf>,
 }
 
 pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
-    // Whoever answers operators takes it from here.
-    let _log = logging::start(args.log_format, &args.log)?;
+    let log = logging::start(args.log_format, &args.log)?;
+    let log: SetLog = Box::new(move |filter| log.set(filter).map_err(|error| error.to_string()));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(args))
+    runtime.block_on(run(args, log))
 }
 
-async fn run(args: Args) -> anyhow::Result<ExitCode> {
+async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {
     let now = Instant::now();
     let seed = Seed::random()?;
     let versions = &args.openflow;
-    let observer = Box::new(LogObserver::default());
+    let events = Arc::new(EventLog::default());
+    let observers: Vec<Box<dyn Observer>> =
+        vec![Box::new(LogObserver::default()), Box::new(events.clone())];
+    let observer = Box::new(observers);
+    let asked = Asked { events, log };
     if let Some(why) = applications::conflict(&args.app) {
         eprintln!("umlaut run: --app: {why}");
         return Ok(ExitCode::from(2));
@@ -115,7 +123,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             let policy = shared.world.load();
             let file = PolicyFile { shared: shared.clone(), domains, path: path.clone() };
             let sources: Vec<Box<dyn Source>> = vec![Box::new(file)];
-            serve_until_stopped(shared, &args, Some(&policy.policy.policy), sources).await
+            serve_until_stopped(shared, &args, asked, Some(&policy.policy.policy), sources).await
         }
         (false, Some(path)) => {
             eprintln!(
@@ -127,7 +135,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         (false, None) => {
             let apps = applications::samples(&args.app, &config);
             let shared = Shared::new(apps, (), seed, observer, now).offering(versions);
-            serve_until_stopped(Arc::new(shared), &args, None, Vec::new()).await
+            serve_until_stopped(Arc::new(shared), &args, asked, None, Vec::new()).await
         }
     }
 }
@@ -151,9 +159,16 @@ fn version(text: &str) -> Result<Version, String> {
     }
 }
 
-async fn serve_until_stopped<P: umlaut_controller::Policy>(
+/// What questions need beside the controller itself.
+struct Asked {
+    events: Arc<EventLog>,
+    log: SetLog,
+}
+
+async fn serve_until_stopped<P: Vocabulary>(
     shared: Arc<Shared<P>>,
     args: &Args,
+    asked: Asked,
     policy: Option<&Policy>,
     mut sources: Vec<Box<dyn Source>>,
 ) -> anyhow::Result<ExitCode> {
@@ -162,6 +177,7 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
     if tls.is_none() && policy.is_some_and(|policy| policy.certificates().next().is_some()) {
         warn!("switches that must show a certificate cannot join: no port speaks TLS");
     }
+    let socket = args.socket.open()?;
     sources.extend(tls.map(|tls| Box::new(Certificates(tls)) as Box<dyn Source>));
     if let (Some(path), Some(panel)) = (args.app_config.clone(), shared.teller("PatchPanel")) {
         sources.push(Box::new(AppConfig { path, panel }));
@@ -193,8 +209,12 @@ async fn serve_until_stopped<P: umlaut_controller::Policy>(
     };
     #[cfg(not(feature = "lab"))]
     let _ = policy;
+    let mut control = Control::new(shared.clone(), asked.events, Some(asked.log));
+    control.listening = listeners.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+    let answering = answer_at(socket, control, stopped.clone());
     service::ready();
     serve(shared, listeners, stopped).await;
+    answering.await?;
     reload.abort();
     watchdog.abort();
     #[cfg(feature = "lab")]

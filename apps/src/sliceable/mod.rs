@@ -127,8 +127,7 @@ impl App<SlicePolicy> for SliceableSwitch {
         if !matches!(network.port(dpid, key.in_port), PortRole::Probing | PortRole::Edge) {
             return Again::Nothing;
         }
-        let ingress = Ingress { dpid, port: key.in_port, headers: &key.headers };
-        let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
+        let decision = decision(cx, dpid, key);
         match &decision.verdict {
             Verdict::Forward { to } => {
                 let Some(slice) = admitted(&decision) else { return Again::Nothing };
@@ -315,6 +314,13 @@ impl SliceableSwitch {
             .any(|step| (step.next, step.next_port) == here);
         (admitted(&decision) == Some(slice) && crosses).then_some(to)
     }
+}
+
+/// The decision on the frames of a registered path, under the World of `cx`.
+pub(crate) fn decision(cx: &Cx<'_>, dpid: DatapathId, key: &FlowKey) -> Decision {
+    let network = Seeing { cx };
+    let ingress = Ingress { dpid, port: key.in_port, headers: &key.headers };
+    decide(network.policy(), &network, ingress, &mut NoTrace)
 }
 
 fn admitted(decision: &Decision) -> Option<SliceId> {

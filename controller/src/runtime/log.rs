@@ -57,9 +57,9 @@ impl Observer for LogObserver {
             Event::PolicyInForce { revision } => info!(revision, "policy in force"),
             Event::PortUp { dpid, port } => info!(%dpid, %port, "port up"),
             Event::PortDown { dpid, port } => info!(%dpid, %port, "port down"),
-            Event::HostLocated { mac, at } => debug!(%mac, %at, "host located"),
-            Event::HostMoved { mac, from, to } => info!(%mac, %from, %to, "host moved"),
-            Event::HostGone { mac } => debug!(%mac, "host gone"),
+            Event::HostLocated { mac, at, .. } => debug!(%mac, %at, "host located"),
+            Event::HostMoved { mac, from, to, .. } => info!(%mac, %from, %to, "host moved"),
+            Event::HostGone { mac, .. } => debug!(%mac, "host gone"),
             Event::AppFailed { app, message } => {
                 error!(app, message, "application panicked: unloaded");
             }

@@ -9,9 +9,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use umlaut_openflow::{
-    Cookie, FlowStats, FlowStatsRequest, GroupId, Match, Message, PacketIn, PortNo, TableId,
-};
+use umlaut_openflow::{FlowStats, Message, PacketIn};
 
 use super::{CleaningStep, HANDSHAKE_TIMEOUT, OUTPUT_HIGH_WATER, Phase, Session, view};
 use crate::app::Policy;
@@ -30,18 +28,6 @@ const ENTRIES_PER_TURN: usize = 1024;
 /// Bytes of packet-ins that are held back. When there are as many, further ones are dropped and
 /// counted as shed.
 const HELD_BYTES: usize = 1 << 20;
-
-/// Everything that a switch has.
-pub(super) fn everything() -> FlowStatsRequest {
-    FlowStatsRequest {
-        table_id: TableId::ALL,
-        out_port: PortNo::ANY,
-        out_group: GroupId::ANY,
-        cookie: Cookie(0),
-        cookie_mask: 0,
-        matches: Match::new(),
-    }
-}
 
 enum Step {
     /// Hosts are noted, from this entry on.

@@ -12,7 +12,8 @@
 mod adopt;
 mod entries;
 mod hops;
-mod paths;
+mod inspect;
+pub(crate) mod paths;
 mod send;
 mod senders;
 mod told;
@@ -40,6 +41,7 @@ use adopt::Kept;
 pub(crate) use adopt::{Earlier, Verdict, is_entrance};
 pub use entries::ENTRIES;
 use entries::Entries;
+pub use inspect::{PATHS_PER_PAGE, PathPage, PathSnapshot, SwitchLevels, SwitchStatus};
 pub use send::SendError;
 pub use senders::ALL_QUEUES;
 pub(crate) use told::Ended;
@@ -107,6 +109,8 @@ pub struct SwitchCounters {
     pub failed_paths: u64,
     /// Error messages from the switch.
     pub errors: u64,
+    /// Times that its flows were deleted to start anew.
+    pub resyncs: u64,
 }
 
 /// An entry on this switch of a path that another session owns (or the reply's way back).
@@ -201,6 +205,8 @@ pub struct Switch {
     sent: VecDeque<Sent>,
     /// Whose handler runs; what is sent is theirs.
     acting: AppNo,
+    /// When the connection was made.
+    since: Instant,
     /// The time of this turn.
     now: Instant,
     requests: Requests,
@@ -250,6 +256,7 @@ impl Switch {
             next_xid: 1,
             sent: VecDeque::new(),
             acting: AppNo::FRAMEWORK,
+            since: now,
             now,
             requests: Requests::default(),
             recent: Recent::default(),

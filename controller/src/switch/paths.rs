@@ -531,7 +531,7 @@ fn reversed(hops: &[Hop], ingress_vid: Vid) -> Vec<Hop> {
         .collect()
 }
 
-fn hop_entry(
+pub(crate) fn hop_entry(
     path: PathRef,
     leg: Leg,
     key: &FlowKey,
