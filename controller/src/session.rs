@@ -269,10 +269,10 @@ impl<P: Policy> Session<P> {
     fn command(&mut self, command: Command, now: Instant, shared: &Shared<P>) {
         match command {
             Command::Prove { asker, from } => {
+                self.askers.push(asker);
                 if self.address.is_some() && self.address == from {
                     return self.close("a newer connection from the same address");
                 }
-                self.askers.push(asker);
                 self.early_send(&Message::EchoRequest(b"umlaut"[..].into()));
                 return;
             }
@@ -819,6 +819,8 @@ impl<P: Policy> Session<P> {
         let dpid = switch.dpid();
         let remains: Remains = switch.take_remains();
         let held = shared.net.directory.leave(dpid, self.no);
+        // The place is free for whoever waits for it.
+        self.askers.iter().for_each(|asker| asker.wake());
         shared.switch_down(dpid, remains, now);
         if held {
             let view = view(shared, &self.world, now);

@@ -36,12 +36,16 @@ impl Wires {
     }
 
     fn connect(&mut self, channel: u64) {
+        self.connect_from(channel, None);
+    }
+
+    fn connect_from(&mut self, channel: u64, address: Option<[u8; 4]>) {
         let mut switch =
             EmulatedSwitch::new(SwitchOptions::new(format!("s{channel}"), DatapathId(1)));
         switch.add_port(PortNo(1), self.now);
         switch.connected(self.now);
         self.switches.insert(channel, switch);
-        self.controller.connected(channel, self.now);
+        self.controller.connected_from(channel, address.map(Into::into), self.now);
         self.run(Duration::from_millis(100));
     }
 
@@ -106,4 +110,24 @@ fn a_second_connection_takes_over_from_a_dead_one_within_two_seconds() {
     assert_eq!(wires.closed, [1]);
     assert_eq!(wires.active(), 1);
     assert!(wires.switches[&2].version().is_some());
+}
+
+#[test]
+fn a_switch_that_connects_again_from_its_address_takes_over_at_once() {
+    let mut wires = Wires::new();
+    wires.connect_from(1, Some([192, 0, 2, 1]));
+    // It lost power: nobody says that the first connection is dead.
+    wires.mute.push(1);
+    wires.connect_from(2, Some([192, 0, 2, 1]));
+    assert_eq!((&wires.closed[..], wires.active()), (&[1][..], 1));
+    // From another one it has to wait for the proof.
+    wires.mute.push(2);
+    wires.connect_from(3, Some([192, 0, 2, 9]));
+    assert_eq!(wires.closed, [1]);
+    wires.run(Duration::from_secs(2));
+    assert_eq!((&wires.closed[..], wires.active()), (&[1, 2][..], 1));
+    // And while the one that serves is alive nobody takes its place from elsewhere.
+    wires.connect_from(4, Some([192, 0, 2, 1]));
+    wires.run(Duration::from_secs(3));
+    assert_eq!((&wires.closed[..], wires.active()), (&[1, 2, 4][..], 1));
 }

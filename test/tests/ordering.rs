@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use common::audit::audit;
 use common::{Bed, VERSIONS, saw};
+use umlaut_controller::command::Command;
+use umlaut_controller::path::Leg;
 
 const LINE: &str = r#"
 umlaut: 1
@@ -113,6 +115,66 @@ fn a_reconnected_switch_starts_from_an_empty_table() {
                 assert_eq!(bed.say(from, to), saw(&[to]), "seed {seed} {from} to {to}");
             }
             bed.run(Duration::from_millis(100));
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 3, at every moment of the half millisecond that a path takes, whoever is lost.
+#[test]
+fn a_session_that_ends_while_a_path_is_installed_leaves_nothing_of_it() {
+    for version in VERSIONS {
+        for seed in 0..60u64 {
+            let mut bed = Bed::new(LINE, version, seed);
+            bed.say("a2", "a1");
+            let dst = bed.mac("a2");
+            bed.network.with_host("a1", |host, _| {
+                host.send_ethernet(dst, common::TEST_TYPE, b"early");
+            });
+            bed.run(Duration::from_micros(seed / 3 * 30));
+            bed.network.reset_channel(umlaut_openflow::DatapathId(1 + seed % 3)).unwrap();
+            bed.run(Duration::from_secs(10));
+            bed.settle();
+            audit(&bed);
+            // What a1 said before may have been lost.
+            for (from, to) in [("a1", "a2"), ("a2", "a1")] {
+                assert_eq!(bed.say(from, to), saw(&[to]), "{version} seed {seed}");
+            }
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 3: a name of an ended session means nothing to the one that took its datapath over.
+#[test]
+fn what_is_said_of_an_ended_session_is_void_for_its_successor() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(LINE, version, 1);
+        let s1 = umlaut_openflow::DatapathId(1);
+        let path_of_a1 = |bed: &Bed| {
+            let switches = bed.network.controller().0.switches();
+            let owner = { switches }.find(|switch| switch.dpid() == s1).unwrap();
+            owner.paths().map(|(name, path)| (name, path.hops(Leg::Forward)[1])).next().unwrap()
+        };
+        bed.say("a2", "a1");
+        bed.say("a1", "a2");
+        let (old, _) = path_of_a1(&bed);
+        bed.network.reset_channel(s1).unwrap();
+        bed.run(Duration::from_secs(10));
+        bed.settle();
+        bed.say("a1", "a2");
+        let (new, hop) = path_of_a1(&bed);
+        assert!((old.slot, old.generation) == (new.slot, new.generation) && old != new);
+        let late = |path| Command::HopGone { hop: hop.name(path, Leg::Forward), dpid: hop.dpid };
+        for (path, paths) in [(old, 1), (new, 0)] {
+            // To the new session's mailbox, as if a session number had been mistaken.
+            bed.network.with_controller(|driven, now| {
+                let peer = driven.0.shared().net.directory.peer(s1).unwrap();
+                peer.mailbox.insist(late(path));
+                driven.0.poll(now);
+            });
+            bed.run(Duration::from_millis(50));
+            assert_eq!(bed.paths(), paths, "{version}");
             audit(&bed);
         }
     }
