@@ -901,6 +901,7 @@ impl<P: Policy> Session<P> {
         let dpid = switch.dpid();
         let remains: Remains = switch.take_remains();
         let held = shared.net.directory.leave(dpid, self.no);
+        // The place is free for whoever waits for it.
         self.askers.drain(..).for_each(|asker| asker.wake());
         let wait = if self.refused { Duration::ZERO } else { DETACHED_TIMEOUT };
         shared.switch_down(dpid, remains, wait, now);

@@ -185,7 +185,8 @@ impl<P: Policy> VirtualController<P> {
         }
     }
 
-    fn turn(&mut self, channel: Channel, now: Instant) {
+    /// Runs one turn of one session, whoever else is ready.
+    pub fn turn(&mut self, channel: Channel, now: Instant) {
         let Some(connection) = self.connections.get_mut(&channel) else { return };
         self.turns += 1;
         connection.woken.store(false, Ordering::Relaxed);

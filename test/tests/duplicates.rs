@@ -62,3 +62,28 @@ fn an_address_does_not_stand_in_for_a_certificate() {
     assert_eq!(wires.closed, [2]);
     assert_eq!(wires.active(), 1);
 }
+
+#[test]
+fn a_switch_that_connects_again_from_its_address_takes_over_at_once() {
+    let from = |host: u8| Origin {
+        peer: format!("192.0.2.{host}"),
+        address: Some([192, 0, 2, host].into()),
+        certificate: None,
+    };
+    let mut wires = Wires::new(POLICY);
+    wires.connect(1, 1, from(1));
+    // It lost power: nobody says that the first connection is dead.
+    wires.mute.push(1);
+    wires.connect(2, 1, from(1));
+    assert_eq!((&wires.closed[..], wires.active()), (&[1][..], 1));
+    // From another one it has to wait for the proof.
+    wires.mute.push(2);
+    wires.connect(3, 1, from(9));
+    assert_eq!(wires.closed, [1]);
+    wires.run(Duration::from_secs(2));
+    assert_eq!((&wires.closed[..], wires.active()), (&[1, 2][..], 1));
+    // And while the one that serves is alive nobody takes its place from elsewhere.
+    wires.connect(4, 1, from(1));
+    wires.run(Duration::from_secs(3));
+    assert_eq!((&wires.closed[..], wires.active()), (&[1, 2, 4][..], 1));
+}

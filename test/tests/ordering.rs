@@ -4,8 +4,12 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use common::audit::audit;
 use common::{Bed, VERSIONS, saw};
+use umlaut_controller::command::Command;
+use umlaut_controller::path::Leg;
+use umlaut_openflow::{Cookie, DatapathId, FlowMod, Match, Message, Version, Xid, encode};
 
 const LINE: &str = r#"
 umlaut: 1
@@ -77,10 +81,10 @@ fn an_entry_deleted_by_a_stranger_ends_the_path_everywhere() {
         bed.say("a2", "a1");
         assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
         // The transit switch forgets everything: it restarts.
-        bed.network.power_off(umlaut_openflow::DatapathId(2)).unwrap();
+        bed.network.power_off(DatapathId(2)).unwrap();
         bed.run(Duration::from_millis(100));
         assert_eq!(bed.say("a1", "a2"), []);
-        bed.network.power_on(umlaut_openflow::DatapathId(2)).unwrap();
+        bed.network.power_on(DatapathId(2)).unwrap();
         bed.run(Duration::from_secs(8));
         bed.settle();
         assert_eq!(bed.say("a2", "a1"), saw(&["a1"]));
@@ -101,7 +105,7 @@ fn a_reconnected_switch_starts_from_an_empty_table() {
             bed.say("b2", "b1");
             bed.say("b1", "b2");
             for dpid in [1, 2, 3] {
-                bed.network.reset_channel(umlaut_openflow::DatapathId(dpid)).unwrap();
+                bed.network.reset_channel(DatapathId(dpid)).unwrap();
                 bed.run(Duration::from_micros(seed * 211));
                 bed.network.with_host("b1", |host, _| {
                     host.send_ethernet(host.mac(), common::TEST_TYPE, b"x")
@@ -113,6 +117,66 @@ fn a_reconnected_switch_starts_from_an_empty_table() {
                 assert_eq!(bed.say(from, to), saw(&[to]), "seed {seed} {from} to {to}");
             }
             bed.run(Duration::from_millis(100));
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 3, at every moment of the half millisecond that a path takes, whoever is lost.
+#[test]
+fn a_session_that_ends_while_a_path_is_installed_leaves_nothing_of_it() {
+    for version in VERSIONS {
+        for seed in 0..60u64 {
+            let mut bed = Bed::new(LINE, version, seed);
+            bed.say("a2", "a1");
+            let dst = bed.mac("a2");
+            bed.network.with_host("a1", |host, _| {
+                host.send_ethernet(dst, common::TEST_TYPE, b"early");
+            });
+            bed.run(Duration::from_micros(seed / 3 * 30));
+            bed.network.reset_channel(DatapathId(1 + seed % 3)).unwrap();
+            bed.run(Duration::from_secs(10));
+            bed.settle();
+            audit(&bed);
+            // What a1 said before may have been lost.
+            for (from, to) in [("a1", "a2"), ("a2", "a1")] {
+                assert_eq!(bed.say(from, to), saw(&[to]), "{version} seed {seed}");
+            }
+            audit(&bed);
+        }
+    }
+}
+
+/// Rule 3: a name of an ended session means nothing to the one that took its datapath over.
+#[test]
+fn what_is_said_of_an_ended_session_is_void_for_its_successor() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(LINE, version, 1);
+        let s1 = DatapathId(1);
+        let path_of_a1 = |bed: &Bed| {
+            let switches = bed.network.controller().0.switches();
+            let owner = { switches }.find(|switch| switch.dpid() == s1).unwrap();
+            owner.paths().map(|(name, path)| (name, path.hops(Leg::Forward)[1])).next().unwrap()
+        };
+        bed.say("a2", "a1");
+        bed.say("a1", "a2");
+        let (old, _) = path_of_a1(&bed);
+        bed.network.reset_channel(s1).unwrap();
+        bed.run(Duration::from_secs(10));
+        bed.settle();
+        bed.say("a1", "a2");
+        let (new, hop) = path_of_a1(&bed);
+        assert!((old.slot, old.generation) == (new.slot, new.generation) && old != new);
+        let late = |path| Command::HopGone { hop: hop.name(path, Leg::Forward), dpid: hop.dpid };
+        for (path, paths) in [(old, 1), (new, 0)] {
+            // To the new session's mailbox, as if a session number had been mistaken.
+            bed.network.with_controller(|driven, now| {
+                let peer = driven.0.shared().net.directory.peer(s1).unwrap();
+                peer.mailbox.insist(late(path));
+                driven.0.poll(now);
+            });
+            bed.run(Duration::from_millis(50));
+            assert_eq!(bed.paths(), paths, "{version}");
             audit(&bed);
         }
     }
@@ -151,6 +215,9 @@ fn the_same_seed_gives_the_same_run() {
         }
         bed.network.cut(0);
         bed.run(Duration::from_secs(1));
+        bed.network.heal(0);
+        bed.network.reset_channel(DatapathId(3));
+        bed.run(Duration::from_secs(4));
         let counters: Vec<_> = bed.network.switches().map(|switch| switch.counters()).collect();
         let sent: Vec<_> =
             bed.network.controller().0.switches().map(|switch| switch.counters()).collect();
@@ -183,5 +250,68 @@ fn a_host_seen_elsewhere_takes_its_paths_with_it() {
             assert_eq!(bed.say("a1", "00:00:00:00:00:02"), saw(&["spare"]), "seed {seed}");
             audit(&bed);
         }
+    }
+}
+
+/// Rule 2, where the switch tells of its own: the owner takes back what is left elsewhere.
+#[test]
+fn an_entry_that_ends_in_the_middle_ends_the_path_everywhere() {
+    for version in VERSIONS {
+        for dpid in 1..=3 {
+            let mut bed = Bed::new(LINE, version, dpid);
+            bed.say("a2", "a1");
+            bed.say("a1", "a2");
+            assert_eq!((bed.paths(), bed.flows().values().sum::<usize>()), (1, 3));
+            let mut delete = FlowMod::delete(Match::new());
+            if version != Version::V1_0 {
+                // All of its entries but the standing ones, which have no cookie.
+                (delete.cookie, delete.cookie_mask) = (Cookie(1 << 63), 1 << 63);
+            }
+            let mut bytes = BytesMut::new();
+            encode(version, Xid(0), &Message::FlowMod(delete), &mut bytes).unwrap();
+            bed.network.with_switch(DatapathId(dpid), |switch, now| {
+                switch.control_input(&bytes, now);
+            });
+            bed.run(Duration::from_millis(50));
+            assert_eq!((bed.paths(), bed.flows().values().sum::<usize>()), (0, 0), "{dpid}");
+            audit(&bed);
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+        }
+    }
+}
+
+/// Rule 3: a switch that was away and is back before the owner of a path looks again: nothing that
+/// the owner can see has changed, and it is told all the same.
+#[test]
+fn a_switch_that_comes_back_between_two_turns_of_an_owner_has_not_kept_its_entries() {
+    let text = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2, s3: 0x3, s4: 0x4}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s4/1}
+slices:
+  a: {members: [{host: a1}, {host: a2}]}
+links: [[s1/9, s2/8], [s2/9, s3/8], [s3/9, s4/8]]
+"#;
+    for version in VERSIONS {
+        let mut bed = Bed::with(text, version, 1, |options| {
+            options.backoff = (Duration::from_millis(10), Duration::from_millis(10));
+        });
+        bed.say("a2", "a1");
+        bed.say("a1", "a2");
+        let channel = bed.network.controller().0.channel_of(DatapathId(1)).unwrap();
+        bed.network.with_controller(|driven, _| driven.0.freeze(channel, true));
+        bed.network.reset_channel(DatapathId(3)).unwrap();
+        bed.run(Duration::from_secs(2));
+        bed.settle();
+        bed.network.with_controller(|driven, now| {
+            driven.0.freeze(channel, false);
+            driven.0.poll(now);
+        });
+        bed.run(Duration::from_millis(50));
+        audit(&bed);
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2"]), "{version}");
+        audit(&bed);
     }
 }

@@ -309,6 +309,26 @@ fn a_hop_that_refuses_its_entry_costs_no_frame_and_is_asked_again() {
     }
 }
 
+/// Frames without an entry have a rate; what has its entries is not slowed down by them.
+#[test]
+fn a_fast_stream_without_room_is_limited_and_one_with_entries_loses_nothing() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(LINE, version, 2);
+        for (from, to) in [("a2", "a1"), ("a1", "a2"), ("b2", "b1")] {
+            bed.say(from, to);
+        }
+        bed.network.with_switch(DatapathId(1), |switch, _| switch.set_table_limit(Some(0)));
+        // 50,000 a second each.
+        let counts = bed.stream(&[("a1", "a2"), ("b1", "b2")], 10_000, |_, _| {});
+        assert_eq!(counts[0].lost, 0, "{version}");
+        let passed = counts[1].sent - counts[1].lost;
+        // A second's worth at once, and the fifth of a second that it takes.
+        let rate = umlaut_controller::switch::ONE_BY_ONE_RATE as usize;
+        assert!((rate..=rate + rate / 4).contains(&passed), "{version}: {passed}");
+        assert_eq!(bed.entries(), [1, 2, 3], "nobody is thrown out");
+    }
+}
+
 /// Many refusals of one moment are one reason to wait, not many.
 #[test]
 fn a_burst_of_refusals_lengthens_the_pause_once() {

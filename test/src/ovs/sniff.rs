@@ -52,8 +52,8 @@ impl RawSocket {
 
     pub(super) fn send(&self, frame: &[u8]) -> Result<(), GroundError> {
         match send(self.0.as_raw_fd(), frame, MsgFlags::empty()) {
-            // The port is down: the frame is lost as it would be in a cable.
-            Ok(_) | Err(Errno::ENETDOWN) => Ok(()),
+            // The port is down, or is just coming up: the frame is lost as it would be in a cable.
+            Ok(_) | Err(Errno::ENETDOWN | Errno::ENOBUFS) => Ok(()),
             Err(error) => Err(GroundError(format!("send: {error}"))),
         }
     }

@@ -156,6 +156,8 @@ impl<G: Ground> Runner<'_, G> {
     ) -> Result<(), GroundError> {
         let name = format!("{} > {}", stream.from, stream.to);
         let (mut lost, mut lost_last) = (0, 0);
+        // First and last frame of each run of lost ones.
+        let mut gaps: Vec<(u64, u64)> = Vec::new();
         // Sent long after the last change, and arrived all the same.
         let (mut sent_late, mut late) = (0, 0);
         for (token, at) in (first..).zip(times) {
@@ -166,7 +168,13 @@ impl<G: Ground> Runner<'_, G> {
                 return error(format!("frame {} of {name} arrived at {seen:?}", token - first));
             }
             let arrived = self.arrived(stream, token);
-            lost += usize::from(!arrived);
+            if !arrived {
+                lost += 1;
+                match gaps.last_mut().filter(|(_, last)| last + 1 == token - first) {
+                    Some((_, last)) => *last += 1,
+                    None => gaps.push((token - first, token - first)),
+                }
+            }
             if *at > self.changed + STOPS_WITHIN {
                 sent_late += 1;
                 late += usize::from(arrived);
@@ -182,9 +190,11 @@ impl<G: Ground> Runner<'_, G> {
         };
         let sent = times.len();
         if !good || sent == 0 {
+            gaps.truncate(8);
             return error(format!(
                 "of {sent} frames of {name} {lost} were lost, {lost_last} of them at the end; \
-                 {late} of {sent_late} arrived long after the change; lost should be {:?}",
+                 {late} of {sent_late} arrived long after the change; lost should be {:?}; the \
+                 first gaps: {gaps:?}",
                 stream.lost
             ));
         }
