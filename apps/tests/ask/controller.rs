@@ -46,7 +46,12 @@ impl Controller {
         let directory = tempfile::tempdir().unwrap();
         let policy = directory.path().join("policy.yaml");
         std::fs::write(&policy, POLICY).unwrap();
-        let mut child = Controller::command(directory.path())
+        Controller::start_with(lab, directory, &policy)
+    }
+
+    /// One for a policy file, named as it is from the root of the repository.
+    pub(crate) fn start_with(lab: bool, directory: TempDir, policy: &Path) -> Controller {
+        let mut child = Controller::command_with(directory.path(), policy)
             .args(["--lab", if lab { "emulated" } else { "none" }])
             .spawn()
             .unwrap();
@@ -64,11 +69,16 @@ impl Controller {
     }
 
     pub(crate) fn command(directory: &Path) -> Command {
+        Controller::command_with(directory, &directory.join("policy.yaml"))
+    }
+
+    fn command_with(directory: &Path, policy: &Path) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_umlaut"));
         command
             .args(["run", "--listen", "127.0.0.1:0", "--socket"])
             .arg(directory.join("u.sock"))
-            .arg(directory.join("policy.yaml"))
+            .arg(policy)
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         command

@@ -3,5 +3,6 @@
 
 mod controller;
 mod doctor;
+mod documented;
 mod questions;
 mod socket;

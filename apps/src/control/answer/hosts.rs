@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json, to_value};
 use umlaut_controller::hosts::{HostEntry, HostKey};
+use umlaut_controller::topology::{PortInfo, PortRole};
 
 use super::{Control, Names, Vocabulary};
 use crate::control::rows::HostRow;
@@ -28,7 +29,12 @@ pub(super) async fn answer<P: Vocabulary>(
         let mut rows = Vec::new();
         control.shared.net.hosts.at_port(dpid, port, &mut |key, entry| {
             if domain.is_none_or(|only| only == key.0) {
-                rows.push(row(&names, key, entry, now));
+                // Seen when it was being probed, and it still is.
+                let probed = world.topology.port(dpid, port).is_some_and(|info| !is_settled(info));
+                rows.push(HostRow {
+                    provisional: entry.seen().provisional && probed,
+                    ..row(&names, key, entry, now)
+                });
             }
         });
         for row in rows {
@@ -39,6 +45,10 @@ pub(super) async fn answer<P: Vocabulary>(
     Ok(json!({}))
 }
 
+fn is_settled(port: &PortInfo) -> bool {
+    !matches!(port.role, PortRole::Probing | PortRole::Edge { settled: false })
+}
+
 fn row(names: &Names<'_>, (domain, mac): HostKey, entry: &HostEntry, now: Instant) -> HostRow {
     HostRow {
         host: names.host(mac).map(str::to_owned),
@@ -47,7 +57,7 @@ fn row(names: &Names<'_>, (domain, mac): HostKey, entry: &HostEntry, now: Instan
         at: names.place(entry.at),
         switch: names.switch(entry.at.dpid),
         tentative: entry.tentative,
-        provisional: entry.seen().provisional,
+        provisional: false,
         seen_seconds: now.saturating_duration_since(entry.last_seen()).as_secs(),
     }
 }
