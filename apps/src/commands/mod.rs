@@ -13,6 +13,7 @@ mod decode;
 mod explain;
 #[cfg(feature = "lab")]
 mod lab;
+mod new;
 mod run;
 
 use std::fs;
@@ -44,6 +45,8 @@ enum Command {
     Explain(explain::Args),
     /// Show OpenFlow messages
     Decode(decode::Args),
+    /// Make a crate with an application of your own
+    New(new::Args),
 }
 
 impl Cli {
@@ -54,6 +57,7 @@ impl Cli {
             Command::Check(args) => check::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
+            Command::New(args) => new::execute(&args),
         };
         match done {
             Ok(code) => code,
