@@ -149,16 +149,17 @@ fn read_config(path: Option<&Path>) -> anyhow::Result<Result<Config, String>> {
     Ok(Config::parse(&text).map_err(|mistake| format!("{name}: {mistake}")))
 }
 
-/// Tells the patch panel its patches again at SIGHUP. A file with mistakes changes nothing.
+/// Reads the configuration again at SIGHUP and tells the patch panel its patches; the others keep
+/// what they began with. A file with mistakes changes nothing.
 async fn reread_config<P: umlaut_controller::Policy>(shared: Arc<Shared<P>>, path: PathBuf) {
-    let Some(panel) = shared.teller("PatchPanel") else { return };
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     while hangup.recv().await.is_some() {
         match read_config(Some(&path)) {
             Ok(Ok(config)) => {
                 info!(path = %path.display(), "application configuration read again");
+                let panel = shared.teller("PatchPanel");
                 // A panel that does not take it has too much to do; the next SIGHUP tells it.
-                if panel.tell(config.patch_panel).is_err() {
+                if panel.is_some_and(|panel| panel.tell(config.patch_panel).is_err()) {
                     warn!("the patch panel is busy: its patches stay");
                 }
             }
