@@ -8,10 +8,9 @@ fn root() -> PathBuf {
 }
 
 fn pages() -> Vec<(String, String)> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(root().join("docs"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let folders = ["docs", "docs/samples"].map(|folder| std::fs::read_dir(root().join(folder)));
+    let entries = folders.into_iter().flat_map(|entries| entries.unwrap());
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.push(root().join("README.md"));
     paths.sort();
     let markdown = paths.into_iter().filter(|path| path.extension().is_some_and(|e| e == "md"));
@@ -53,6 +52,54 @@ fn every_policy_in_the_docs_and_examples_is_good() {
     assert!(seen >= 7, "{seen}");
 }
 
+/// Code is shown from files that are built and tested.
+#[test]
+fn all_code_in_the_docs_is_that_of_the_files_it_names() {
+    let mut seen = 0;
+    for (name, page) in pages() {
+        assert!(blocks(&page, "rust").is_empty(), "{name}: code of no file");
+        for part in page.split("```rust file=").skip(1) {
+            let (path, rest) = part.split_once('\n').unwrap();
+            let code = rest.split("```").next().unwrap();
+            let file = std::fs::read_to_string(root().join(path)).unwrap();
+            assert!(file.contains(code), "{name}: not in {path}:\n{code}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 12, "{seen}");
+    let program = std::fs::read_to_string(root().join("apps/templates/app/main.rs")).unwrap();
+    let lines = program.lines().filter(|line| !line.is_empty() && !line.starts_with("use "));
+    assert_eq!(lines.count(), 20);
+}
+
+#[test]
+fn every_configuration_in_the_docs_is_good() {
+    let mut seen = 0;
+    for (name, page) in pages() {
+        for block in blocks(&page, "yaml app-config") {
+            if let Err(mistake) = umlaut::samples::Config::parse(block) {
+                panic!("{name}: {mistake}");
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 7, "{seen}");
+}
+
+#[test]
+fn every_sample_has_its_page() {
+    let list = std::fs::read_to_string(root().join("docs/samples/README.md")).unwrap();
+    let help = Command::new(env!("CARGO_BIN_EXE_umlaut")).args(["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let names = help.lines().filter_map(|line| line.trim().strip_prefix("- ")?.split_once(':'));
+    let mut seen = 0;
+    for (name, _) in names.filter(|(name, _)| list.contains(&format!("[`{name}`]({name}.md)"))) {
+        assert!(root().join(format!("docs/samples/{name}.md")).exists(), "{name}");
+        seen += 1;
+    }
+    assert_eq!(seen, 10, "{help}");
+}
+
 #[test]
 fn every_explanation_in_the_docs_is_what_the_command_prints() {
     let mut seen = 0;
@@ -83,6 +130,9 @@ fn bad_arguments_and_files_have_their_exit_codes() {
     assert_eq!(code(&["check"]), Some(2));
     assert_eq!(code(&["run"]), Some(2));
     assert_eq!(code(&["run", "--app", "hub", "examples/two-slices.yaml"]), Some(2));
+    assert_eq!(code(&["run", "--app", "hub,hub"]), Some(2));
+    assert_eq!(code(&["run", "--app", "firewall,routing-switch"]), Some(2));
+    assert_eq!(code(&["run", "--app", "hub", "--app-config", "no-such-file.yaml"]), Some(1));
     assert_eq!(
         code(&["run", "--lab", "emulated", "--listen", "0.0.0.0:0", "examples/vlans.yaml"]),
         Some(2)
@@ -92,6 +142,10 @@ fn bad_arguments_and_files_have_their_exit_codes() {
     std::fs::write(&bad, "umlaut: 1\nslices: {a: {members: [{port: s9/1}]}}\ncolour: red\n")
         .unwrap();
     let bad = bad.to_str().unwrap();
+    let output = run(&["run", "--app", "hub", "--app-config", bad]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(told.contains("bad.yaml: unknown field `umlaut`"), "{told}");
     for command in [
         vec!["check", bad],
         vec!["run", bad],

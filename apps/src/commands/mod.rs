@@ -15,6 +15,7 @@ mod doctor;
 mod explain;
 #[cfg(feature = "lab")]
 mod lab;
+mod new;
 mod pki;
 mod run;
 
@@ -75,6 +76,8 @@ enum Command {
     Ask(ask::Ask),
     /// Look for what keeps switches from working, and tell the command that repairs it
     Doctor(doctor::Args),
+    /// Make a crate with an application of your own
+    New(new::Args),
 }
 
 impl Cli {
@@ -88,6 +91,7 @@ impl Cli {
             Command::Pki(args) => pki::execute(&args),
             Command::Ask(ask) => ask.execute(),
             Command::Doctor(args) => doctor::execute(&args),
+            Command::New(args) => new::execute(&args),
         };
         match done {
             Ok(code) => code,

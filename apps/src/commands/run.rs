@@ -179,8 +179,8 @@ async fn serve_until_stopped<P: Vocabulary>(
     }
     let socket = args.socket.open()?;
     sources.extend(tls.map(|tls| Box::new(Certificates(tls)) as Box<dyn Source>));
-    if let (Some(path), Some(panel)) = (args.app_config.clone(), shared.teller("PatchPanel")) {
-        sources.push(Box::new(AppConfig { path, panel }));
+    if let Some(path) = args.app_config.clone() {
+        sources.push(Box::new(AppConfig { path, panel: shared.teller("PatchPanel") }));
     }
     // From here on SIGHUP ends nothing.
     let reload = tokio::spawn(reload::reload(sources, signal(SignalKind::hangup())?));

@@ -86,10 +86,11 @@ impl Source for Certificates {
     }
 }
 
-/// The configuration of the samples; of it the patch panel takes changes.
+/// The configuration of the samples; of it the patch panel takes changes, the others keep what they
+/// began with.
 pub(super) struct AppConfig {
     pub(super) path: PathBuf,
-    pub(super) panel: Teller,
+    pub(super) panel: Option<Teller>,
 }
 
 impl Source for AppConfig {
@@ -102,7 +103,8 @@ impl Source for AppConfig {
             Ok(Ok(config)) => {
                 info!(path = %self.path.display(), "application configuration read again");
                 // A panel that does not take it has too much to do; the next reload tells it.
-                if self.panel.tell(config.patch_panel).is_err() {
+                if self.panel.as_ref().is_some_and(|panel| panel.tell(config.patch_panel).is_err())
+                {
                     warn!("the patch panel is busy: its patches stay");
                 }
             }
