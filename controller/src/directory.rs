@@ -107,6 +107,16 @@ impl Directory {
         }
     }
 
+    /// How many datapaths are served.
+    pub fn len(&self) -> usize {
+        self.by_dpid.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.by_dpid.is_empty()
+    }
+
     /// All sessions, in order of their datapaths.
     pub fn peers(&self) -> Vec<(DatapathId, Peer)> {
         let mut peers: Vec<_> =

@@ -17,7 +17,7 @@ pub(crate) const LLDP_TYPE: u16 = 0x88cc;
 /// The priority of drop entries: below paths, so that a grant always wins.
 pub const DROP_PRIORITY: u16 = 0x4000;
 
-/// The entries that every switch has from the start, of cookie 0: LLDP, and in 1.3 everything that no
+/// The entries that every switch has from the start, of [`STANDING_COOKIE`]: LLDP, and in 1.3 everything that no
 /// other entry matches, to the controller.
 pub fn standing(version: Version) -> Vec<(Match, u16)> {
     let mut entries = vec![(Match::new().eth_type(LLDP_TYPE), LLDP_PRIORITY)];

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use umlaut_openflow::packet::{Field, Headers};
 use umlaut_openflow::{
-    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowMod, FlowStatsRequest,
+    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowStatsRequest,
     Header, Hello, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
     SwitchConfig, Version, Xid, decode, encode, next_frame,
 };
@@ -29,7 +29,7 @@ use crate::command::{Command, HopFailure};
 use crate::directory::Peer;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
-use crate::path::{LLDP_TYPE, Leg, STANDING_COOKIE, SessionNo, standing};
+use crate::path::{LLDP_TYPE, Leg, SessionNo};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::{DETACHED_TIMEOUT, Shared};
 use crate::switch::{Bucket, Ended, Remains, Switch};
@@ -391,7 +391,7 @@ impl<P: Policy> Session<P> {
         switch.counters.resyncs += 1;
         let remains = switch.take_remains();
         switch.delete_all();
-        install_standing(switch);
+        switch.install_standing();
         let dpid = switch.dpid();
         shared.release(&remains, dpid);
         shared.net.observer.event(&Event::Resync { dpid });
@@ -607,7 +607,7 @@ impl<P: Policy> Session<P> {
 
     fn install(&mut self, now: Instant) {
         let Some(switch) = &mut self.switch else { return };
-        install_standing(switch);
+        switch.install_standing();
         let barrier = switch.send(&Message::BarrierRequest).unwrap_or_default();
         let until = now + HANDSHAKE_TIMEOUT;
         self.phase = Phase::Cleaning { until, step: CleaningStep::Installing, barrier };
@@ -658,6 +658,7 @@ impl<P: Policy> Session<P> {
                 Ended::Unasked => {}
             },
             Message::BarrierReply if switch.barrier_reply(&view, header.xid) => {}
+            message if switch.audited(&view, header.xid, &message) => {}
             Message::Error(error) => {
                 switch.error(&view, header.xid);
                 let (dpid, code) = (switch.dpid(), error.code);
@@ -936,14 +937,6 @@ impl<P: Policy> Session<P> {
 const DELETE_ALL_GROUPS: (u8, &[u8]) = (15, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xfc]);
 /// OFPT_METER_MOD: delete, all meters (1.3.5 §7.3.4.4).
 const DELETE_ALL_METERS: (u8, &[u8]) = (29, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xff]);
-
-/// The only standing entries, to the controller.
-fn install_standing(switch: &mut Switch) {
-    for (matches, priority) in standing(switch.version()) {
-        let entry = FlowMod::add(matches).priority(priority).cookie(STANDING_COOKIE);
-        let _ = switch.flow_mod(entry.apply(vec![Action::output(PortNo::CONTROLLER)]));
-    }
-}
 
 fn apply_port_status(switch: &mut Switch, status: &PortStatus) {
     if status.reason == PortStatusReason::DELETE {

@@ -148,6 +148,15 @@ pub enum Event {
         /// Its address.
         mac: MacAddr,
     },
+    /// An audit of a switch's flow table mended what two readings of it had found wrong.
+    Repaired {
+        /// The switch.
+        dpid: DatapathId,
+        /// Registered entries that were not there as they should be.
+        missing: u64,
+        /// Entries that nobody had registered.
+        strange: u64,
+    },
     /// An application panicked; it gets no further events and its entries are removed.
     AppFailed {
         /// Its name.

@@ -119,6 +119,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::Alarm(_) => "alarm",
         Event::PathFailed { .. } => "path-failed",
         Event::Resync { .. } => "resync",
+        Event::Repaired { .. } => "repaired",
         Event::SwitchError { .. } => "switch-error",
         Event::Refused { .. } => "host-refused",
         Event::PolicyInForce { .. } => "policy-in-force",
@@ -189,6 +190,13 @@ pub(super) fn row(recorded: &Recorded, names: &Names<'_>) -> EventRow {
         Event::Resync { dpid } => {
             set("switch", names.switch(*dpid));
             format!("flows of {} deleted to start anew", names.switch(*dpid))
+        }
+        Event::Repaired { dpid, missing, strange } => {
+            set("switch", names.switch(*dpid));
+            set("missing", missing.to_string());
+            set("strange", strange.to_string());
+            let switch = names.switch(*dpid);
+            format!("{switch}: {missing} entries put back, {strange} of nobody deleted")
         }
         Event::SwitchError { dpid, code } => {
             set("switch", names.switch(*dpid));

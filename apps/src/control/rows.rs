@@ -104,6 +104,8 @@ pub struct Counters {
     pub failed_paths: u64,
     /// Times that its flows were deleted to start anew.
     pub resyncs: u64,
+    /// Entries that an audit found missing or strange, and mended.
+    pub repaired: u64,
     /// Error messages from it.
     pub errors: u64,
 }

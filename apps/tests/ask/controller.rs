@@ -1,6 +1,7 @@
 //! The controller under test, and ways to ask it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 /// How long anything may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) const POLICY: &str = "umlaut: 1
+const POLICY: &str = "umlaut: 1
 switches: {s1: 0x1, s2: 0x2}
 hosts:
   alice: {mac: \"00:00:00:00:00:01\", ip: 192.168.0.1, at: s1/1}
@@ -105,6 +106,14 @@ impl Controller {
     pub(crate) fn json(&self, args: &[&str]) -> Value {
         let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
         serde_json::from_str(&self.text(&args)).unwrap()
+    }
+
+    /// Where switches connect.
+    pub(crate) fn listening(&self) -> SocketAddr {
+        let mut client = Client::connect(&self.socket());
+        client.send(br#"{"umlaut":1,"ask":"controller"}"#);
+        let about = client.line().unwrap();
+        about["rows"][0]["listening"][0].as_str().unwrap().parse().unwrap()
     }
 
     /// Asks until an answer is as it must become.

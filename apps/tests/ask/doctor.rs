@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::controller::{Client, Controller, find, rows};
+use crate::controller::{Controller, find, rows};
 
 /// An Open vSwitch whose tables are files.
 struct FakeOpenVSwitch {
@@ -81,14 +81,6 @@ impl FakeOpenVSwitch {
     }
 }
 
-fn port(controller: &Controller) -> String {
-    let mut client = Client::connect(&controller.socket());
-    client.send(br#"{"umlaut":1,"ask":"controller"}"#);
-    let about = client.line().unwrap();
-    let listening = about["rows"][0]["listening"][0].as_str().unwrap().to_owned();
-    listening.rsplit_once(':').unwrap().1.to_owned()
-}
-
 /// What is said of one thing.
 fn said<'a>(output: &'a Value, what: &str) -> (&'a str, &'a str) {
     let finding = find(output, "findings", "what", what);
@@ -102,7 +94,7 @@ fn each_thing_that_is_wrong_is_named_with_the_command_that_repairs_it() {
     controller.until(&["switches"], ready);
     let policy = controller.directory.path().join("policy.yaml");
     let policy = policy.to_str().unwrap();
-    let port = port(&controller);
+    let port = controller.listening().port().to_string();
     let examine = |fake: &FakeOpenVSwitch| {
         fake.write();
         let output = fake.doctor(&controller.socket(), &["--json", policy]);

@@ -1,6 +1,7 @@
 //! The socket and its protocol: who may connect, how many, what else they may send.
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
@@ -8,23 +9,22 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::controller::{Client, Controller, PATIENCE, POLICY, find, rows};
+use crate::controller::{Client, Controller, PATIENCE, find, rows};
 
 #[test]
 fn followers_are_told_what_happens() {
     let mut controller = Controller::start(false);
     let mut client = Client::connect(&controller.socket());
     client.send(br#"{"umlaut":1,"ask":"events","follow":true}"#);
-    let policy = controller.directory.path().join("policy.yaml");
-    let mut policies = 0;
-    // Each change is told; the next one is made when it was.
-    while policies < 3 {
-        std::fs::write(&policy, format!("{POLICY}# {policies}\n")).unwrap();
+    let listening = controller.listening();
+    for number in 0..3 {
+        // Somebody who is no switch, and gone at once.
+        drop(TcpStream::connect(listening).unwrap());
         let line = client.line().expect("the answer goes on");
-        for event in rows(&line, "rows") {
-            assert_eq!(event["event"], "policy-in-force", "{event}");
-            policies += 1;
-        }
+        let events = rows(&line, "rows");
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0]["event"], "connection-refused", "{line}");
+        assert_eq!(events[0]["number"], number, "none is told twice");
     }
     // A further question ends the following.
     client.send(br#"{"umlaut":1,"ask":"controller"}"#);

@@ -52,6 +52,9 @@ impl Observer for LogObserver {
             Event::PathFailed { dpid, failure, .. } => {
                 debug!(%dpid, ?failure, "path failed: its frames are forwarded one by one");
             }
+            Event::Repaired { dpid, missing, strange } => {
+                warn!(%dpid, missing, strange, "flow table repaired");
+            }
             Event::Resync { dpid } => warn!(%dpid, "resync: flows deleted"),
             Event::SwitchError { dpid, code } => warn!(%dpid, %code, "error from switch"),
             Event::PolicyInForce { revision } => info!(revision, "policy in force"),

@@ -61,7 +61,8 @@ impl Switch {
             out_port: entry.out_port,
             vid: entry.vid,
         });
-        let hop = LocalHop { matches, confirmed: false, claim, reply };
+        let (out_port, vid) = (entry.out_port, entry.vid);
+        let hop = LocalHop { matches, out_port, vid, confirmed: false, claim, reply };
         if let Some(old) = self.hops.insert(name, hop) {
             // The same entry, to another port.
             self.forget_hop(&old);

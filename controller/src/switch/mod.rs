@@ -10,6 +10,7 @@
 //! Additions and deletions of a path come from its owner only.
 
 mod adopt;
+mod audit;
 mod entries;
 mod hops;
 mod inspect;
@@ -39,6 +40,7 @@ use crate::view::{Frame, View};
 
 use adopt::Kept;
 pub(crate) use adopt::{Earlier, Verdict, is_entrance};
+use audit::Audit;
 pub use entries::ENTRIES;
 use entries::Entries;
 pub use inspect::{PATHS_PER_PAGE, PathPage, PathSnapshot, SwitchLevels, SwitchStatus};
@@ -109,6 +111,8 @@ pub struct SwitchCounters {
     pub failed_paths: u64,
     /// Error messages from the switch.
     pub errors: u64,
+    /// Entries that an audit found missing or strange, and mended.
+    pub repaired: u64,
     /// Times that its flows were deleted to start anew.
     pub resyncs: u64,
 }
@@ -117,6 +121,9 @@ pub struct SwitchCounters {
 #[derive(Clone, Debug)]
 struct LocalHop {
     matches: Match,
+    /// Where frames go from here, and the VLAN that they leave with on the last hop.
+    out_port: PortNo,
+    vid: Option<Vid>,
     /// Whether the barrier behind it was answered. Until then what the switch tells of an entry of
     /// this name is about an earlier one.
     confirmed: bool,
@@ -219,6 +226,7 @@ pub struct Switch {
     by_match: HashMap<Match, HopName, RandomState>,
     /// What an earlier run left and is not decided yet.
     kept: Kept,
+    audit: Audit,
     /// Hops of old ways of its paths, which go when the new way is in use.
     retiring: BTreeMap<PathRef, Vec<(Leg, Hop)>>,
     claims: HashMap<Claim, (Domain, u32), RandomState>,
@@ -265,6 +273,7 @@ impl Switch {
             hops: HashMap::default(),
             by_match: HashMap::default(),
             kept: Kept::default(),
+            audit: Audit::new(now),
             retiring: BTreeMap::new(),
             claims: HashMap::default(),
             replies: HashMap::default(),
@@ -371,11 +380,13 @@ impl Switch {
             .into_iter()
             .filter_map(|queue| queue.front().map(|(at, _)| *at))
             .chain(self.requests.deadline())
+            .chain([self.audit.deadline()])
             .min()
     }
 
     /// Gives up paths that were not confirmed in time and forgets drop entries that have ended.
     pub(crate) fn poll(&mut self, view: &View<'_>) {
+        self.poll_audit(view.now);
         while let Some((at, name)) = self.installing.front().copied() {
             let open = |switch: &Switch| {
                 switch.registry.by_ref(name).is_some_and(
@@ -431,6 +442,7 @@ impl Switch {
         self.hops.clear();
         self.by_match.clear();
         self.kept = Kept::default();
+        self.audit = Audit::new(self.now);
         self.claims.clear();
         self.replies.clear();
         self.reply_widths.clear();

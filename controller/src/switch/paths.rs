@@ -264,7 +264,12 @@ impl Switch {
         self.flood(view, in_port, frame, &[egress]);
     }
 
-    fn send_ingress(&mut self, view: &View<'_>, name: PathRef, buffer_id: Option<BufferId>) {
+    pub(super) fn send_ingress(
+        &mut self,
+        view: &View<'_>,
+        name: PathRef,
+        buffer_id: Option<BufferId>,
+    ) {
         let Some(path) = self.registry.by_ref(name) else { return };
         let Kind::Forward { route, hops, .. } = &path.kind else { return };
         let hop = hops[0];

@@ -141,7 +141,7 @@ mod tests {
             {"switch": "s1", "dpid": "0x1", "state": "ready", "address": "127.0.0.1",
              "openflow": "1.3", "ports": 4, "ports_up": 3, "seconds": 200, "echo_ms": 0.412,
              "counters": {"packet_ins": 1234, "flow_mods": 5, "packet_outs": 6, "shed": 0,
-                          "limited": 0, "failed_paths": 0, "resyncs": 0, "errors": 0}},
+                          "limited": 0, "failed_paths": 0, "resyncs": 0, "repaired": 0, "errors": 0}},
             {"switch": "s2", "dpid": "0x2", "state": "detached", "seconds": 3,
              "kept_seconds": 12, "stale_since_revision": 7},
             {"switch": "s3", "dpid": "0x3", "state": "absent"},

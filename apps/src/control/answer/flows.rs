@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json, to_value};
 use umlaut_controller::inspect::{ActualTable, Usage, Wanted, same_match, wanted};
 use umlaut_controller::path::{
-    DROP_PRIORITY, DropClass, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, SessionNo, of_app,
-    standing,
+    DROP_PRIORITY, DropClass, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, STANDING_COOKIE,
+    SessionNo, of_app, standing,
 };
 use umlaut_controller::request::RequestError;
 use umlaut_controller::runtime::SwitchHandle;
@@ -22,8 +22,7 @@ use umlaut_controller::switch::{DENIED_SECONDS, NO_PATH_SECONDS, PathSnapshot};
 use umlaut_controller::world::World;
 use umlaut_controller::{AppNo, Domain};
 use umlaut_openflow::{
-    Cookie, DatapathId, FlowStats, FlowStatsRequest, GroupId, MacAddr, Match, Message, PortNo,
-    TableId, Version,
+    Cookie, DatapathId, FlowStats, FlowStatsRequest, MacAddr, Match, Message, TableId, Version,
 };
 
 use super::criteria::{Criteria, criteria};
@@ -180,14 +179,7 @@ async fn tables<P: Vocabulary>(
         }
     };
     each(control.shared.clone(), switches, |switch| async move {
-        let everything = FlowStatsRequest {
-            table_id: TableId::ALL,
-            out_port: PortNo::ANY,
-            out_group: GroupId::ANY,
-            cookie: Cookie(0),
-            cookie_mask: 0,
-            matches: Match::new(),
-        };
+        let everything = FlowStatsRequest::of(Match::new());
         match switch.request(Message::FlowStatsRequest(everything), STATS_PATIENCE).await? {
             Message::FlowStatsReply { flows, .. } => Ok(ActualTable::new(flows)),
             _ => Err(RequestError::NoRequest),
@@ -298,7 +290,7 @@ impl Stray {
         Stray {
             dpid,
             kind: FlowKind::Standing,
-            cookie: Cookie(0),
+            cookie: STANDING_COOKIE,
             priority,
             idle_timeout: 0,
             hard_timeout: 0,
@@ -357,7 +349,9 @@ async fn strays<P: Vocabulary>(
 /// Whose an entry is that no path wants. A standing entry is taken out of `standing`.
 fn kind_of_stray(flow: &FlowStats, apps: usize, standing: &mut Vec<(Match, u16)>) -> FlowKind {
     let is = |(matches, priority): &(Match, u16)| {
-        flow.cookie == Cookie(0) && flow.priority == *priority && same_match(&flow.matches, matches)
+        flow.cookie == STANDING_COOKIE
+            && flow.priority == *priority
+            && same_match(&flow.matches, matches)
     };
     if let Some(index) = standing.iter().position(is) {
         standing.remove(index);

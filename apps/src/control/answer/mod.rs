@@ -81,6 +81,7 @@ fn counters(of: &umlaut_controller::switch::SwitchCounters) -> Counters {
         limited: of.limited,
         failed_paths: of.failed_paths,
         resyncs: of.resyncs,
+        repaired: of.repaired,
         errors: of.errors,
     }
 }

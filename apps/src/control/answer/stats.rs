@@ -55,6 +55,7 @@ fn sum(a: Counters, b: Counters) -> Counters {
         limited: a.limited + b.limited,
         failed_paths: a.failed_paths + b.failed_paths,
         resyncs: a.resyncs + b.resyncs,
+        repaired: a.repaired + b.repaired,
         errors: a.errors + b.errors,
     }
 }
