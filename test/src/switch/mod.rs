@@ -213,6 +213,13 @@ impl EmulatedSwitch {
         self.tables.stats(&everything, &Criteria::ALL, now)
     }
 
+    /// Loses the entries for which `lost` is true, without a word to the controller.
+    pub fn forget_flows(&mut self, now: Instant, lost: impl Fn(&FlowStats) -> bool) {
+        for flow in self.flows(now).iter().filter(|flow| lost(flow)) {
+            self.tables.forget(flow);
+        }
+    }
+
     /// Changes how many entries a table holds. Entries beyond a lower limit stay.
     pub fn set_table_limit(&mut self, limit: Option<usize>) {
         self.options.table_limit = limit;

@@ -13,7 +13,7 @@ use umlaut_controller::routes::Rule;
 use umlaut_controller::{Apps, Context, Event, SendError, Switch};
 use umlaut_openflow::{
     Action, Attachment, Cookie, DatapathId, FlowMod, FlowModFlags, MacAddr, Match, MatchField,
-    PortNo, Version, Vid,
+    Message, PortNo, Version, Vid,
 };
 use umlaut_testbed::{NetworkOptions, Topology};
 
@@ -539,7 +539,7 @@ fn a_panic_in_what_an_application_left_behind_is_its_own_too() {
             let left = match (event, values) {
                 ("told", "job") => cx.on_switch(dpid, |_| panic!("in a job")),
                 ("told", "reply") => cx.on_switch(dpid, |sw| {
-                    let ask = umlaut_openflow::Message::BarrierRequest;
+                    let ask = Message::BarrierRequest;
                     sw.request(&ask, Box::new(|_| panic!("in a reply")));
                 }),
                 _ => return,
@@ -566,10 +566,7 @@ fn an_application_reaches_other_switches_and_itself() {
             ("packet_in", _) => {
                 let dpid = sw.map(|sw| sw.dpid());
                 for other in cx.switches().into_iter().filter(|other| Some(*other) != dpid) {
-                    cx.on_switch(other, |sw| {
-                        sw.barrier().unwrap();
-                    })
-                    .unwrap();
+                    cx.send(other, Message::BarrierRequest).unwrap();
                 }
                 assert!(cx.on_switch(DatapathId(9), |_| {}).is_err());
                 cx.teller().tell("later").unwrap();

@@ -422,6 +422,26 @@ fn a_request_without_an_answer_is_told_in_time() {
 }
 
 #[test]
+fn a_switch_with_its_fill_of_requests_takes_no_more() {
+    use umlaut_controller::request::REQUESTS;
+    for version in VERSIONS {
+        let log = Log::default();
+        let mut switch = asked(version, &log, |sw| {
+            for _ in 1..REQUESTS {
+                sw.barrier()?;
+            }
+            let last = sw.barrier();
+            assert_eq!(sw.request_port_stats(PortNo::ANY), Err(SendError::Busy));
+            last
+        });
+        let (xid, last) = request(&mut switch);
+        assert_eq!(last, Message::BarrierRequest);
+        switch.say(xid, &Message::BarrierReply);
+        assert_eq!(log.take(), ["a barrier_reply"]);
+    }
+}
+
+#[test]
 fn an_error_ends_a_request_and_shows_it() {
     for version in VERSIONS {
         let log = Log::default();

@@ -111,6 +111,20 @@ impl Bed {
         assert_eq!(self.network.run_for(time), RunEnd::Time, "frames circulate");
     }
 
+    /// The controller is killed; the switches try to connect again, and again.
+    pub fn kill_controller(&mut self) {
+        self.network.replace_controller(None);
+    }
+
+    /// A new run of the controller, under this policy.
+    pub fn start_controller(&mut self, text: &str, seed: u64) {
+        self.domains = Domains::default();
+        self.policy = text.to_owned();
+        let now = self.network.now();
+        let driven = controller(text, &self.domains, &self.told, seed, now);
+        self.network.replace_controller(Some(driven));
+    }
+
     /// Another policy for the running controller.
     pub fn set_policy(&mut self, text: &str) {
         let policy = self.domains.adopt(policy(text));
