@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use umlaut_openflow::packet::{Field, Headers};
 use umlaut_openflow::{
-    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowStatsRequest,
-    Header, Hello, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
+    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowStatsRequest, Header,
+    Hello, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
     SwitchConfig, Version, Xid, decode, encode, next_frame,
 };
 
@@ -622,7 +622,7 @@ impl<P: Policy> Session<P> {
         shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
         shared.switch_up(dpid, ports, now);
         self.note_world(shared);
-        self.start_adopting(now);
+        self.start_adopting(now, shared);
         let view = view(shared, &self.world, now);
         if self.is_active()
             && let Some(switch) = &mut self.switch
@@ -894,6 +894,7 @@ impl<P: Policy> Session<P> {
     /// switches stay until the datapath is back or given up.
     pub fn end(&mut self, reason: &str, now: Instant, shared: &Shared<P>) {
         self.close(reason);
+        self.give_up_adopting(shared);
         let reason = self.closed().unwrap_or(reason).to_owned();
         let Some(mut switch) = self.switch.take() else {
             let peer = self.origin.peer.clone();

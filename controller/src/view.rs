@@ -1,6 +1,6 @@
 //! What a session sees of the rest of the network, and tells it. Shared: no IO, clock, async.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -222,8 +222,39 @@ pub struct Net {
     routed: AtomicBool,
     /// Switches that have told where their entries of an earlier run say that hosts are.
     recalls: AtomicU64,
+    adoptions: Mutex<Adoptions>,
     /// What applications are told from outside of their handlers.
     pub(crate) inbox: Arc<Inbox>,
+}
+
+/// What switches that decide entries of an earlier run tell each other. Not locked but by them.
+#[derive(Debug, Default)]
+pub(crate) struct Adoptions {
+    running: usize,
+    /// Paths whose egress switch has told its entries, at most as many as those entries; forgotten
+    /// when no switch decides any more.
+    egresses: HashSet<(u8, PathRef)>,
+}
+
+impl Adoptions {
+    pub(crate) fn begin(&mut self) {
+        self.running += 1;
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.running = self.running.saturating_sub(1);
+        if self.running == 0 {
+            self.egresses = HashSet::new();
+        }
+    }
+
+    pub(crate) fn note_egress(&mut self, path: (u8, PathRef)) {
+        self.egresses.insert(path);
+    }
+
+    pub(crate) fn knows_egress(&self, path: (u8, PathRef)) -> bool {
+        self.egresses.contains(&path)
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -245,12 +276,17 @@ impl Net {
             routes: ArcSwap::default(),
             routed: AtomicBool::new(false),
             recalls: AtomicU64::new(0),
+            adoptions: Mutex::default(),
             inbox: Arc::default(),
         }
     }
 
     pub(crate) fn wake_slow_path(&self) {
         self.inbox.wake();
+    }
+
+    pub(crate) fn adoptions(&self) -> MutexGuard<'_, Adoptions> {
+        locked(&self.adoptions)
     }
 
     pub(crate) fn recalls(&self) -> u64 {

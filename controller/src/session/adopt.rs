@@ -14,9 +14,9 @@ use umlaut_openflow::{FlowStats, Message, PacketIn};
 use super::{CleaningStep, HANDSHAKE_TIMEOUT, OUTPUT_HIGH_WATER, Phase, Session, view};
 use crate::app::Policy;
 use crate::command::Command;
+use crate::path::Leg;
 use crate::shared::Shared;
 use crate::switch::{Earlier, Verdict, is_entrance};
-use crate::topology::PortRole;
 
 /// How long entries of paths over several switches wait for the others to be known; then they are
 /// deleted. Open vSwitch tries to connect every 8 s at the latest.
@@ -111,8 +111,9 @@ impl<P: Policy> Session<P> {
 
     // ---- deciding ----
 
-    pub(super) fn start_adopting(&mut self, now: Instant) {
+    pub(super) fn start_adopting(&mut self, now: Instant, shared: &Shared<P>) {
         if self.switch.as_ref().is_some_and(|switch| switch.kept() > 0) {
+            shared.net.adoptions().begin();
             self.adopting = Some(Adopting {
                 until: now + ADOPTION_TIME,
                 hold_until: Some(now + HOLD_TIME),
@@ -177,11 +178,14 @@ impl<P: Policy> Session<P> {
         more || left == 0
     }
 
-    /// Notes where the entries say that hosts are.
+    /// Notes where the entries say that hosts are, and which paths leave here.
     fn recall(&mut self, places: std::ops::Range<usize>, now: Instant, shared: &Shared<P>) {
         let Some(switch) = &self.switch else { return };
         let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
         for own in places.filter_map(|at| switch.kept_at(at)) {
+            if own.cookie.mark.last && own.cookie.mark.leg == Leg::Forward {
+                shared.net.adoptions().note_egress((own.cookie.epoch, own.cookie.path));
+            }
             for (at, mac) in own.hosts(switch.dpid()) {
                 shared.apps.each(view, policy, |app, cx| app.recall(cx, at, mac));
             }
@@ -197,17 +201,21 @@ impl<P: Policy> Session<P> {
     ) {
         let Some(switch) = &mut self.switch else { return };
         let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
+        let fabric = shared.apps.fabric(policy);
         for at in places {
             let Some(own) = switch.kept_at(at) else { continue };
             if is_entrance(&own) {
                 let (app, again) = shared.apps.decide_anew(switch, view, policy, &own.key);
-                if let Verdict::Refused(path) = switch.settle_kept(&view, at, app, again) {
+                let path = (own.cookie.epoch, own.cookie.path);
+                let known = own.cookie.mark.last || shared.net.adoptions().knows_egress(path);
+                if let Verdict::Refused(path) = switch.settle_kept(&view, at, app, again, known) {
                     refused.push(path);
                 }
             } else if !own.cookie.mark.first {
-                // Passed on from a link that is none: nobody answers for these frames.
-                let port = view.topology.port(switch.dpid(), own.key.in_port);
-                if port.is_none_or(|port| matches!(port.role, PortRole::Edge { settled: true })) {
+                // Passed on from a port that is gone, or that the policy gives to hosts: nobody
+                // answers for these frames. Elsewhere a switch may come back.
+                let (dpid, port) = (switch.dpid(), own.key.in_port);
+                if view.topology.port(dpid, port).is_none() || (fabric.bound)(dpid, port) {
                     switch.discard(at);
                 }
             }
@@ -227,7 +235,15 @@ impl<P: Policy> Session<P> {
             }
         }
         tell_refused(&mut adopting.refused, shared);
+        shared.net.adoptions().end();
         self.handle_held(&mut adopting, now, shared);
+    }
+
+    /// The connection ended before all was decided.
+    pub(super) fn give_up_adopting(&mut self, shared: &Shared<P>) {
+        if self.adopting.take().is_some() {
+            shared.net.adoptions().end();
+        }
     }
 
     fn handle_held(&mut self, adopting: &mut Adopting, now: Instant, shared: &Shared<P>) {

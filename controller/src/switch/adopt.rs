@@ -19,7 +19,7 @@ use umlaut_openflow::{FlowMod, FlowStats, Match, Message, TableId, Version};
 
 use super::{Again, Sent, Switch};
 use crate::app::AppNo;
-use crate::path::{DropClass, FlowKey, Leg, PATH_PRIORITY, PathRef, Route};
+use crate::path::{DropClass, FlowKey, Hop, Leg, PATH_PRIORITY, PathRef, Route};
 use crate::program::{flow_match, reply_headers};
 use crate::readback::{OwnEntry, flow_key, same_match};
 use crate::view::View;
@@ -144,25 +144,29 @@ impl Switch {
         *self.kept.entries.get(at)?
     }
 
-    /// The entry in a place was decided again by an application.
+    /// The entry in a place was decided again by an application. `egress_known`: the switch where
+    /// its frames leave the network has told its entries, so that the receiver was noted.
     pub(crate) fn settle_kept(
         &mut self,
         view: &View<'_>,
         at: usize,
         app: AppNo,
         again: Again,
+        egress_known: bool,
     ) -> Verdict {
         let Some(own) = self.kept_at(at) else { return Verdict::Adopted };
+        let ways_known = egress_known && !view.topology.is_probing();
         match again {
             Again::Route(route) if own.key.width.contains(route.width.with_prerequisites()) => {
-                self.take_over(view, at, &own, app, route)
+                match self.hops_to(view, own.key.in_port, route.egress) {
+                    Some(hops) => self.take_over(view, at, &own, app, route, hops),
+                    None if ways_known => self.discard(at),
+                    None => Verdict::Later,
+                }
             }
-            // The receiver may be known when the switch that it is on is.
-            Again::Drop { class: DropClass::NoPath, .. } | Again::Nothing
-                if !own.cookie.mark.last =>
-            {
-                Verdict::Later
-            }
+            Again::Drop { class: DropClass::NoPath, .. } if !ways_known => Verdict::Later,
+            // The receiver is known when the switch that it is on is.
+            Again::Nothing if !egress_known => Verdict::Later,
             _ => self.discard(at),
         }
     }
@@ -174,10 +178,8 @@ impl Switch {
         own: &OwnEntry,
         app: AppNo,
         route: Route,
+        hops: Vec<Hop>,
     ) -> Verdict {
-        let Some(hops) = self.hops_to(view, own.key.in_port, route.egress) else {
-            return Verdict::Later;
-        };
         let others = hops.iter().skip(1).map(|hop| hop.dpid);
         if others.into_iter().any(|dpid| view.net.directory.room(dpid) < ROOM) {
             return Verdict::Later;

@@ -16,8 +16,7 @@ use super::{Sent, Switch};
 use crate::app::AppNo;
 use crate::command::Command;
 use crate::path::{
-    DROP_PRIORITY, HopName, Kind, Leg, PathCookie, PathRef, STANDING_COOKIE, State,
-    standing,
+    DROP_PRIORITY, HopName, Kind, Leg, PathCookie, PathRef, STANDING_COOKIE, State, standing,
 };
 use crate::program::flow_match;
 use crate::readback::{OwnEntry, same_match};

@@ -215,9 +215,7 @@ impl EmulatedSwitch {
 
     /// Loses the entries for which `lost` is true, without a word to the controller.
     pub fn forget_flows(&mut self, now: Instant, lost: impl Fn(&FlowStats) -> bool) {
-        for flow in self.flows(now).iter().filter(|flow| lost(flow)) {
-            self.tables.forget(flow);
-        }
+        self.tables.lose(now, lost);
     }
 
     /// Changes how many entries a table holds. Entries beyond a lower limit stay.

@@ -249,6 +249,14 @@ impl Tables {
         id
     }
 
+    /// Loses entries without a trace.
+    pub(crate) fn lose(&mut self, now: Instant, lost: impl Fn(&FlowStats) -> bool) {
+        let ids = self.entries.iter().filter(|(_, entry)| lost(&entry.stats(now)));
+        for id in ids.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.take(id);
+        }
+    }
+
     fn take(&mut self, id: EntryId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         if let Some(tuples) = self.tuples.get_mut(&entry.table_id) {

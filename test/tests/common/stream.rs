@@ -69,8 +69,10 @@ impl Bed {
         let mut arrivals: BTreeMap<_, Vec<String>> = BTreeMap::new();
         for host in self.network.hosts() {
             for seen in host.sniffed() {
-                let token =
-                    seen.frame.get(14..28).and_then(|bytes| std::str::from_utf8(bytes).ok());
+                let tagged = seen.frame.get(12..14) == Some(&[0x81, 0]);
+                let at = if tagged { 18 } else { 14 };
+                let token = seen.frame.get(at..at + 14);
+                let token = token.and_then(|bytes| std::str::from_utf8(bytes).ok());
                 let token = token.and_then(|text| text.strip_prefix('<')?.strip_suffix('>'));
                 let Some((pair, round)) = token.and_then(|text| text.split_once('-')) else {
                     continue;
