@@ -127,7 +127,8 @@ fn a_switch_that_does_not_read_is_kept_within_bounds_and_hinders_nobody() {
         assert!(stalled <= usual + 1, "{version}: {stalled} turns, not {usual}");
         let shed: u64 =
             bed.network.controller().0.switches().map(|switch| switch.counters().shed).sum();
-        assert!(shed > 1_000, "{version}: {shed}");
+        // Of some 720 rounds its output was filled; of the others both frames were dropped.
+        assert!(shed > 4_400, "{version}: {shed}");
         bed.stall(S3, false);
         bed.run(Duration::from_secs(1));
         assert_eq!(bed.unread(S3), 0);

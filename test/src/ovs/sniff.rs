@@ -67,6 +67,9 @@ pub(super) struct Sniffer {
 /// The length of the file header of pcap, and of the header of each record.
 const FILE_HEADER: usize = 24;
 const RECORD_HEADER: usize = 16;
+/// Frames in full, and so many of them fit tcpdump's buffer that it need not run for seconds: each
+/// takes a place of this length there.
+const SNAP_LENGTH: &str = "2048";
 /// The longest frame that is taken for one.
 const FRAME_LIMIT: usize = 65_536;
 
@@ -79,7 +82,17 @@ impl Sniffer {
     ) -> Result<Sniffer, GroundError> {
         let mut child = Command::new("ip")
             .args([
-                "netns", "exec", namespace, "tcpdump", "-i", "eth0", "-Q", "in", "-n", "-s", "0",
+                "netns",
+                "exec",
+                namespace,
+                "tcpdump",
+                "-i",
+                "eth0",
+                "-Q",
+                "in",
+                "-n",
+                "-s",
+                SNAP_LENGTH,
             ])
             .args(["-U", "--immediate-mode", "-B", "8192", "-w", "-"])
             .stdin(Stdio::null())
