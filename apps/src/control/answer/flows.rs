@@ -22,7 +22,7 @@ use umlaut_controller::switch::{DENIED_SECONDS, NO_PATH_SECONDS, PathSnapshot};
 use umlaut_controller::world::World;
 use umlaut_controller::{AppNo, Domain};
 use umlaut_openflow::{
-    Cookie, DatapathId, FlowStats, FlowStatsRequest, MacAddr, Match, Message, TableId, Version,
+    Cookie, DatapathId, FlowStats, FlowStatsRequest, MacAddr, Match, Message, Version,
 };
 
 use super::criteria::{Criteria, criteria};
