@@ -516,6 +516,7 @@ fn app_name<P: Vocabulary>(control: &Control<P>, app: AppNo) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use umlaut_controller::path::PATH_EPOCH;
+    use umlaut_openflow::TableId;
 
     use super::*;
 
