@@ -78,6 +78,9 @@ impl Daemon {
                 Message::PortDescriptionRequest => {
                     Message::PortDescriptionReply { ports: Vec::new(), more: false }
                 }
+                Message::FlowStatsRequest(_) => {
+                    Message::FlowStatsReply { flows: Vec::new(), more: false }
+                }
                 Message::BarrierRequest => {
                     barriers += 1;
                     Message::BarrierReply
@@ -193,6 +196,8 @@ fn a_message_that_does_not_fit_is_answered_with_its_error_and_the_switch_stays()
                 (10, "ffffffff 0000".to_owned(), ErrorCode::new(1, 6)),
                 (10, format!("{} 0000 0004 00000000 0000", &zeros[..32]), ErrorCode::new(4, 0)),
                 (10, format!("{} 0001 0009 80000001 00 0000", &zeros[..32]), ErrorCode::new(4, 1)),
+                // A type that there is not.
+                (222, zeros.clone(), ErrorCode::new(1, 1)),
                 // A flow-removed and a port status with bytes behind their end.
                 (11, format!("{} 0001 0004 00000000 00", &zeros[..80]), ErrorCode::new(1, 6)),
                 (12, format!("{zeros} {} 00", &zeros[..16]), ErrorCode::new(1, 6)),
@@ -218,6 +223,7 @@ fn a_message_that_does_not_fit_is_answered_with_its_error_and_the_switch_stays()
             vec![
                 (10, "ffffffff 0040".to_owned(), ErrorCode::new(1, 6)),
                 (12, zeros.clone(), ErrorCode::new(1, 6)),
+                (30, "00".to_owned(), ErrorCode::new(1, 1)),
                 // A flow entry with an action of length zero.
                 (
                     17,

@@ -11,6 +11,7 @@
 //! and what was kept is decided again (`adopt`).
 
 mod adopt;
+mod join;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,14 +20,12 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 use umlaut_openflow::packet::{Field, Headers};
 use umlaut_openflow::{
-    Action, ConfigFlags, DecodeError, ErrorCode, ErrorMessage, Features, FlowStatsRequest, Header,
-    Hello, Match, Message, Opaque, PacketIn, Port, PortNo, PortStatus, PortStatusReason,
-    SwitchConfig, Version, Xid, decode, encode, next_frame,
+    Action, DecodeError, ErrorCode, ErrorMessage, Features, Header, Hello, Message, Opaque,
+    PacketIn, Port, PortNo, PortStatus, PortStatusReason, Version, Xid, decode, encode, next_frame,
 };
 
 use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
-use crate::directory::Peer;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
 use crate::path::{LLDP_TYPE, Leg, SessionNo};
@@ -62,7 +61,7 @@ const LLDP_RATE: u32 = 1000;
 /// How often hosts of live paths are marked as alive.
 const REFRESH_PERIOD: Duration = Duration::from_secs(60);
 
-const HELLO_FAILED_INCOMPATIBLE: ErrorCode = ErrorCode::new(0, 0);
+const BAD_REQUEST_BAD_TYPE: ErrorCode = ErrorCode::new(1, 1);
 const BAD_REQUEST_BAD_VERSION: ErrorCode = ErrorCode::new(1, 0);
 
 enum Phase {
@@ -243,26 +242,6 @@ impl<P: Policy> Session<P> {
             if self.world.policy_revision != policy {
                 self.admit_again(shared);
             }
-        }
-    }
-
-    /// Leaves a switch that the new policy refuses, with an empty table: nothing would be decided
-    /// there again.
-    fn admit_again(&mut self, shared: &Shared<P>) {
-        let dpid = match (&self.phase, &self.switch) {
-            (Phase::Closed { .. }, _) => return,
-            (Phase::Duplicate { features, .. }, _) => features.dpid,
-            (_, Some(switch)) => switch.dpid(),
-            // It is asked when it joins.
-            (_, None) => return,
-        };
-        if let Err(reason) = shared.apps.admits_switch(&self.world.policy, dpid, &self.origin) {
-            if let Some(switch) = &mut self.switch {
-                switch.delete_all();
-            }
-            self.refused = true;
-            self.sweep = None;
-            self.close(&reason);
         }
     }
 
@@ -525,114 +504,6 @@ impl<P: Policy> Session<P> {
         }
     }
 
-    /// Agrees on the highest version that both offer (§6.3.1).
-    fn negotiate(&mut self, version: Version, hello: &Hello, now: Instant, shared: &Shared<P>) {
-        let offered = shared.versions();
-        let own = offered.iter().copied().max().unwrap_or_default();
-        let agreed = match &hello.versions {
-            Some(bitmaps) => {
-                let has = |v: &Version| {
-                    bitmaps.get(usize::from(v.0 / 32)).is_some_and(|w| w >> (v.0 % 32) & 1 == 1)
-                };
-                offered.iter().copied().filter(has).max()
-            }
-            None => Some(own.min(version)).filter(|v| offered.contains(v)),
-        };
-        let Some(agreed) = agreed else {
-            let data = b"versions offered: 1.0 and 1.3"[..].into();
-            let error = Message::Error(ErrorMessage { code: HELLO_FAILED_INCOMPATIBLE, data });
-            self.version = own.min(version).max(Version::V1_0);
-            if self.version != Version::V1_0 {
-                self.version = own;
-            }
-            self.early_send(&error);
-            return self.close(&format!("no common OpenFlow version (it offers {version})"));
-        };
-        self.version = agreed;
-        self.phase = Phase::Features { until: now + HANDSHAKE_TIMEOUT };
-        self.early_send(&Message::FeaturesRequest);
-    }
-
-    fn features(&mut self, mut features: Features, now: Instant, shared: &Shared<P>) {
-        if features.auxiliary_id != 0 {
-            return self.close("auxiliary connections are not served");
-        }
-        let ports = std::mem::take(&mut features.ports);
-        if self.version == Version::V1_0 {
-            return self.join(features, ports, now, shared);
-        }
-        self.phase = Phase::Ports { until: now + HANDSHAKE_TIMEOUT, features, ports: Vec::new() };
-        self.early_send(&Message::PortDescriptionRequest);
-    }
-
-    /// Takes the datapath's place in the directory, or asks the holder to prove that it is alive.
-    fn join(&mut self, features: Features, ports: Vec<Port>, now: Instant, shared: &Shared<P>) {
-        let policy = &self.world.policy;
-        if let Err(reason) = shared.apps.admits_switch(policy, features.dpid, &self.origin) {
-            return self.close(&reason);
-        }
-        let peer = Peer {
-            session: self.no,
-            mailbox: self.mailbox.clone(),
-            version: self.version,
-            origin: self.origin.clone(),
-        };
-        match shared.net.directory.join(features.dpid, peer) {
-            Ok(()) => self.read(features, ports, now),
-            Err(holder) => {
-                let asker = self.mailbox.clone();
-                holder.mailbox.insist(Command::Prove { asker, from: self.origin.clone() });
-                let until = now + PROOF_TIMEOUT;
-                self.phase = Phase::Duplicate { until, features, ports, superseding: false };
-            }
-        }
-    }
-
-    /// Asks for everything that is in the switch.
-    fn read(&mut self, features: Features, ports: Vec<Port>, now: Instant) {
-        let mut switch = Switch::new(self.no, features.dpid, self.version, ports, now);
-        let config = SwitchConfig { flags: ConfigFlags::FRAG_NORMAL, miss_send_len: 0xffff };
-        let _ = switch.send(&Message::SetConfig(config));
-        if self.version != Version::V1_0 {
-            for body in [DELETE_ALL_GROUPS, DELETE_ALL_METERS] {
-                let (kind, body) = (body.0, body.1.into());
-                let _ = switch.send(&Message::Opaque(Opaque { kind, body }));
-            }
-        }
-        let request = switch.send(&Message::FlowStatsRequest(FlowStatsRequest::of(Match::new())));
-        let until = now + HANDSHAKE_TIMEOUT;
-        self.switch = Some(switch);
-        self.phase = Phase::Reading { until, request: request.unwrap_or_default() };
-    }
-
-    fn install(&mut self, now: Instant) {
-        let Some(switch) = &mut self.switch else { return };
-        switch.install_standing();
-        let barrier = switch.send(&Message::BarrierRequest).unwrap_or_default();
-        let until = now + HANDSHAKE_TIMEOUT;
-        self.phase = Phase::Cleaning { until, step: CleaningStep::Installing, barrier };
-    }
-
-    fn ready(&mut self, now: Instant, shared: &Shared<P>) {
-        self.phase = Phase::Active;
-        let Some(switch) = &self.switch else { return };
-        let ports: Vec<Port> = switch.ports().cloned().collect();
-        let (dpid, version) = (switch.dpid(), switch.version());
-        let count = ports.len();
-        shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
-        shared.switch_up(dpid, ports, now);
-        self.note_world(shared);
-        self.start_adopting(now, shared);
-        let view = view(shared, &self.world, now);
-        if self.is_active()
-            && let Some(switch) = &mut self.switch
-        {
-            shared.apps.each_on(switch, view, &self.world.policy, |app, switch, cx| {
-                app.switch_ready(switch, cx);
-            });
-        }
-    }
-
     fn active_message(
         &mut self,
         header: Header,
@@ -658,6 +529,7 @@ impl<P: Policy> Session<P> {
                 Ended::Unasked => {}
             },
             Message::BarrierReply if switch.barrier_reply(&view, header.xid) => {}
+            Message::Opaque(unknown) => self.refuse_type(header, &unknown),
             message if switch.audited(&view, header.xid, &message) => {}
             Message::Error(error) => {
                 switch.error(&view, header.xid);
@@ -701,6 +573,17 @@ impl<P: Policy> Session<P> {
                 }
             }
         }
+    }
+
+    /// A type that this version does not have (§7.5.4.3): told with the message's first 64 bytes.
+    fn refuse_type(&mut self, header: Header, unknown: &Opaque<'_>) {
+        let mut data = vec![header.version.0, unknown.kind];
+        data.extend_from_slice(&header.length.to_be_bytes());
+        data.extend_from_slice(&header.xid.0.to_be_bytes());
+        data.extend_from_slice(&unknown.body);
+        data.truncate(64);
+        let code = BAD_REQUEST_BAD_TYPE;
+        self.early_send_as(header.xid, &Message::Error(ErrorMessage { code, data: data.into() }));
     }
 
     /// Tells whoever sent something that the switch refused it.
@@ -807,35 +690,6 @@ impl<P: Policy> Session<P> {
         }
     }
 
-    fn retry_join(&mut self, now: Instant, shared: &Shared<P>) {
-        let Phase::Duplicate { until, features, ports, superseding } =
-            std::mem::replace(&mut self.phase, Phase::Active)
-        else {
-            return;
-        };
-        let peer = Peer {
-            session: self.no,
-            mailbox: self.mailbox.clone(),
-            version: self.version,
-            origin: self.origin.clone(),
-        };
-        match shared.net.directory.join(features.dpid, peer) {
-            Ok(()) => self.read(features, ports, now),
-            Err(_) if now >= until && superseding => {
-                self.close("the older connection of the same datapath does not end");
-            }
-            Err(holder) => {
-                let (until, superseding) = if now >= until {
-                    holder.mailbox.insist(Command::Superseded);
-                    (now + PROOF_TIMEOUT, true)
-                } else {
-                    (until, superseding)
-                };
-                self.phase = Phase::Duplicate { until, features, ports, superseding };
-            }
-        }
-    }
-
     fn active_time(&mut self, now: Instant, shared: &Shared<P>) {
         let silent = now.saturating_duration_since(self.heard);
         if silent >= SILENCE_LIMIT {
@@ -933,11 +787,6 @@ impl<P: Policy> Session<P> {
         let _ = encode(self.version, xid, message, out);
     }
 }
-
-/// OFPT_GROUP_MOD: delete, all groups (1.3.5 §7.3.4.2).
-const DELETE_ALL_GROUPS: (u8, &[u8]) = (15, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xfc]);
-/// OFPT_METER_MOD: delete, all meters (1.3.5 §7.3.4.4).
-const DELETE_ALL_METERS: (u8, &[u8]) = (29, &[0, 2, 0, 0, 0xff, 0xff, 0xff, 0xff]);
 
 fn apply_port_status(switch: &mut Switch, status: &PortStatus) {
     if status.reason == PortStatusReason::DELETE {

@@ -14,7 +14,7 @@ use umlaut_openflow::{FlowStats, Message, PacketIn};
 use super::{CleaningStep, HANDSHAKE_TIMEOUT, OUTPUT_HIGH_WATER, Phase, Session, view};
 use crate::app::Policy;
 use crate::command::Command;
-use crate::path::Leg;
+use crate::path::{Leg, PATH_EPOCH};
 use crate::shared::Shared;
 use crate::switch::{Earlier, Verdict, is_entrance};
 
@@ -215,7 +215,9 @@ impl<P: Policy> Session<P> {
                 // Passed on from a port that is gone, or that the policy gives to hosts: nobody
                 // answers for these frames. Elsewhere a switch may come back.
                 let (dpid, port) = (switch.dpid(), own.key.in_port);
-                if view.topology.port(dpid, port).is_none() || (fabric.bound)(dpid, port) {
+                // Of this run: its owner was told that it is gone, and sends it again.
+                let mine = own.cookie.epoch == shared.net.epoch | PATH_EPOCH;
+                if mine || view.topology.port(dpid, port).is_none() || (fabric.bound)(dpid, port) {
                     switch.discard(at);
                 }
             }
