@@ -7,7 +7,7 @@ use umlaut_controller::{
     Again, App, Context, DropClass, FlowKey, Frame, Outcome, Policy, Route, Switch,
 };
 use umlaut_openflow::packet::Headers;
-use umlaut_openflow::{Attachment, DatapathId, FieldSet, PacketIn, PortNo, Vid};
+use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PacketIn, PortNo, Vid};
 
 /// Seconds without traffic until a path ends.
 const IDLE_TIMEOUT: u16 = 60;
@@ -88,6 +88,13 @@ impl<P: Policy> App<P> for RoutingSwitch {
                 sw.flood(&cx.view, in_port, frame, &outputs);
             }
         }
+    }
+
+    fn recall(&self, cx: &Context<'_, P>, at: Attachment, mac: MacAddr) {
+        let role = cx.topology.port(at.dpid, at.port).map(|info| info.role);
+        let settled = role == Some(PortRole::Edge { settled: true });
+        let seen = Seen { provisional: !settled, ..Seen::default() };
+        cx.see_host(domain(at.vid), mac, at, seen);
     }
 
     fn decide_again(&self, sw: &Switch, cx: &Context<'_, P>, key: &FlowKey) -> Again {

@@ -562,6 +562,10 @@ impl Ground for OpenVSwitch {
         std::fs::write(&new, text)?;
         let (policies, refusals) = (self.view.policies, self.view.refusals);
         std::fs::rename(&new, &self.policy_file)?;
+        if self.controller.is_none() {
+            // Read when it starts.
+            return Ok(());
+        }
         match good {
             true => self.wait("the policy to be in force", |view| view.policies > policies),
             false => self.wait("the policy to be refused", |view| view.refusals > refusals),
