@@ -1,5 +1,5 @@
 //! The applications of a controller, in their order: who gets which event, and what happens when one
-//! panics. Pure but for the shared tables of [`View`](crate::View).
+//! panics. Pure but for the shared tables of [`View`].
 
 use std::any::Any;
 use std::cell::Cell;
