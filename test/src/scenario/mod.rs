@@ -25,7 +25,7 @@ use serde_yaml::Value;
 pub use ground::{Channel, Control, FlowLine, Ground, GroundError};
 pub use markers::MARKER_SLICE;
 pub use run::{Failure, run};
-pub use stream::{Lost, Stream, StreamCount};
+pub use stream::{Course, Lost, Stream, StreamCount};
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]
