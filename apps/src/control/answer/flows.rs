@@ -538,9 +538,10 @@ mod tests {
         let of_path = u64::from(PATH_EPOCH) << 56;
         let mut left = standing(Version::V1_3);
         for (flow, kind) in [
-            (flow(0, 0, Match::new()), FlowKind::Standing),
+            (flow(STANDING_COOKIE.0, 0, Match::new()), FlowKind::Standing),
+            (flow(STANDING_COOKIE.0, 0, Match::new()), FlowKind::Foreign),
+            (flow(STANDING_COOKIE.0, 0xfffe, Match::new()), FlowKind::Foreign),
             (flow(0, 0, Match::new()), FlowKind::Foreign),
-            (flow(0, 0xfffe, Match::new()), FlowKind::Foreign),
             (flow(0, 7, Match::new()), FlowKind::Foreign),
             (flow(1 << 56, 7, Match::new()), FlowKind::App),
             (flow(2 << 56, 7, Match::new()), FlowKind::Foreign),
