@@ -62,7 +62,9 @@ macro_rules! requests {
 
 impl SwitchHandle {
     /// A handle to a datapath, whether it is connected now or not. What it sends is the framework's:
-    /// cookies go out as they are, and a deletion means everybody's entries.
+    /// cookies go out as they are, and a deletion means everybody's entries. A flow entry that it adds
+    /// is nobody's, and the next audits of the switch delete it: entries are added by applications
+    /// ([`Context::handle`](crate::Context::handle)).
     pub fn new<P: Policy>(shared: &Shared<P>, dpid: DatapathId) -> SwitchHandle {
         SwitchHandle::of_app(shared.net.directory.clone(), dpid, AppNo::FRAMEWORK)
     }

@@ -127,10 +127,11 @@ impl<P: Policy> Session<P> {
 
     /// Decides a bounded number of entries. Returns whether there is more to do at once.
     pub(super) fn adopt_piece(&mut self, now: Instant, shared: &Shared<P>) -> bool {
-        let (Some(mut adopting), true) = (self.adopting.take(), self.is_active()) else {
+        if !self.is_active() {
             return false;
-        };
+        }
         let Some(switch) = &mut self.switch else { return false };
+        let Some(mut adopting) = self.adopting.take() else { return false };
         if switch.kept() == 0 || adopting.until <= now {
             self.end_adopting(adopting, now, shared);
             return false;
