@@ -106,6 +106,9 @@ fn a_lie_is_refused_at_its_field_with_the_error_that_the_specification_asks_for(
         (4, 14, &[FLOW13, "0001 0010 00000000"], "match.length", 50, (4, 1)),
         (4, 14, &[FLOW13, "0001 0007 800000"], "match.length", 50, (4, 1)),
         (4, 14, &[FLOW13, "0001 0008 80000004"], "oxm_length", 55, (4, 1)),
+        // Of no length, in every class: padding that a match of a wrong length takes for its own.
+        (4, 14, &[FLOW13, "0001 0008 80009a00"], "oxm_length", 55, (4, 1)),
+        (4, 14, &[FLOW13, "0001 0008 00000000"], "oxm_length", 55, (4, 1)),
         (4, 14, &[FLOW13, "0001 0006 8000 0000"], "oxm_header", 52, (4, 1)),
         (4, 14, &[FLOW13, "0001 000b 80000003 000001 0000000000"], "oxm_length", 55, (4, 1)),
         (4, 14, &[FLOW13, "0001 000c 80000704 00000000 00000000"], "oxm_length", 55, (4, 1)),

@@ -275,9 +275,9 @@ fn fits(oxm: &Oxm<'_>) -> bool {
     match width(oxm.field).filter(|_| oxm.class == BASIC) {
         Some(width) => oxm.body.len() == width * (1 + usize::from(oxm.has_mask)),
         None => {
-            // An experimenter's id comes before the value.
+            // An experimenter's id comes before the value; an OXM without either is none (§7.2.3.2).
             let id = if oxm.class == EXPERIMENTER { 4 } else { 0 };
-            let value = oxm.body.len().checked_sub(id);
+            let value = oxm.body.len().checked_sub(id).filter(|_| !oxm.body.is_empty());
             value.is_some_and(|length| !oxm.has_mask || length.is_multiple_of(2))
         }
     }

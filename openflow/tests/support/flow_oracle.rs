@@ -218,7 +218,7 @@ fn field(list: &[u8]) -> Option<(MatchField, usize)> {
         (0x8000, 37) => (24, true),
         (0x8000, 39) => (9, true),
         (0xffff, _) if length < 4 => return None,
-        _ if has_mask && length % 2 == 1 => return None,
+        _ if length == 0 || has_mask && length % 2 == 1 => return None,
         _ => return Some((raw(), 4 + length)),
     };
     // 20 bits travel in four bytes, all others in as few as hold them.

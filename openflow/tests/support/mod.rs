@@ -52,6 +52,13 @@ impl<'a> Source<'a> {
         (0..self.below(max)).map(|_| self.u8()).collect()
     }
 
+    /// As `bytes`, one at least.
+    fn value(&mut self, max: u8) -> Vec<u8> {
+        let mut bytes = vec![self.u8()];
+        bytes.extend(self.bytes(max - 1));
+        bytes
+    }
+
     fn list<T>(&mut self, max: u8, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(max)).map(|_| item(self)).collect()
     }
@@ -151,8 +158,8 @@ fn oxm(s: &mut Source<'_>) -> MatchField {
         // A basic field that may not have a mask, with one.
         40 => Raw(RawOxm { class: 0x8000, field: 5, has_mask: true, body: s.array::<4>().into() }),
         // A basic field that the specification does not have.
-        41 => Raw(RawOxm { class: 0x8000, field: 90, has_mask: false, body: s.bytes(20) }),
-        42 => Raw(RawOxm { class: 1, field: s.below(128), has_mask: false, body: s.bytes(255) }),
+        41 => Raw(RawOxm { class: 0x8000, field: 90, has_mask: false, body: s.value(20) }),
+        42 => Raw(RawOxm { class: 1, field: s.below(128), has_mask: false, body: s.value(255) }),
         // A basic field with a bit that it does not have.
         43 => Raw(RawOxm { class: 0x8000, field: 7, has_mask: false, body: vec![s.u8() | 8] }),
         _ => {
