@@ -41,6 +41,12 @@ impl Application {
         matches!(self, Application::SliceableSwitch | Application::RoutingSwitch)
     }
 
+    /// Whether it sends frames on by rules of its own, which no slice bounds.
+    fn forwards(self) -> bool {
+        use Application::{Hub, LearningSwitch, PatchPanel, RoutingSwitch, SimpleRouter};
+        matches!(self, Hub | LearningSwitch | PatchPanel | RoutingSwitch | SimpleRouter)
+    }
+
     /// A sample; `None` for the sliceable switch, which is none.
     fn sample<P: Policy>(self, config: &Config) -> Option<Box<dyn App<P>>> {
         let print = standard_output;
@@ -71,6 +77,18 @@ pub(super) fn conflict(names: &[Application]) -> Option<String> {
             return Some(format!("{name:?} is given twice"));
         }
     }
+    if names.contains(&Application::SliceableSwitch)
+        && let Some(other) = names.iter().find(|name| name.forwards())
+    {
+        return Some(format!("{other:?} beside it would forward from slice to slice"));
+    }
+    let firewall = names.iter().position(|name| *name == Application::Firewall);
+    let forwarder = names.iter().position(|name| name.forwards());
+    if let (Some(firewall), Some(forwarder)) = (firewall, forwarder)
+        && forwarder < firewall
+    {
+        return Some(format!("{:?} stands before the firewall", names[forwarder]));
+    }
     let paths = names.iter().find(|name| name.has_paths());
     match paths {
         Some(paths) if names.contains(&Application::Firewall) => {
@@ -92,4 +110,30 @@ pub(super) fn with_slices(names: &[Application], config: &Config) -> Apps<SliceP
         .iter()
         .map(|name| name.sample(config).unwrap_or_else(|| Box::new(SliceableSwitch::default())));
     apps.fold(Apps::new(), Apps::with_boxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Application::*;
+    use super::conflict;
+
+    #[test]
+    fn what_would_undo_another_is_refused() {
+        for (names, allowed) in [
+            (&[SliceableSwitch][..], true),
+            (&[Dumper, SliceableSwitch, TrafficMonitor, SwitchMonitor, FlowDumper], true),
+            (&[SliceableSwitch, Hub], false),
+            (&[LearningSwitch, SliceableSwitch], false),
+            (&[SliceableSwitch, RoutingSwitch], false),
+            (&[PatchPanel, SliceableSwitch], false),
+            (&[SimpleRouter, SliceableSwitch], false),
+            (&[Firewall, SliceableSwitch], false),
+            (&[Firewall, RoutingSwitch], false),
+            (&[Firewall, LearningSwitch], true),
+            (&[LearningSwitch, Firewall], false),
+            (&[Hub, Hub], false),
+        ] {
+            assert_eq!(conflict(names).is_none(), allowed, "{names:?}: {:?}", conflict(names));
+        }
+    }
 }

@@ -20,6 +20,9 @@ use crate::sliceable::{Domains, SlicePolicy};
 /// How long files must have been left alone before they are read again: editors write in several
 /// steps, and a certificate and its key are two files.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// After this long they are read though something in their directory changes still. A file that is
+/// half-written then has mistakes, which change nothing, and is read again.
+const DEBOUNCE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Something that is read from files and can be read again.
 pub(super) trait Source: Send {
@@ -164,7 +167,9 @@ pub(super) async fn reload(sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
                 None => hangup.recv().await.is_some(),
             },
         };
-        settle(&mut changes).await;
+        if !forced {
+            settle(&mut changes).await;
+        }
         // Not lazily: each notes what its files hold now.
         let due: Vec<&mut Watched> =
             sources.iter_mut().filter_map(|w| (w.has_changed() || forced).then_some(w)).collect();
@@ -186,7 +191,10 @@ pub(super) async fn reload(sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
 
 /// Waits until the files have been left alone for a while.
 async fn settle(changes: &mut mpsc::Receiver<()>) {
-    while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, changes.recv()).await {}
+    let writing =
+        async { while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, changes.recv()).await {} };
+    // Others may write to the same directory all the time.
+    let _ = tokio::time::timeout(DEBOUNCE_LIMIT, writing).await;
 }
 
 /// Watches the directories of files: editors replace files instead of writing them.
