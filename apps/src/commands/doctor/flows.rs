@@ -71,11 +71,12 @@ pub(super) fn flows(running: &Running, bridges: &[Bridge]) -> Vec<Finding> {
     findings
 }
 
-/// The command that deletes an entry and no other: by its cookie if it has one of its own, else by
-/// its priority and match.
+/// The command that deletes an entry and no other: by its cookie if it has one of its own, else (none,
+/// or that of the standing entries) by its priority and match.
 fn delete(bridge: &Bridge, row: &FlowRow) -> String {
     let (name, version) = (&bridge.name, version(bridge));
-    if row.cookie != "0x0" {
+    let standing = umlaut_controller::path::STANDING_COOKIE.to_string();
+    if row.cookie != "0x0" && row.cookie != standing {
         return format!("ovs-ofctl -O {version} del-flows {name} cookie={}/-1", row.cookie);
     }
     match criteria(row) {
@@ -173,6 +174,14 @@ mod tests {
                 Level::Warning,
                 "ovs-ofctl -O OpenFlow13 --strict del-flows br0 \
                  priority=7,in_port=3,vlan_tci=0x0000/0x1fff,ip,nw_proto=6,tp_dst=22",
+            ),
+            (
+                "foreign",
+                "0x7f00000000000000",
+                json!("core/3"),
+                "arp",
+                Level::Warning,
+                "ovs-ofctl -O OpenFlow13 --strict del-flows br0 priority=7,in_port=3,arp",
             ),
             (
                 "foreign",
