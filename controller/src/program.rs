@@ -13,14 +13,14 @@ use umlaut_openflow::{
 /// The shortest Ethernet frame without its check sequence (IEEE 802.3 §4.4.2).
 pub const MIN_FRAME: usize = 60;
 
-const ARP: u16 = 0x0806;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+pub(crate) const ARP: u16 = 0x0806;
+pub(crate) const IPV4: u16 = 0x0800;
+pub(crate) const IPV6: u16 = 0x86dd;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const SCTP: u8 = 132;
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const ICMPV6: u8 = 58;
 const TPID_8021Q: u16 = 0x8100;
 
 /// A field that the decision read and that no flow entry of this version can match: such frames are

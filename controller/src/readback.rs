@@ -13,16 +13,7 @@ use umlaut_openflow::{
 };
 
 use crate::path::{FlowKey, PATH_PRIORITY, PathCookie};
-use crate::program::{flow_match, forward_actions};
-
-const ARP: u16 = 0x0806;
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const SCTP: u8 = 132;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
+use crate::program::{ARP, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP, flow_match, forward_actions};
 
 /// A path's entry as a switch has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
