@@ -7,7 +7,10 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -84,6 +87,43 @@ fn the_service_manager_hears_of_start_reloads_life_and_end() {
     daemon.signal(Signal::SIGTERM);
     assert_eq!(manager.news(), "STOPPING=1");
     assert_eq!(daemon.ended(), Some(0));
+}
+
+/// Writes to a file again and again until it is dropped, without a rest.
+struct Busy(Arc<AtomicBool>, Option<JoinHandle<()>>);
+
+impl Busy {
+    fn new(file: PathBuf) -> Busy {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let write = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::fs::write(&file, "once more").unwrap();
+            }
+        };
+        Busy(stop, Some(std::thread::spawn(write)))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+        let _ = self.1.take().map(JoinHandle::join);
+    }
+}
+
+#[test]
+fn a_file_beside_the_policy_that_never_rests_puts_off_no_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, POLICY).unwrap();
+    let mut daemon = Daemon::start(&["--listen", "127.0.0.1:0", policy.to_str().unwrap()]);
+    daemon.listening();
+    let _busy = Busy::new(folder.path().join("other.log"));
+    std::fs::write(&policy, POLICY.replace("0x1/2", "0x1/3")).unwrap();
+    daemon.told("policy reloaded");
+    daemon.signal(Signal::SIGHUP);
+    daemon.told("policy reloaded");
 }
 
 #[test]
