@@ -36,7 +36,10 @@ mod switches;
 mod values;
 mod yaml;
 
-pub use cases::{Case, Event, Expectation, Peer};
+pub use cases::{
+    Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judgement, Peer, PolicyFiles,
+    Station, Wrong, judge, stations,
+};
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use diff::PolicyDiff;

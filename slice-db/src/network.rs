@@ -1,6 +1,7 @@
 //! What the decision reads besides the policy. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid};
 
@@ -54,24 +55,74 @@ pub trait Network {
     fn reachable(&self, from: DatapathId, to: DatapathId) -> bool;
 }
 
-/// A network without switches: every port that a policy names is an edge, all switches are
-/// connected, and hosts are where they were put.
+/// A port of a switch.
+type End = (DatapathId, PortNo);
+
+/// Switches, ports and links without hosts.
+#[derive(Clone, Debug, Default)]
+struct Wiring {
+    ports: BTreeSet<End>,
+    down: BTreeSet<End>,
+    links: Vec<(End, End)>,
+    /// Both ends of every link.
+    ends: BTreeSet<End>,
+    cut: BTreeSet<usize>,
+    stopped: BTreeSet<DatapathId>,
+    /// For each switch with a link: the lowest switch that it reaches over links that carry frames.
+    parts: BTreeMap<DatapathId, DatapathId>,
+}
+
+impl Wiring {
+    fn carries(&self, (index, (a, b)): (usize, &(End, End))) -> bool {
+        let alive = |end: &End| !self.down.contains(end) && !self.stopped.contains(&end.0);
+        !self.cut.contains(&index) && alive(a) && alive(b)
+    }
+
+    fn find_parts(&mut self) {
+        let mut parts: BTreeMap<DatapathId, DatapathId> =
+            self.links.iter().flat_map(|(a, b)| [a.0, b.0]).map(|dpid| (dpid, dpid)).collect();
+        let whole: Vec<(DatapathId, DatapathId)> = self
+            .links
+            .iter()
+            .enumerate()
+            .filter(|link| self.carries(*link))
+            .map(|(_, (a, b))| (a.0, b.0))
+            .collect();
+        for (a, b) in whole {
+            let (kept, merged) = (parts[&a].min(parts[&b]), parts[&a].max(parts[&b]));
+            parts.values_mut().filter(|part| **part == merged).for_each(|part| *part = kept);
+        }
+        self.parts = parts;
+    }
+}
+
+/// A network without switches: ports and links are those that a policy names, and hosts are where
+/// they spoke. Where the policy names no link, all switches count as connected.
+///
+/// It does what a controller would have done long after each event: links are found, hosts believed.
 #[derive(Clone, Debug, Default)]
 pub struct OfflineNetwork {
-    ports: BTreeSet<(DatapathId, PortNo)>,
+    wiring: Arc<Wiring>,
     hosts: BTreeMap<(SliceId, MacAddr), Location>,
     learned: BTreeMap<SliceId, BTreeMap<MacAddr, Attachment>>,
 }
 
 impl OfflineNetwork {
-    /// The ports of a policy, and nobody has spoken.
+    /// The ports and links of a policy, and nobody has spoken.
     pub fn silent(policy: &Policy) -> OfflineNetwork {
         let bound = policy.bound_ports();
         let hosts = policy.hosts().filter_map(|host| host.at).map(|at| (at.dpid, at.port));
-        OfflineNetwork { ports: bound.chain(hosts).collect(), ..OfflineNetwork::default() }
+        let mut wiring = Wiring {
+            ports: bound.chain(hosts).collect(),
+            links: policy.links().collect(),
+            ends: policy.links().flat_map(|(a, b)| [a, b]).collect(),
+            ..Wiring::default()
+        };
+        wiring.find_parts();
+        OfflineNetwork { wiring: Arc::new(wiring), ..OfflineNetwork::default() }
     }
 
-    /// The ports of a policy, and every host of it that has a place has spoken there.
+    /// As [`OfflineNetwork::silent`], and every host of the policy that has a place has spoken there.
     pub fn from_policy(policy: &Policy) -> OfflineNetwork {
         let mut network = OfflineNetwork::silent(policy);
         for host in policy.hosts() {
@@ -84,10 +135,13 @@ impl OfflineNetwork {
 
     /// Adds a port.
     pub fn add_port(&mut self, dpid: DatapathId, port: PortNo) {
-        self.ports.insert((dpid, port));
+        if !self.wiring.ports.contains(&(dpid, port)) {
+            Arc::make_mut(&mut self.wiring).ports.insert((dpid, port));
+        }
     }
 
-    /// A host speaks somewhere: if the policy admits it there, it is located.
+    /// A host speaks somewhere: if the policy admits it there, it is located. A guess never takes
+    /// the place of what is known.
     pub fn speak(&mut self, policy: &Policy, mac: MacAddr, at: Attachment) {
         self.add_port(at.dpid, at.port);
         match admit(policy, at, mac) {
@@ -96,15 +150,98 @@ impl OfflineNetwork {
                 self.hosts.insert((admission.slice, mac), location);
                 if admission.by == crate::policy::AdmittedBy::Mac {
                     self.learned.entry(admission.slice).or_default().insert(mac, at);
+                } else if let Some(learned) = self.learned.get_mut(&admission.slice) {
+                    learned.remove(&mac);
                 }
             }
             Err(refusal) => {
                 for slice in policy.tentative_slices(refusal, at) {
-                    let location = Location { at, tentative: true };
-                    self.hosts.entry((*slice, mac)).or_insert(location);
+                    let guess = Location { at, tentative: true };
+                    let known = self.hosts.entry((*slice, mac)).or_insert(guess);
+                    if known.tentative {
+                        *known = guess;
+                    }
                 }
             }
         }
+    }
+
+    /// Forgets where hosts are that this holds for.
+    fn forget(&mut self, gone: impl Fn(&Location) -> bool) {
+        self.hosts.retain(|_, location| !gone(location));
+        for points in self.learned.values_mut() {
+            points.retain(|_, at| !gone(&Location { at: *at, tentative: false }));
+        }
+    }
+
+    /// Nobody has spoken for as long as hosts are remembered.
+    pub fn forget_all(&mut self) {
+        self.forget(|_| true);
+    }
+
+    /// Nobody has spoken for as long as guesses are remembered.
+    pub fn forget_guesses(&mut self) {
+        self.forget(|location| location.tentative);
+    }
+
+    /// A port goes down, which forgets the hosts behind it, or comes up.
+    pub fn set_port(&mut self, dpid: DatapathId, port: PortNo, up: bool) {
+        self.add_port(dpid, port);
+        let wiring = Arc::make_mut(&mut self.wiring);
+        match up {
+            true => wiring.down.remove(&(dpid, port)),
+            false => wiring.down.insert((dpid, port)),
+        };
+        wiring.find_parts();
+        if !up {
+            self.forget(|location| (location.at.dpid, location.at.port) == (dpid, port));
+        }
+    }
+
+    /// A link is cut or mended. Whether there is such a link.
+    pub fn set_link(&mut self, ends: [(DatapathId, PortNo); 2], up: bool) -> bool {
+        let [a, b] = ends;
+        let links = &self.wiring.links;
+        let found = links.iter().position(|link| *link == (a, b) || *link == (b, a));
+        let Some(index) = found else { return false };
+        let wiring = Arc::make_mut(&mut self.wiring);
+        match up {
+            true => wiring.cut.remove(&index),
+            false => wiring.cut.insert(index),
+        };
+        wiring.find_parts();
+        true
+    }
+
+    /// A switch stops, which forgets the hosts on it, or runs again.
+    pub fn set_switch(&mut self, dpid: DatapathId, running: bool) {
+        let wiring = Arc::make_mut(&mut self.wiring);
+        match running {
+            true => wiring.stopped.remove(&dpid),
+            false => wiring.stopped.insert(dpid),
+        };
+        wiring.find_parts();
+        if !running {
+            self.forget(|location| location.at.dpid == dpid);
+        }
+    }
+
+    /// The same network, hosts and all, under another policy: everybody is decided again at its
+    /// place. Ports of the new policy are added.
+    #[must_use]
+    pub fn under(&self, from: &Policy, to: &Policy) -> OfflineNetwork {
+        let mut wiring = Wiring::clone(&self.wiring);
+        wiring.ports.extend(to.bound_ports());
+        let mut network = OfflineNetwork { wiring: Arc::new(wiring), ..OfflineNetwork::default() };
+        // Slices keep their name, not their number; guesses end with the policy that made them.
+        for ((slice, mac), location) in &self.hosts {
+            let same = to.slice(from.slice_name(*slice));
+            let still = admit(to, location.at, *mac).is_ok_and(|now| Some(now.slice) == same);
+            if !location.tentative && still {
+                network.speak(to, *mac, location.at);
+            }
+        }
+        network
     }
 }
 
@@ -124,14 +261,26 @@ impl Network for OfflineNetwork {
     }
 
     fn port(&self, dpid: DatapathId, port: PortNo) -> PortRole {
-        match self.ports.contains(&(dpid, port)) {
-            true => PortRole::Edge,
-            false => PortRole::Missing,
+        let (wiring, end) = (&self.wiring, (dpid, port));
+        if wiring.stopped.contains(&dpid) {
+            PortRole::Missing
+        } else if wiring.down.contains(&end) {
+            PortRole::Down
+        } else if wiring.ends.contains(&end) {
+            PortRole::Link
+        } else if wiring.ports.contains(&end) {
+            PortRole::Edge
+        } else {
+            PortRole::Missing
         }
     }
 
     fn edge_ports(&self, visit: &mut dyn FnMut(DatapathId, PortNo)) {
-        self.ports.iter().for_each(|(dpid, port)| visit(*dpid, *port));
+        for (dpid, port) in &self.wiring.ports {
+            if self.port(*dpid, *port) == PortRole::Edge {
+                visit(*dpid, *port);
+            }
+        }
     }
 
     fn other_slice_at(&self, slice: SliceId, dpid: DatapathId, port: PortNo) -> bool {
@@ -142,8 +291,14 @@ impl Network for OfflineNetwork {
         })
     }
 
-    fn reachable(&self, _: DatapathId, _: DatapathId) -> bool {
-        true
+    fn reachable(&self, from: DatapathId, to: DatapathId) -> bool {
+        let wiring = &self.wiring;
+        let stopped = |dpid: &DatapathId| wiring.stopped.contains(dpid);
+        if stopped(&from) || stopped(&to) {
+            return false;
+        }
+        let part = |dpid: DatapathId| wiring.parts.get(&dpid).copied().unwrap_or(dpid);
+        from == to || wiring.links.is_empty() || part(from) == part(to)
     }
 }
 

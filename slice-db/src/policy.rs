@@ -175,6 +175,7 @@ pub struct Policy {
     /// Places of the file that are looked up on demand.
     pub(crate) slices_entry: Option<u32>,
     pub(crate) filters_entry: Option<u32>,
+    pub(crate) cases_entry: Option<u32>,
     pub(crate) member_entries: Vec<u32>,
 }
 
@@ -358,6 +359,13 @@ impl Policy {
     pub fn filter_line(&self, rule: RuleId) -> Option<usize> {
         use crate::yaml::Hop::{Item, Value};
         let place = Place(vec![Value(self.filters_entry?), Item(self.filters.item(rule))]);
+        Some(locate(&self.text, &place)?.line)
+    }
+
+    /// The line of a case in the file.
+    pub fn case_line(&self, case: &Case) -> Option<usize> {
+        use crate::yaml::Hop::{Item, Value};
+        let place = Place(vec![Value(self.cases_entry?), Item(case.item)]);
         Some(locate(&self.text, &place)?.line)
     }
 

@@ -18,6 +18,7 @@ mod lab;
 mod new;
 mod pki;
 mod run;
+mod test;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -66,6 +67,8 @@ enum Command {
     Run(run::Args),
     /// Look for mistakes in policy files
     Check(check::Args),
+    /// Try the cases of policy files
+    Test(test::Args),
     /// Tell why a frame is admitted or refused
     Explain(explain::Args),
     /// Show OpenFlow messages
@@ -86,6 +89,7 @@ impl Cli {
         let done = match self.command {
             Command::Run(args) => run::execute(args),
             Command::Check(args) => check::execute(&args),
+            Command::Test(args) => test::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
             Command::Pki(args) => pki::execute(&args),

@@ -1,0 +1,414 @@
+//! Whether a case holds, and what happens instead. Pure.
+
+use umlaut_openflow::packet::Headers;
+use umlaut_openflow::{Attachment, MacAddr};
+
+use super::events::{CaseWorld, PolicyFiles};
+use super::frame::End;
+use super::stations::{Station, stations, unknown_mac};
+use super::witness::{Entangled, allowed_frame};
+use super::{Case, Expectation, FrameFields, Peer};
+use crate::decide::{Ingress, NoTrace, Verdict, decide};
+use crate::explain::{Explanation, explain};
+use crate::filter::{Subject, Test};
+use crate::network::OfflineNetwork;
+use crate::policy::{Policy, SliceId, admit};
+
+/// A group address without a meaning of its own here (mDNS, RFC 6762).
+const SOME_GROUP: MacAddr = MacAddr([0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb]);
+
+/// What happens instead of what a case expects.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wrong {
+    /// In one line.
+    pub what: String,
+    /// The decision on the frame that shows it, with its grounds.
+    pub explanation: Option<Box<Explanation>>,
+}
+
+/// The outcome of a case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Judgement {
+    /// `None`: it holds.
+    pub wrong: Option<Wrong>,
+    /// How many decisions it took.
+    pub decisions: u32,
+}
+
+/// Judges a case of a policy. `files` are the policy files that its events name.
+pub fn judge(policy: &Policy, case: &Case, files: &PolicyFiles) -> Judgement {
+    let mut court = Court { policy, case, files, decisions: 0 };
+    let wrong = court.judge().err();
+    Judgement { wrong, decisions: court.decisions }
+}
+
+struct Court<'a> {
+    policy: &'a Policy,
+    case: &'a Case,
+    files: &'a PolicyFiles,
+    decisions: u32,
+}
+
+fn plain(what: impl Into<String>) -> Wrong {
+    Wrong { what: what.into(), explanation: None }
+}
+
+/// A frame where it comes in.
+#[derive(Clone, Copy)]
+struct Sent {
+    at: Attachment,
+    headers: Headers,
+}
+
+impl<'a> Court<'a> {
+    fn judge(&mut self) -> Result<(), Wrong> {
+        match &self.case.expect {
+            Expectation::Reaches => {
+                self.pairs(false, |court, worlds, a, b| court.reaches(worlds, a, b))
+            }
+            Expectation::NeverReaches => {
+                self.pairs(false, |court, worlds, a, b| court.never(worlds, a, b))
+            }
+            Expectation::Isolated => {
+                self.pairs(true, |court, worlds, a, b| court.never(worlds, a, b))
+            }
+            _ => self.verdicts(),
+        }
+    }
+
+    fn world(&self, everybody: bool) -> Result<CaseWorld<'a>, Wrong> {
+        CaseWorld::after(self.policy, self.case, self.files, everybody).map_err(plain)
+    }
+
+    /// Who the case speaks of; nobody is a mistake, since such a case could not fail.
+    fn peers(&self, peer: &Peer) -> Result<Vec<Station>, Wrong> {
+        let found = stations(self.policy, peer);
+        match (found.is_empty(), peer) {
+            (false, _) => Ok(found),
+            (true, Peer::Host(name)) => {
+                Err(plain(format!("{name} has no place (at: SWITCH/PORT)")))
+            }
+            (true, Peer::Slice(slice)) => Err(plain(format!(
+                "nobody of {} has a place, so that the case says nothing",
+                self.policy.slice_name(*slice)
+            ))),
+        }
+    }
+
+    /// Every sender with every receiver, and the other way round.
+    fn pairs(
+        &mut self,
+        both_ways: bool,
+        mut check: impl FnMut(&mut Self, &[CaseWorld<'a>; 2], &Station, &Station) -> Result<(), Wrong>,
+    ) -> Result<(), Wrong> {
+        let (Some(from), Some(to)) = (&self.case.from, &self.case.to) else {
+            return Err(plain("the case names no sender or no receiver"));
+        };
+        let (from, to) = (self.peers(from)?, self.peers(to)?);
+        let worlds = [self.world(false)?, self.world(!self.case.silent)?];
+        let mut tried = 0;
+        for a in &from {
+            for b in &to {
+                let (a, b) = (worlds[0].now(a), worlds[0].now(b));
+                if a.name == b.name {
+                    continue;
+                }
+                tried += 1;
+                check(self, &worlds, &a, &b)?;
+                if both_ways {
+                    check(self, &worlds, &b, &a)?;
+                }
+            }
+        }
+        match tried {
+            0 => Err(plain("the case is about one host only, so that it says nothing")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The frame that the case sends from one to the other.
+    fn frame(&self, from: &Station, to: End) -> Sent {
+        let spec = &self.case.frame;
+        let at = spec.at.unwrap_or(from.at);
+        let from = End { mac: spec.src.unwrap_or(from.mac), ..from.end() };
+        let to = End { mac: spec.dst.unwrap_or(to.mac), ..to };
+        Sent { at, headers: spec.fields.headers(from, to, at.vid) }
+    }
+
+    fn outputs(
+        &mut self,
+        policy: &Policy,
+        network: &OfflineNetwork,
+        sent: &Sent,
+    ) -> Vec<Attachment> {
+        self.decisions += 1;
+        let ingress = Ingress { dpid: sent.at.dpid, port: sent.at.port, headers: &sent.headers };
+        match decide(policy, network, ingress, &mut NoTrace).verdict {
+            Verdict::Drop(_) => Vec::new(),
+            Verdict::Flood { outputs } => outputs,
+            Verdict::Forward { to } => vec![to],
+        }
+    }
+
+    fn reaches(
+        &mut self,
+        worlds: &[CaseWorld<'a>; 2],
+        from: &Station,
+        to: &Station,
+    ) -> Result<(), Wrong> {
+        if from.at == to.at {
+            return Err(plain(format!(
+                "{} and {} stand at the same place: no switch is between them",
+                from.name, to.name
+            )));
+        }
+        let sent = self.frame(from, to.end());
+        // Nobody else has spoken; everybody has.
+        for (world, spoken) in worlds
+            .iter()
+            .zip(["when both have spoken and nobody else", "when everybody has spoken"])
+        {
+            let mut world = world.clone();
+            if !self.case.silent {
+                world.speak(to);
+                world.speak(from);
+            }
+            if !world.hears(sent.at) {
+                return Err(closed(&world, from, sent.at));
+            }
+            if !self.outputs(world.policy, &world.network, &sent).contains(&to.at) {
+                let when = match self.case.silent {
+                    true => "when nobody has spoken",
+                    false => spoken,
+                };
+                let what = format!("{} does not reach {} {when}", from.name, to.name);
+                return Err(self.wrong(what, &world, &sent));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything that one sends can come out where the other is.
+    fn never(
+        &mut self,
+        worlds: &[CaseWorld<'a>; 2],
+        from: &Station,
+        to: &Station,
+    ) -> Result<(), Wrong> {
+        let world = &worlds[0];
+        let policy = world.policy;
+        let from_at = self.case.frame.at.unwrap_or(from.at);
+        if from_at == to.at {
+            return Err(plain(format!(
+                "{} and {} stand at the same place: no switch is between them",
+                from.name, to.name
+            )));
+        }
+        let src = self.case.frame.src.unwrap_or(from.mac);
+        let Ok(admission) = admit(policy, from_at, src) else { return Ok(()) };
+        let slice = admission.slice;
+        if !world.hears(from_at) {
+            return Ok(());
+        }
+        let Some(reach) = Reach::of(world, slice, to.at) else { return Ok(()) };
+        let targets = match (self.case.frame.dst, self.case.frame.fields.is_empty()) {
+            (Some(dst), _) => vec![dst],
+            (None, false) => vec![to.mac],
+            (None, true) => reach.targets(world, to),
+        };
+        for dst in targets {
+            let end = End { mac: dst, ip: (dst == to.mac).then_some(to.ip).flatten() };
+            let mut sent = self.frame(from, end);
+            if self.case.frame.fields.is_empty() {
+                let from = End { mac: src, ..from.end() };
+                match self.some_frame(world, slice, sent.at, (from, end)) {
+                    Ok(Some(fields)) => sent.headers = fields.headers(from, end, sent.at.vid),
+                    Ok(None) => continue,
+                    Err(Entangled) => {
+                        return Err(plain(format!(
+                            "the filters are too entangled to say whether {} can reach {}",
+                            from_name(from.mac, policy),
+                            to.name
+                        )));
+                    }
+                }
+            }
+            for network in reach.states(world, dst) {
+                if self.outputs(policy, &network, &sent).contains(&to.at) {
+                    let world = CaseWorld { network, ..world.clone() };
+                    let what = format!("{} can reach {}", from.name, to.name);
+                    return Err(self.wrong(what, &world, &sent));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn some_frame(
+        &mut self,
+        world: &CaseWorld<'a>,
+        slice: SliceId,
+        at: Attachment,
+        ends: (End, End),
+    ) -> Result<Option<FrameFields>, Entangled> {
+        let headers = Headers::default();
+        let subject = Subject { slice, dpid: at.dpid, in_port: at.port, headers: &headers };
+        allowed_frame(world.policy, &subject, ends, at.vid)
+    }
+
+    /// Cases on one frame each: what is decided.
+    fn verdicts(&mut self) -> Result<(), Wrong> {
+        let world = self.world(!self.case.silent)?;
+        let froms = match (&self.case.from, self.case.frame.at, self.case.frame.src) {
+            (Some(from), ..) => self.peers(from)?,
+            (None, Some(at), Some(mac)) => {
+                vec![Station { name: mac.to_string(), mac, ip: None, at, stand_in: true }]
+            }
+            _ => return Err(plain("the case names no sender")),
+        };
+        let tos: Vec<End> = match &self.case.to {
+            Some(to) => self.peers(to)?.iter().map(|to| world.now(to).end()).collect(),
+            None => vec![End { mac: MacAddr::BROADCAST, ip: None }],
+        };
+        for from in froms.iter().map(|from| world.now(from)) {
+            for to in tos.iter().filter(|to| to.mac != from.mac) {
+                let sent = self.frame(&from, *to);
+                self.verdict(&world, &from, &sent)?;
+            }
+        }
+        match self.decisions {
+            0 => Err(plain("the case is about one host only, so that it says nothing")),
+            _ => Ok(()),
+        }
+    }
+
+    fn verdict(&mut self, world: &CaseWorld<'a>, from: &Station, sent: &Sent) -> Result<(), Wrong> {
+        if !world.hears(sent.at) {
+            return Err(closed(world, from, sent.at));
+        }
+        self.decisions += 1;
+        let ingress = Ingress { dpid: sent.at.dpid, port: sent.at.port, headers: &sent.headers };
+        let verdict = decide(world.policy, &world.network, ingress, &mut NoTrace).verdict;
+        let places = |outputs: &[Attachment]| {
+            let names: Vec<_> =
+                outputs.iter().map(|at| world.policy.attachment_name(*at)).collect();
+            names.join(", ")
+        };
+        let name = &from.name;
+        let is = match &verdict {
+            Verdict::Drop(reason) => format!("the frame of {name} is refused: {}", reason.code()),
+            Verdict::Flood { outputs } => {
+                format!("the frame of {name} is flooded to {}", places(outputs))
+            }
+            Verdict::Forward { to } => {
+                format!("the frame of {name} is forwarded to {}", places(&[*to]))
+            }
+        };
+        let good = match (&self.case.expect, &verdict) {
+            (Expectation::Refused { because }, Verdict::Drop(reason)) => {
+                because.as_ref().is_none_or(|code| code == reason.code())
+            }
+            (Expectation::Forwarded { out }, Verdict::Forward { to }) => {
+                out.is_none_or(|out| out == *to)
+            }
+            (Expectation::Flooded { out }, Verdict::Flood { outputs }) => {
+                out.as_ref().is_none_or(|out| out == outputs)
+            }
+            _ => false,
+        };
+        if good { Ok(()) } else { Err(self.wrong(is, world, sent)) }
+    }
+
+    fn wrong(&self, what: String, world: &CaseWorld<'_>, sent: &Sent) -> Wrong {
+        let ingress = Ingress { dpid: sent.at.dpid, port: sent.at.port, headers: &sent.headers };
+        Wrong { what, explanation: Some(Box::new(explain(world.policy, &world.network, ingress))) }
+    }
+}
+
+fn closed(world: &CaseWorld<'_>, from: &Station, at: Attachment) -> Wrong {
+    let place = world.policy.attachment_name(at);
+    plain(format!(
+        "{} cannot send: {place} is down, a link, or on a switch that stands still",
+        from.name
+    ))
+}
+
+fn from_name(mac: MacAddr, policy: &Policy) -> String {
+    policy.mac_name(mac)
+}
+
+/// How frames of a slice may come out at a place, in any state.
+struct Reach {
+    /// Hosts bound to the slice by their MAC that may have been seen there.
+    learned: Vec<MacAddr>,
+    at: Attachment,
+    /// Whether frames to any address may come out there.
+    open: bool,
+}
+
+impl Reach {
+    /// `None`: in no way at all.
+    fn of(world: &CaseWorld<'_>, slice: SliceId, at: Attachment) -> Option<Reach> {
+        let policy = world.policy;
+        let points = policy.static_points(slice);
+        let from = points.partition_point(|point| point.at < at);
+        let mut here = points[from..].iter().take_while(|point| point.at == at).peekable();
+        let is_point = here.peek().is_some();
+        let open = here.any(|point| point.only.is_none()) || policy.options.loose;
+        let learned: Vec<MacAddr> = world
+            .places
+            .iter()
+            .filter(|(mac, places)| {
+                places.contains(&at) && admit(policy, at, **mac).is_ok_and(|a| a.slice == slice)
+            })
+            .map(|(mac, _)| *mac)
+            .collect();
+        (is_point || open || !learned.is_empty()).then_some(Reach { learned, at, open })
+    }
+
+    /// Destinations that stand for all others.
+    fn targets(&self, world: &CaseWorld<'_>, to: &Station) -> Vec<MacAddr> {
+        let mut targets = vec![to.mac, MacAddr::BROADCAST, SOME_GROUP, unknown_mac(world.policy)];
+        targets.extend(&self.learned);
+        let behind = world.places.iter().filter(|(_, places)| places.contains(&self.at));
+        targets.extend(behind.map(|(mac, _)| *mac));
+        // Filters may let through what is sent to an address that nobody has.
+        if self.open {
+            let rules = world.policy.filters.rules().iter();
+            let named = rules.flat_map(|rule| &rule.criteria).filter(|c| c.test == Test::EthDst);
+            targets.extend(named.map(|c| MacAddr::from_u64(c.value as u64)));
+        }
+        targets.retain(|mac| !mac.is_zero());
+        let mut seen = std::collections::BTreeSet::new();
+        targets.retain(|mac| seen.insert(*mac));
+        targets
+    }
+
+    /// The networks that differ in what this place may receive of a frame to `dst`: `dst` is not
+    /// located, or located at any place where it may be remembered; and the hosts that make the place
+    /// a point of the slice have spoken or not. Others only take away: in loose mode a host of
+    /// another slice on the port closes it.
+    fn states(&self, world: &CaseWorld<'_>, dst: MacAddr) -> Vec<OfflineNetwork> {
+        let policy = world.policy;
+        let mut states = Vec::new();
+        let places = world.places.get(&dst).into_iter().flatten().map(|at| Some(*at));
+        for place in std::iter::once(None).chain(places) {
+            for spoken in [false, true] {
+                if spoken && self.learned.is_empty() {
+                    continue;
+                }
+                let mut network = world.network.clone();
+                if spoken {
+                    for mac in self.learned.iter().filter(|mac| **mac != dst) {
+                        network.speak(policy, *mac, self.at);
+                    }
+                }
+                if let Some(at) = place {
+                    network.speak(policy, dst, at);
+                }
+                states.push(network);
+            }
+        }
+        states
+    }
+}
