@@ -18,6 +18,7 @@
 mod events;
 mod frame;
 mod judge;
+mod reach;
 mod stations;
 mod witness;
 
