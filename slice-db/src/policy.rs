@@ -194,6 +194,11 @@ impl Policy {
         &self.file
     }
 
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The switches that it names, by name.
     pub fn switches(&self) -> impl Iterator<Item = (&str, DatapathId)> {
         self.switches.iter().map(|(name, dpid)| (name.as_str(), *dpid))
