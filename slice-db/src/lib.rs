@@ -38,7 +38,7 @@ mod yaml;
 
 pub use cases::{Case, Event, Expectation, Peer};
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
-pub use diagnostic::{Diagnostic, Label, Severity};
+pub use diagnostic::{Diagnostic, Label, Severity, nearest};
 pub use diff::PolicyDiff;
 pub use explain::{Explanation, explain, suggest_member};
 pub use filter::{FilterAction, RuleId};

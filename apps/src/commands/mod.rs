@@ -64,6 +64,9 @@ enum Command {
     /// Control switches
     #[command(after_help = EXIT_CODES)]
     Run(run::Args),
+    /// Networks to try things out: emulated ones, or on Open vSwitch
+    #[cfg(feature = "lab")]
+    Lab(lab::Args),
     /// Look for mistakes in policy files
     Check(check::Args),
     /// Tell why a frame is admitted or refused
@@ -85,6 +88,8 @@ impl Cli {
     pub fn execute(self) -> ExitCode {
         let done = match self.command {
             Command::Run(args) => run::execute(args),
+            #[cfg(feature = "lab")]
+            Command::Lab(args) => lab::execute(args),
             Command::Check(args) => check::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
