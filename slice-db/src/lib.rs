@@ -41,7 +41,7 @@ pub use cases::{
     PolicyFiles, Probe, Station, Wrong, judge, probes, stations,
 };
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
-pub use diagnostic::{Diagnostic, Label, Severity};
+pub use diagnostic::{Diagnostic, Label, Severity, nearest};
 pub use diff::PolicyDiff;
 pub use explain::{Explanation, explain, suggest_member};
 pub use filter::{FilterAction, RuleId};

@@ -170,6 +170,8 @@ pub struct Policy {
     pub(crate) bound: BTreeSet<End>,
     pub(crate) filters: FilterTable,
     pub(crate) links: Vec<(End, End)>,
+    /// Interfaces of the machine that labs plug into ports.
+    pub(crate) interfaces: Vec<(End, String)>,
     pub(crate) options: Options,
     pub(crate) cases: Vec<Case>,
     /// Places of the file that are looked up on demand.
@@ -328,6 +330,11 @@ impl Policy {
     /// The options.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The network interfaces of the machine that labs plug into ports, by port; for labs only.
+    pub fn interfaces(&self) -> impl Iterator<Item = ((DatapathId, PortNo), &str)> + '_ {
+        self.interfaces.iter().map(|(end, name)| (*end, name.as_str()))
     }
 
     /// The links that it declares.
