@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid};
 
-use crate::policy::{Policy, SliceId, admit};
+use crate::policy::{Policy, SliceId, admit, may_be_guessed};
 
 /// After so long a host that does not speak is forgotten.
 pub(crate) const HOST_AGE: Duration = Duration::from_secs(300);
@@ -257,13 +257,14 @@ impl OfflineNetwork {
         wiring.ports.extend(to.bound_ports());
         let wiring = Arc::new(wiring);
         let mut network = OfflineNetwork { wiring, ..OfflineNetwork::default() };
-        // Slices keep their name, not their number; guesses end with the policy that made them.
+        // Slices keep their name, not their number.
         for ((slice, mac), host) in &self.hosts {
-            let (at, tentative) = (host.location.at, host.location.tentative);
-            let same = to.slice(from.slice_name(*slice));
-            let still = admit(to, at, *mac).is_ok_and(|now| Some(now.slice) == same);
-            if !tentative && still {
-                network.now = host.at;
+            let Location { at, tentative } = host.location;
+            let Some(slice) = to.slice(from.slice_name(*slice)) else { continue };
+            network.now = host.at;
+            if tentative && may_be_guessed(to, slice, at, *mac) {
+                network.hosts.insert((slice, *mac), *host);
+            } else if !tentative && admit(to, at, *mac).is_ok_and(|now| now.slice == slice) {
                 network.speak(to, *mac, at);
             }
         }

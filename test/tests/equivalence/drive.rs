@@ -172,6 +172,8 @@ impl Run<'_> {
 
     /// Until the controller knows the network as it is.
     fn ready(&mut self) -> Outcome {
+        // What has just happened is told first.
+        self.pass(Duration::from_millis(20))?;
         let links = self.wires.whole().count() * 2;
         let running: Vec<_> = (1..=self.plan.switches)
             .filter(|s| !self.wires.stopped.contains(s))

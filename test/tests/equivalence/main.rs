@@ -13,6 +13,7 @@ mod generate;
 mod naive;
 mod plan;
 mod random;
+mod shrink;
 mod write;
 
 use naive::Reading;
@@ -34,6 +35,10 @@ fn decision_network_and_naive_reading_agree() {
             Ok(Ok(count)) => frames += count,
             Ok(Err(found)) => {
                 failed += 1;
+                let (plan, found) = shrink::shrink(&plan, *found, Reading::frame);
+                eprintln!("{}", write::policy(&plan, &plan.rules[0], &[], &[]));
+                eprintln!("{:#?}", plan.steps);
+                eprintln!("{:?}: {:#?} {:?} {:?}", plan.version, found.events, found.fate, found.verdict);
                 eprintln!("seed {seed}: {:?}: {} after {} events", found.between, found.what, found.events.len());
             }
             Err(_) => { failed += 1; eprintln!("seed {seed}: panic"); }

@@ -371,15 +371,18 @@ impl Reading {
         });
     }
 
-    /// Another policy: who would be admitted to the same slice stays known.
+    /// Another policy: who would be admitted to the same slice stays known, or guessed.
     pub fn revised(&mut self, rules: &Rules) {
-        self.known.retain(|(slice, mac), known| {
-            !known.guess
-                && matches!(rules.admitted(known.at, *mac), Admitted::In { slice: s, .. } if s == *slice)
+        self.known.retain(|(slice, mac), known| match rules.admitted(known.at, *mac) {
+            Admitted::In { slice: now, by_mac } => {
+                known.by_mac = by_mac;
+                !known.guess && now == *slice
+            }
+            Admitted::Refused { may_be_guessed } => {
+                let here = |(place, _): &(Place, Option<Mac>)| place.end == known.at.end;
+                known.guess && may_be_guessed && rules.points(*slice).iter().any(here)
+            }
         });
-        for ((_, mac), known) in &mut self.known {
-            known.by_mac = rules.bound(*mac).is_some();
-        }
     }
 
     /// Keeps only these, as if they had just spoken.

@@ -8,6 +8,12 @@ pub fn station_name(index: usize) -> String {
     format!("h{}", index + 1)
 }
 
+/// Whether all policies of a plan are without mistakes.
+pub fn is_good(plan: &Plan) -> bool {
+    let good = |rules| umlaut_slice_db::Policy::parse("p", &policy(plan, rules, &[], &[])).is_ok();
+    plan.rules.iter().all(good)
+}
+
 /// The address that the policy file has for a station.
 pub fn own_mac(index: usize) -> Mac {
     index as u64 + 1
@@ -77,7 +83,7 @@ pub fn policy(plan: &Plan, rules: &Rules, more: &[(String, Mac, Place)], cases: 
         let _ =
             writeln!(text, "  {name}: {{mac: {}, at: {}{vlan}}}", mac_text(mac), at.end.name());
     }
-    text.push_str("slices:\n");
+    text.push_str(if rules.slices.is_empty() { "slices: {}\n" } else { "slices:\n" });
     for slice in &rules.slices {
         let restricted = if slice.restricted { "restrict_hosts: true, " } else { "" };
         let members: Vec<_> = slice.members.iter().map(member).collect();
