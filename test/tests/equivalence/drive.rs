@@ -453,8 +453,8 @@ impl Run<'_> {
                 self.set_port(from, false);
                 self.set_port(*to, true);
             }
-            Step::Intrude { from, to } => {
-                self.intrude(*from, *to);
+            Step::Secretly { end } => {
+                network.with_switch(end.dpid(), |s, now| s.set_link(end.number(), false, now));
             }
         }
         self.ready()?;
@@ -523,23 +523,6 @@ impl Run<'_> {
             network.speak(policy, mac(*m), at.attachment());
         }
         Ok(())
-    }
-
-    fn intrude(&mut self, from: End, to: End) {
-        use umlaut_openflow::{Action, FlowMod, Hello, Match, Message, Xid, encode};
-        let entry = FlowMod::add(Match::new().in_port(from.number()))
-            .priority(0xffff)
-            .apply(vec![Action::output(to.number())]);
-        let mut bytes = bytes::BytesMut::new();
-        let version = self.plan.version;
-        for message in [Message::Hello(Hello::offering(&[version])), Message::FlowMod(entry)] {
-            encode(version, Xid(9), &message, &mut bytes).expect("both versions can say it");
-        }
-        self.bed.network.with_switch(from.dpid(), |switch, now| {
-            switch.connected(now);
-            switch.control_input(&bytes, now);
-            switch.disconnected(now);
-        });
     }
 }
 

@@ -167,8 +167,8 @@ pub enum Step {
     Revise { rules: usize },
     Move { station: usize, to: End },
     Pass { seconds: u64 },
-    /// Something else puts an entry into the switch: for tests of the test.
-    Intrude { from: End, to: End },
+    /// A port goes down and the models are not told: for tests of the test.
+    Secretly { end: End },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -267,7 +267,7 @@ impl Wires {
                 let from = self.stations[*station];
                 self.runs(from.switch) && self.runs(to.switch) && self.station_at(*to).is_none()
             }
-            Step::Controller | Step::Pass { .. } | Step::Intrude { .. } => true,
+            Step::Controller | Step::Pass { .. } | Step::Secretly { .. } => true,
         }
     }
 
