@@ -37,8 +37,8 @@ mod values;
 mod yaml;
 
 pub use cases::{
-    Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judgement, Peer, PolicyFiles,
-    Station, Wrong, judge, stations,
+    Arrival, Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judgement, Peer,
+    PolicyFiles, Probe, Station, Wrong, judge, probes, stations,
 };
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
 pub use diagnostic::{Diagnostic, Label, Severity};

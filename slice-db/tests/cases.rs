@@ -103,7 +103,10 @@ fn each_word_means_what_it_says() {
         ("{after: [switch s2 stops, switch s2 starts], expect: alice reaches carol}", ""),
         ("{after: [switch s2 restarts, controller restarts], expect: alice reaches carol}", ""),
         ("{after: carol moves to s1/9, expect: alice reaches carol}", ""),
-        ("{after: carol moves to s1/9, from: alice, to: carol, expect: forwarded, out: s2/1}", ""),
+        (
+            "{after: carol moves to s1/9, from: alice, to: carol, expect: refused, because: no-receivers}",
+            "",
+        ),
         (
             "{after: [carol moves to s1/9, carol speaks], from: alice, to: carol, expect: forwarded, out: s1/9}",
             "",
@@ -191,6 +194,18 @@ fn never_speaks_of_every_frame_that_the_filters_let_pass() {
         ("[{priority: 2, match: {dl_vlan_pcp: 3}, action: allow}]", "deny", true),
         ("[{match: {eth_dst: \"00:00:00:00:00:aa\"}, action: allow}]", "deny", true),
     ];
+    // A place that takes its host's frames and group frames only.
+    let policy = read(
+        "umlaut: 1
+switches: {s1: 0x1}
+hosts: {a: {mac: \"00:00:00:00:00:01\", at: s1/1}, b: {mac: \"00:00:00:00:00:02\", at: s1/2}}
+slices: {x: {members: [{port: s1/1}, {port: s1/2, host: b}]}}
+filters: [{match: {eth_dst: \"ff:ff:ff:ff:ff:ff\"}, action: allow}]
+options: {filter_default: deny}
+cases: [a never reaches b]
+",
+    );
+    assert!(judge(&policy, &policy.cases()[0], &PolicyFiles::new()).wrong.is_some());
     for (filters, default, passes) in table {
         let policy = read(&format!(
             "umlaut: 1

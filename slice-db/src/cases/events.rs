@@ -120,8 +120,16 @@ impl<'a> CaseWorld<'a> {
             // Where hosts are stays known over both.
             Event::SwitchRestarts(_) | Event::ControllerRestarts => {}
             Event::Moves { host, to } => {
-                self.station(host)?.at = *to;
-                self.network.add_port(to.dpid, to.port);
+                let station = self.station(host)?;
+                let (dpid, port) = (station.at.dpid, station.at.port);
+                station.at = *to;
+                // Unplugged there, plugged in here: the port that it leaves is down, if it is alone.
+                let here = |station: &Station| (station.at.dpid, station.at.port) == (dpid, port);
+                if !self.stations.iter().any(here) {
+                    self.network.set_port(dpid, port, false);
+                    self.forget(|at| (at.dpid, at.port) == (dpid, port));
+                }
+                self.network.set_port(to.dpid, to.port, true);
             }
             Event::Speaks(host) => {
                 let station = self.station(host)?.clone();

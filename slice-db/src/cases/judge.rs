@@ -5,17 +5,15 @@ use umlaut_openflow::{Attachment, MacAddr};
 
 use super::events::{CaseWorld, PolicyFiles};
 use super::frame::End;
+use super::reach::Reach;
 use super::stations::{Station, stations, unknown_mac};
 use super::witness::{Entangled, allowed_frame};
 use super::{Case, Expectation, FrameFields, Peer};
 use crate::decide::{Ingress, NoTrace, Verdict, decide};
 use crate::explain::{Explanation, explain};
-use crate::filter::{Subject, Test};
+use crate::filter::Subject;
 use crate::network::OfflineNetwork;
 use crate::policy::{Policy, SliceId, admit};
-
-/// A group address without a meaning of its own here (mDNS, RFC 6762).
-const SOME_GROUP: MacAddr = MacAddr([0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb]);
 
 /// What happens instead of what a case expects.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -37,7 +35,7 @@ pub struct Judgement {
 
 /// Judges a case of a policy. `files` are the policy files that its events name.
 pub fn judge(policy: &Policy, case: &Case, files: &PolicyFiles) -> Judgement {
-    let mut court = Court { policy, case, files, decisions: 0 };
+    let mut court = Court { policy, case, files, decisions: 0, collected: None };
     let wrong = court.judge().err();
     Judgement { wrong, decisions: court.decisions }
 }
@@ -47,17 +45,61 @@ struct Court<'a> {
     case: &'a Case,
     files: &'a PolicyFiles,
     decisions: u32,
+    /// The frames, where they are wanted instead of decisions on them.
+    collected: Option<Vec<Probe>>,
 }
 
 fn plain(what: impl Into<String>) -> Wrong {
     Wrong { what: what.into(), explanation: None }
 }
 
-/// A frame where it comes in.
-#[derive(Clone, Copy)]
-struct Sent {
-    at: Attachment,
-    headers: Headers,
+/// What must become of a frame that a network is tried with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// It comes out where this station is.
+    At(Station),
+    /// It does not come out where this station is.
+    NotAt(Station),
+    /// It comes out at exactly these places.
+    Exactly(Vec<Attachment>),
+    /// It comes out at one place.
+    Once,
+    /// It comes out at one place or more.
+    Somewhere,
+}
+
+/// A frame that a network is tried with when the events of the case are over.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// Who sends it, in words.
+    pub from: String,
+    /// Where it comes in.
+    pub at: Attachment,
+    /// What must become of it.
+    pub arrives: Arrival,
+    fields: FrameFields,
+    ends: (End, End),
+}
+
+impl Probe {
+    /// Its bytes, with `data` at their end so that it can be told from others.
+    pub fn bytes(&self, data: &[u8]) -> Vec<u8> {
+        self.fields.bytes(self.ends.0, self.ends.1, self.at.vid, data)
+    }
+
+    fn headers(&self) -> Headers {
+        Headers::parse(&self.bytes(&[]))
+    }
+}
+
+/// The frames by which a network can be asked whether a case holds. `files` as for [`judge`].
+///
+/// # Errors
+/// What keeps the case from being tried, in words.
+pub fn probes(policy: &Policy, case: &Case, files: &PolicyFiles) -> Result<Vec<Probe>, String> {
+    let mut court = Court { policy, case, files, decisions: 0, collected: Some(Vec::new()) };
+    court.judge().map_err(|wrong| wrong.what)?;
+    Ok(court.collected.unwrap_or_default())
 }
 
 impl<'a> Court<'a> {
@@ -127,27 +169,48 @@ impl<'a> Court<'a> {
     }
 
     /// The frame that the case sends from one to the other.
-    fn frame(&self, from: &Station, to: End) -> Sent {
+    fn frame(&self, from: &Station, to: End, arrives: Arrival) -> Probe {
         let spec = &self.case.frame;
-        let at = spec.at.unwrap_or(from.at);
-        let from = End { mac: spec.src.unwrap_or(from.mac), ..from.end() };
-        let to = End { mac: spec.dst.unwrap_or(to.mac), ..to };
-        Sent { at, headers: spec.fields.headers(from, to, at.vid) }
+        Probe {
+            from: from.name.clone(),
+            at: spec.at.unwrap_or(from.at),
+            arrives,
+            fields: spec.fields.clone(),
+            ends: (
+                End { mac: spec.src.unwrap_or(from.mac), ..from.end() },
+                End { mac: spec.dst.unwrap_or(to.mac), ..to },
+            ),
+        }
     }
 
-    fn outputs(
+    fn decide(&mut self, policy: &Policy, network: &OfflineNetwork, probe: &Probe) -> Verdict {
+        self.decisions += 1;
+        let headers = probe.headers();
+        let ingress = Ingress { dpid: probe.at.dpid, port: probe.at.port, headers: &headers };
+        decide(policy, network, ingress, &mut NoTrace).verdict
+    }
+
+    /// Whether the frame comes out at a place.
+    fn comes_out(
         &mut self,
         policy: &Policy,
         network: &OfflineNetwork,
-        sent: &Sent,
-    ) -> Vec<Attachment> {
-        self.decisions += 1;
-        let ingress = Ingress { dpid: sent.at.dpid, port: sent.at.port, headers: &sent.headers };
-        match decide(policy, network, ingress, &mut NoTrace).verdict {
-            Verdict::Drop(_) => Vec::new(),
-            Verdict::Flood { outputs } => outputs,
-            Verdict::Forward { to } => vec![to],
+        probe: &Probe,
+        at: Attachment,
+    ) -> bool {
+        match self.decide(policy, network, probe) {
+            Verdict::Drop(_) => false,
+            Verdict::Flood { outputs } => outputs.contains(&at),
+            Verdict::Forward { to } => to == at,
         }
+    }
+
+    /// Keeps the frame, where frames are collected.
+    fn collect(&mut self, probe: &Probe) -> bool {
+        if let Some(collected) = &mut self.collected {
+            collected.push(probe.clone());
+        }
+        self.collected.is_some()
     }
 
     fn reaches(
@@ -162,7 +225,10 @@ impl<'a> Court<'a> {
                 from.name, to.name
             )));
         }
-        let sent = self.frame(from, to.end());
+        let probe = self.frame(from, to.end(), Arrival::At(to.clone()));
+        if worlds[0].hears(probe.at) && self.collect(&probe) {
+            return Ok(());
+        }
         // Nobody else has spoken; everybody has.
         for (world, spoken) in worlds
             .iter()
@@ -173,16 +239,16 @@ impl<'a> Court<'a> {
                 world.speak(to);
                 world.speak(from);
             }
-            if !world.hears(sent.at) {
-                return Err(closed(&world, from, sent.at));
+            if !world.hears(probe.at) {
+                return Err(closed(&world, from, probe.at));
             }
-            if !self.outputs(world.policy, &world.network, &sent).contains(&to.at) {
+            if !self.comes_out(world.policy, &world.network, &probe, to.at) {
                 let when = match self.case.silent {
                     true => "when nobody has spoken",
                     false => spoken,
                 };
                 let what = format!("{} does not reach {} {when}", from.name, to.name);
-                return Err(self.wrong(what, &world, &sent));
+                return Err(self.wrong(what, &world, &probe));
             }
         }
         Ok(())
@@ -204,56 +270,51 @@ impl<'a> Court<'a> {
                 from.name, to.name
             )));
         }
-        let src = self.case.frame.src.unwrap_or(from.mac);
-        let Ok(admission) = admit(policy, from_at, src) else { return Ok(()) };
-        let slice = admission.slice;
         if !world.hears(from_at) {
             return Ok(());
         }
-        let Some(reach) = Reach::of(world, slice, to.at) else { return Ok(()) };
-        let targets = match (self.case.frame.dst, self.case.frame.fields.is_empty()) {
-            (Some(dst), _) => vec![dst],
-            (None, false) => vec![to.mac],
-            (None, true) => reach.targets(world, to),
+        let src = self.case.frame.src.unwrap_or(from.mac);
+        let slice = admit(policy, from_at, src).ok().map(|admission| admission.slice);
+        let reach = slice.and_then(|slice| Some((slice, Reach::of(world, slice, to.at)?)));
+        // A network is asked although the policy knows of no way.
+        if reach.is_none() && self.collected.is_none() {
+            return Ok(());
+        }
+        let targets = match (self.case.frame.dst, self.case.frame.fields.is_empty(), &reach) {
+            (Some(dst), ..) => vec![dst],
+            (None, false, _) => vec![to.mac],
+            (None, true, Some((_, reach))) => reach.targets(world, to),
+            (None, true, None) => vec![to.mac, MacAddr::BROADCAST, unknown_mac(policy)],
         };
         for dst in targets {
             let end = End { mac: dst, ip: (dst == to.mac).then_some(to.ip).flatten() };
-            let mut sent = self.frame(from, end);
-            if self.case.frame.fields.is_empty() {
-                let from = End { mac: src, ..from.end() };
-                match self.some_frame(world, slice, sent.at, (from, end)) {
-                    Ok(Some(fields)) => sent.headers = fields.headers(from, end, sent.at.vid),
-                    Ok(None) => continue,
+            let mut probe = self.frame(from, end, Arrival::NotAt(to.clone()));
+            if let (true, Some((slice, _))) = (self.case.frame.fields.is_empty(), &reach) {
+                match some_frame(world, *slice, &probe) {
+                    Ok(Some(fields)) => probe.fields = fields,
+                    Ok(None) if self.collected.is_none() => continue,
+                    Ok(None) => {}
                     Err(Entangled) => {
                         return Err(plain(format!(
                             "the filters are too entangled to say whether {} can reach {}",
-                            from_name(from.mac, policy),
-                            to.name
+                            from.name, to.name
                         )));
                     }
                 }
             }
-            for network in reach.states(world, dst) {
-                if self.outputs(policy, &network, &sent).contains(&to.at) {
+            if self.collect(&probe) {
+                continue;
+            }
+            let states = reach.as_ref().map(|(_, reach)| reach.states(world, dst));
+            for network in states.into_iter().flatten() {
+                if self.comes_out(policy, &network, &probe, to.at) {
                     let world = CaseWorld { network, ..world.clone() };
                     let what = format!("{} can reach {}", from.name, to.name);
-                    return Err(self.wrong(what, &world, &sent));
+                    return Err(self.wrong(what, &world, &probe));
                 }
             }
         }
         Ok(())
-    }
-
-    fn some_frame(
-        &mut self,
-        world: &CaseWorld<'a>,
-        slice: SliceId,
-        at: Attachment,
-        ends: (End, End),
-    ) -> Result<Option<FrameFields>, Entangled> {
-        let headers = Headers::default();
-        let subject = Subject { slice, dpid: at.dpid, in_port: at.port, headers: &headers };
-        allowed_frame(world.policy, &subject, ends, at.vid)
     }
 
     /// Cases on one frame each: what is decided.
@@ -270,25 +331,28 @@ impl<'a> Court<'a> {
             Some(to) => self.peers(to)?.iter().map(|to| world.now(to).end()).collect(),
             None => vec![End { mac: MacAddr::BROADCAST, ip: None }],
         };
+        let mut tried = 0;
         for from in froms.iter().map(|from| world.now(from)) {
             for to in tos.iter().filter(|to| to.mac != from.mac) {
-                let sent = self.frame(&from, *to);
-                self.verdict(&world, &from, &sent)?;
+                tried += 1;
+                self.verdict(&world, &from, *to)?;
             }
         }
-        match self.decisions {
+        match tried {
             0 => Err(plain("the case is about one host only, so that it says nothing")),
             _ => Ok(()),
         }
     }
 
-    fn verdict(&mut self, world: &CaseWorld<'a>, from: &Station, sent: &Sent) -> Result<(), Wrong> {
-        if !world.hears(sent.at) {
-            return Err(closed(world, from, sent.at));
+    fn verdict(&mut self, world: &CaseWorld<'a>, from: &Station, to: End) -> Result<(), Wrong> {
+        let probe = self.frame(from, to, self.arrival());
+        if !world.hears(probe.at) {
+            return Err(closed(world, from, probe.at));
         }
-        self.decisions += 1;
-        let ingress = Ingress { dpid: sent.at.dpid, port: sent.at.port, headers: &sent.headers };
-        let verdict = decide(world.policy, &world.network, ingress, &mut NoTrace).verdict;
+        if self.collect(&probe) {
+            return Ok(());
+        }
+        let verdict = self.decide(world.policy, &world.network, &probe);
         let places = |outputs: &[Attachment]| {
             let names: Vec<_> =
                 outputs.iter().map(|at| world.policy.attachment_name(*at)).collect();
@@ -316,11 +380,23 @@ impl<'a> Court<'a> {
             }
             _ => false,
         };
-        if good { Ok(()) } else { Err(self.wrong(is, world, sent)) }
+        if good { Ok(()) } else { Err(self.wrong(is, world, &probe)) }
     }
 
-    fn wrong(&self, what: String, world: &CaseWorld<'_>, sent: &Sent) -> Wrong {
-        let ingress = Ingress { dpid: sent.at.dpid, port: sent.at.port, headers: &sent.headers };
+    /// What a network must do with the frame of a case on one frame.
+    fn arrival(&self) -> Arrival {
+        match &self.case.expect {
+            Expectation::Forwarded { out: Some(out) } => Arrival::Exactly(vec![*out]),
+            Expectation::Forwarded { out: None } => Arrival::Once,
+            Expectation::Flooded { out: Some(out) } => Arrival::Exactly(out.clone()),
+            Expectation::Flooded { out: None } => Arrival::Somewhere,
+            _ => Arrival::Exactly(Vec::new()),
+        }
+    }
+
+    fn wrong(&self, what: String, world: &CaseWorld<'_>, probe: &Probe) -> Wrong {
+        let headers = probe.headers();
+        let ingress = Ingress { dpid: probe.at.dpid, port: probe.at.port, headers: &headers };
         Wrong { what, explanation: Some(Box::new(explain(world.policy, &world.network, ingress))) }
     }
 }
@@ -333,82 +409,13 @@ fn closed(world: &CaseWorld<'_>, from: &Station, at: Attachment) -> Wrong {
     ))
 }
 
-fn from_name(mac: MacAddr, policy: &Policy) -> String {
-    policy.mac_name(mac)
-}
-
-/// How frames of a slice may come out at a place, in any state.
-struct Reach {
-    /// Hosts bound to the slice by their MAC that may have been seen there.
-    learned: Vec<MacAddr>,
-    at: Attachment,
-    /// Whether frames to any address may come out there.
-    open: bool,
-}
-
-impl Reach {
-    /// `None`: in no way at all.
-    fn of(world: &CaseWorld<'_>, slice: SliceId, at: Attachment) -> Option<Reach> {
-        let policy = world.policy;
-        let points = policy.static_points(slice);
-        let from = points.partition_point(|point| point.at < at);
-        let mut here = points[from..].iter().take_while(|point| point.at == at).peekable();
-        let is_point = here.peek().is_some();
-        let open = here.any(|point| point.only.is_none()) || policy.options.loose;
-        let learned: Vec<MacAddr> = world
-            .places
-            .iter()
-            .filter(|(mac, places)| {
-                places.contains(&at) && admit(policy, at, **mac).is_ok_and(|a| a.slice == slice)
-            })
-            .map(|(mac, _)| *mac)
-            .collect();
-        (is_point || open || !learned.is_empty()).then_some(Reach { learned, at, open })
-    }
-
-    /// Destinations that stand for all others.
-    fn targets(&self, world: &CaseWorld<'_>, to: &Station) -> Vec<MacAddr> {
-        let mut targets = vec![to.mac, MacAddr::BROADCAST, SOME_GROUP, unknown_mac(world.policy)];
-        targets.extend(&self.learned);
-        let behind = world.places.iter().filter(|(_, places)| places.contains(&self.at));
-        targets.extend(behind.map(|(mac, _)| *mac));
-        // Filters may let through what is sent to an address that nobody has.
-        if self.open {
-            let rules = world.policy.filters.rules().iter();
-            let named = rules.flat_map(|rule| &rule.criteria).filter(|c| c.test == Test::EthDst);
-            targets.extend(named.map(|c| MacAddr::from_u64(c.value as u64)));
-        }
-        targets.retain(|mac| !mac.is_zero());
-        let mut seen = std::collections::BTreeSet::new();
-        targets.retain(|mac| seen.insert(*mac));
-        targets
-    }
-
-    /// The networks that differ in what this place may receive of a frame to `dst`: `dst` is not
-    /// located, or located at any place where it may be remembered; and the hosts that make the place
-    /// a point of the slice have spoken or not. Others only take away: in loose mode a host of
-    /// another slice on the port closes it.
-    fn states(&self, world: &CaseWorld<'_>, dst: MacAddr) -> Vec<OfflineNetwork> {
-        let policy = world.policy;
-        let mut states = Vec::new();
-        let places = world.places.get(&dst).into_iter().flatten().map(|at| Some(*at));
-        for place in std::iter::once(None).chain(places) {
-            for spoken in [false, true] {
-                if spoken && self.learned.is_empty() {
-                    continue;
-                }
-                let mut network = world.network.clone();
-                if spoken {
-                    for mac in self.learned.iter().filter(|mac| **mac != dst) {
-                        network.speak(policy, *mac, self.at);
-                    }
-                }
-                if let Some(at) = place {
-                    network.speak(policy, dst, at);
-                }
-                states.push(network);
-            }
-        }
-        states
-    }
+/// A frame between the ends of the probe that the filters of the slice let pass.
+fn some_frame(
+    world: &CaseWorld<'_>,
+    slice: SliceId,
+    probe: &Probe,
+) -> Result<Option<FrameFields>, Entangled> {
+    let (headers, at) = (Headers::default(), probe.at);
+    let subject = Subject { slice, dpid: at.dpid, in_port: at.port, headers: &headers };
+    allowed_frame(world.policy, &subject, probe.ends, at.vid)
 }

@@ -18,6 +18,7 @@
 mod events;
 mod frame;
 mod judge;
+mod reach;
 mod stations;
 mod witness;
 
@@ -27,7 +28,7 @@ use crate::policy::SliceId;
 
 pub use events::{CaseWorld, PolicyFiles};
 pub use frame::FrameFields;
-pub use judge::{Judgement, Wrong, judge};
+pub use judge::{Arrival, Judgement, Probe, Wrong, judge, probes};
 pub use stations::{Station, stations};
 
 /// Who a case speaks of.

@@ -16,6 +16,7 @@ mod ground;
 mod markers;
 mod run;
 mod stream;
+mod trial;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ pub use ground::{Channel, Control, FlowLine, Ground, GroundError};
 pub use markers::MARKER_SLICE;
 pub use run::{Failure, run};
 pub use stream::{Course, Lost, Stream, StreamCount};
+pub use trial::{Suite, try_cases};
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]

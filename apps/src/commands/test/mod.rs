@@ -1,13 +1,16 @@
 //! `umlaut test`: do the cases of policy files hold? Decided offline, or tried on a network.
 
+#[cfg(feature = "lab")]
+mod ground;
 mod report;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use umlaut_slice_db::{Event, Policy, PolicyFiles, judge};
+use umlaut_slice_db::{Case, Event, Policy, PolicyFiles, Wrong, judge};
 
 use super::{EX_CONFIG, complain, load};
 use report::{Outcome, Report};
@@ -17,6 +20,12 @@ use report::{Outcome, Report};
 enum Ground {
     /// By the decision alone: no network, no root, milliseconds
     Policy,
+    /// On emulated switches in virtual time: no root
+    #[cfg(feature = "lab")]
+    Emulated,
+    /// On bridges of Open vSwitch, with hosts in network namespaces: as root
+    #[cfg(feature = "lab")]
+    Ovs,
 }
 
 /// Arguments of `umlaut test`.
@@ -28,6 +37,10 @@ pub(super) struct Args {
     /// Where the cases are tried
     #[arg(long, value_enum, default_value = "policy")]
     on: Ground,
+    /// The version of OpenFlow on networks (1.0 or 1.3)
+    #[cfg(feature = "lab")]
+    #[arg(long, value_name = "VERSION", default_value = "1.3", value_parser = ground::version)]
+    openflow: umlaut_openflow::Version,
     /// Only cases whose text contains this
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -55,19 +68,17 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(EX_CONFIG));
     }
     let mut report = Report::default();
-    for (policy, files) in &suites {
+    for suite in &suites {
+        let Suite { policy, .. } = suite;
         report.begin(policy.file());
-        for case in policy.cases() {
-            if args.only.as_ref().is_some_and(|part| !case.text.contains(part)) {
-                continue;
-            }
-            let begun = Instant::now();
-            let judgement = judge(policy, case, files);
+        let wanted = |case: &&Case| args.only.as_ref().is_none_or(|part| case.text.contains(part));
+        let cases: Vec<&Case> = policy.cases().iter().filter(wanted).collect();
+        for (case, (wrong, seconds)) in cases.iter().zip(try_all(args, suite, &cases)?) {
             report.add(Outcome {
                 line: policy.case_line(case).unwrap_or_default(),
                 name: case.text.clone(),
-                seconds: begun.elapsed().as_secs_f64(),
-                wrong: judgement.wrong,
+                seconds,
+                wrong,
             });
         }
     }
@@ -91,28 +102,60 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if report.failures() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// A policy and the policies that its cases name. `None`: mistakes, which have been told.
-fn read(file: &Path) -> anyhow::Result<Option<(Policy, PolicyFiles)>> {
-    let policy = match load(file)? {
-        Ok((policy, _)) => policy,
+/// A policy file with the files that its cases name.
+struct Suite {
+    policy: Policy,
+    text: String,
+    files: PolicyFiles,
+    texts: BTreeMap<String, String>,
+}
+
+/// What happens instead of what each case expects, and the seconds that it took.
+fn try_all(
+    args: &Args,
+    suite: &Suite,
+    cases: &[&Case],
+) -> anyhow::Result<Vec<(Option<Wrong>, f64)>> {
+    match args.on {
+        Ground::Policy => Ok(cases
+            .iter()
+            .map(|case| {
+                let begun = Instant::now();
+                let wrong = judge(&suite.policy, case, &suite.files).wrong;
+                (wrong, begun.elapsed().as_secs_f64())
+            })
+            .collect()),
+        #[cfg(feature = "lab")]
+        Ground::Emulated => Ok(ground::emulated(suite, cases, args.openflow)),
+        #[cfg(feature = "lab")]
+        Ground::Ovs => ground::open_vswitch(suite, cases, args.openflow),
+    }
+}
+
+/// Reads a policy and the policies that its cases name. `None`: mistakes, which have been told.
+fn read(file: &Path) -> anyhow::Result<Option<Suite>> {
+    let (policy, text) = match load(file)? {
+        Ok((policy, _)) => (policy, read_text(file)?),
         Err(mistakes) => {
             complain(&mistakes);
             return Ok(None);
         }
     };
-    let mut files = PolicyFiles::new();
+    let mut suite = Suite { policy, text, files: PolicyFiles::new(), texts: BTreeMap::new() };
     let mut good = true;
-    for case in policy.cases() {
+    for case in suite.policy.cases() {
         for event in &case.after {
             let Event::Policy(name) = event else { continue };
-            if files.contains_key(name) {
+            if suite.files.contains_key(name) {
                 continue;
             }
             let path = file.parent().unwrap_or(Path::new("")).join(name);
-            let at = format!("{}:{}", policy.file(), policy.case_line(case).unwrap_or_default());
+            let line = suite.policy.case_line(case).unwrap_or_default();
+            let at = format!("{}:{line}", suite.policy.file());
             match load(&path).with_context(|| at)? {
                 Ok((other, _)) => {
-                    files.insert(name.clone(), other);
+                    suite.files.insert(name.clone(), other);
+                    suite.texts.insert(name.clone(), read_text(&path)?);
                 }
                 Err(mistakes) => {
                     complain(&mistakes);
@@ -121,5 +164,9 @@ fn read(file: &Path) -> anyhow::Result<Option<(Policy, PolicyFiles)>> {
             }
         }
     }
-    Ok(good.then_some((policy, files)))
+    Ok(good.then_some(suite))
+}
+
+fn read_text(file: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).with_context(|| file.display().to_string())
 }
