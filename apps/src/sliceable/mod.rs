@@ -11,7 +11,7 @@ mod fabric;
 mod policy;
 mod refusals;
 
-use umlaut_controller::hosts::Seen;
+use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
 use umlaut_controller::{
     Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Route, Switch,
@@ -162,6 +162,22 @@ impl App<SlicePolicy> for SliceableSwitch {
         let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
         let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
         self.learn(cx, at.dpid, at.port, &headers, &decision);
+    }
+
+    /// Who is admitted to the same slice stays, and so does a guess that would be made again.
+    fn keeps_host(&self, policy: &SlicePolicy, (domain, mac): HostKey, entry: &HostEntry) -> Keeps {
+        let Some(slice) = policy.slice(domain) else { return Keeps::Not };
+        let policy = &policy.policy;
+        if entry.tentative {
+            return match may_be_guessed(policy, slice, entry.at, mac) {
+                true => Keeps::AsItIs,
+                false => Keeps::Not,
+            };
+        }
+        match admit(policy, entry.at, mac) {
+            Ok(now) if now.slice == slice => Keeps::Widely(now.by == AdmittedBy::Mac),
+            _ => Keeps::Not,
+        }
     }
 
     fn fabric(&self, policy: &SlicePolicy) -> Fabric {

@@ -43,7 +43,10 @@ pub enum Event {
     Step(Step),
     Waited(Duration),
     /// A frame was sent, which these stations were to receive.
-    Sent { frame: Frame, arrives: Vec<(usize, u16)> },
+    Sent {
+        frame: Frame,
+        arrives: Vec<(usize, u16)>,
+    },
 }
 
 /// Who disagrees with whom.
@@ -216,7 +219,8 @@ impl Run<'_> {
             let mut after = self.reading.clone();
             (self.oracle)(&mut after, self.rules(), &self.wires, at.end, frame, self.sender(frame));
             if !after.agrees(&self.reading) {
-                let old = self.refused.iter().filter(|(end, mac, _)| (*end, *mac) == (at.end, frame.src));
+                let old =
+                    self.refused.iter().filter(|(end, mac, _)| (*end, *mac) == (at.end, frame.src));
                 old.for_each(|(.., time)| until(*time + DROPS_GONE));
             }
             if wait.is_zero() {
@@ -279,7 +283,9 @@ impl Run<'_> {
         let name = write::station_name(frame.station);
         self.bed.network.with_host(&name, |host, _| host.send_raw(bytes.clone()));
         match self.bed.network.run_until_idle(Duration::from_secs(2)) {
-            RunEnd::Exhausted => return fail(self, Between::DecisionAndNetwork, "it circulates".into()),
+            RunEnd::Exhausted => {
+                return fail(self, Between::DecisionAndNetwork, "it circulates".into());
+            }
             RunEnd::Time | RunEnd::Idle => {}
         }
         let seen = self.arrived(&bytes);
@@ -304,7 +310,13 @@ impl Run<'_> {
     }
 
     /// What has to be kept in mind of a frame.
-    fn note(&mut self, at: Place, frame: &Frame, verdict: &Verdict, reply: Option<Place>) -> Outcome {
+    fn note(
+        &mut self,
+        at: Place,
+        frame: &Frame,
+        verdict: &Verdict,
+        reply: Option<Place>,
+    ) -> Outcome {
         let now = self.bed.network.elapsed();
         match verdict {
             Verdict::Forward { to } => {
@@ -321,10 +333,8 @@ impl Run<'_> {
     /// Where a frame goes that filters deny but that answers one that they allowed, under
     /// `reverse_flow`. Where it is not sure that the way back is still there, time passes.
     fn is_reply(&mut self, at: Place, frame: &Frame, verdict: &Verdict) -> Outcome<Option<Place>> {
-        let denied = matches!(
-            verdict,
-            Verdict::Drop(DropReason::Filtered(_) | DropReason::FilterDefault)
-        );
+        let denied =
+            matches!(verdict, Verdict::Drop(DropReason::Filtered(_) | DropReason::FilterDefault));
         if !denied || !self.rules().options.reverse_flow {
             return Ok(None);
         }
@@ -337,9 +347,10 @@ impl Run<'_> {
             turned == frame.kind && (flow.frame.src, flow.frame.dst) == (frame.dst, frame.src)
         };
         let now = self.bed.network.elapsed();
-        let sure = self.flows.iter().filter(answers).rfind(|flow| {
-            flow.at >= self.changed && now - flow.at < FLOWS_SURE && flow.to == at
-        });
+        let sure =
+            self.flows.iter().filter(answers).rfind(|flow| {
+                flow.at >= self.changed && now - flow.at < FLOWS_SURE && flow.to == at
+            });
         if let Some(flow) = sure {
             return Ok(Some(flow.from));
         }
@@ -472,7 +483,10 @@ impl Run<'_> {
     fn events_from(&self, station: usize) -> End {
         let name = write::station_name(station);
         let at = self.bed.network.location(&name);
-        at.map_or(self.plan.stations[station].at.end, |at| End { switch: at.dpid.0, port: at.port.0 })
+        at.map_or(self.plan.stations[station].at.end, |at| End {
+            switch: at.dpid.0,
+            port: at.port.0,
+        })
     }
 
     fn set_port(&mut self, end: End, up: bool) {
@@ -505,9 +519,9 @@ impl Run<'_> {
         }
         self.follow();
         let before = &self.reading.known;
-        let strange = known.iter().find(|(key, found)| {
-            before.get(key).is_none_or(|k| (k.at, k.guess) != **found)
-        });
+        let strange = known
+            .iter()
+            .find(|(key, found)| before.get(key).is_none_or(|k| (k.at, k.guess) != **found));
         if let Some(strange) = strange {
             let what = format!("after a restart the controller believes {strange:x?}");
             return self.differ(Between::DecisionAndNetwork, what);

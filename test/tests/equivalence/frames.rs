@@ -59,9 +59,15 @@ pub fn bytes(frame: &Frame, sender: Mac, number: u64) -> Vec<u8> {
 /// A frame without its tags and padding up to and with the token, to see that nothing else changed.
 pub fn bare(bytes: &[u8], token: &[u8]) -> Vec<u8> {
     let mut at = 12;
-    while bytes.get(at..at + 2).is_some_and(|tpid| [[0x81, 0], [0x88, 0xa8]].iter().any(|t| t == tpid)) {
+    while bytes
+        .get(at..at + 2)
+        .is_some_and(|tpid| [[0x81, 0], [0x88, 0xa8]].iter().any(|t| t == tpid))
+    {
         at += 4;
     }
-    let end = bytes.windows(token.len()).position(|w| w == token).map_or(bytes.len(), |i| i + token.len());
+    let end = bytes
+        .windows(token.len())
+        .position(|w| w == token)
+        .map_or(bytes.len(), |i| i + token.len());
     [&bytes[..12], bytes.get(at..end).unwrap_or_default()].concat()
 }

@@ -34,7 +34,8 @@ pub fn plan(seed: u64) -> Plan {
         for port in 1..=r.within(if switches == 1 { 3 } else { 1 }, HOST_PORTS) {
             let end = End { switch, port: port as u32 };
             let fresh = stations.len() as u64 + 1;
-            let mac = if twins && fresh > 2 && r.percent(60) { r.within(1, fresh.min(3)) } else { fresh };
+            let mac =
+                if twins && fresh > 2 && r.percent(60) { r.within(1, fresh.min(3)) } else { fresh };
             let vlan = if r.percent(25) { r.pick(&VLANS) } else { 0 };
             ends.push(end);
             stations.push(Station { mac, at: Place { end, vlan } });
@@ -207,7 +208,11 @@ impl Maker {
             12 => {
                 let bits = self.r.pick(&[6, 7, 8]);
                 let byte = self.station_mac() as u8;
-                if self.r.percent(50) { Criterion::Ipv4Src(byte, bits) } else { Criterion::Ipv4Dst(byte, bits) }
+                if self.r.percent(50) {
+                    Criterion::Ipv4Src(byte, bits)
+                } else {
+                    Criterion::Ipv4Dst(byte, bits)
+                }
             }
             13 => Criterion::ArpTpa(self.station_mac() as u8),
             _ => {
@@ -430,9 +435,7 @@ fn add(slices: &mut [Slice], to: usize, member: Member) {
         .collect();
     let clashes = all.iter().any(|(of, known)| match (known, &member) {
         (Member::Mac { mac: a, .. }, Member::Mac { mac: b, .. }) => a == b,
-        (Member::PortMac { at: a, mac: m }, Member::PortMac { at: b, mac: n }) => {
-            (a, m) == (b, n)
-        }
+        (Member::PortMac { at: a, mac: m }, Member::PortMac { at: b, mac: n }) => (a, m) == (b, n),
         (Member::Port { at: a, .. }, Member::Port { at: b, .. }) => a == b,
         // Whoever is bound by MAC elsewhere can never use a place of its own.
         (Member::Mac { mac: a, .. }, Member::PortMac { mac: b, .. })

@@ -90,9 +90,9 @@ impl Rules {
                 false => Admitted::Refused { may_be_guessed: false },
             };
         }
-        let both = self.members().find(
-            |(_, m)| matches!(m, Member::PortMac { at: a, mac } if *a == at && *mac == src),
-        );
+        let both = self
+            .members()
+            .find(|(_, m)| matches!(m, Member::PortMac { at: a, mac } if *a == at && *mac == src));
         if let Some((slice, _)) = both {
             return Admitted::In { slice: slice.name, by_mac: false };
         }
@@ -147,7 +147,8 @@ impl Rules {
 
     /// Whether the MAC bindings let this host be there.
     fn may_be(&self, slice: char, at: Place, mac: Mac) -> bool {
-        self.bound(mac).is_none_or(|(s, pins)| s == slice && (pins.is_empty() || pins.contains(&at)))
+        self.bound(mac)
+            .is_none_or(|(s, pins)| s == slice && (pins.is_empty() || pins.contains(&at)))
     }
 
     fn static_takes(&self, slice: char, at: Place, dst: Mac) -> bool {
@@ -190,9 +191,9 @@ pub fn eth_type(kind: Kind) -> u16 {
 fn holds(criterion: Criterion, at: Place, frame: &Frame, sender: Mac) -> Has {
     let kind = frame.kind;
     let ports = |proto: Option<u8>, of: fn((u16, u16)) -> u16, wanted: u16| match kind {
-        Kind::Udp(s, d) | Kind::Tcp(s, d) => Has::Yes(
-            proto.is_none_or(|p| ip_proto(kind) == Some(p)) && of((s, d)) == wanted,
-        ),
+        Kind::Udp(s, d) | Kind::Tcp(s, d) => {
+            Has::Yes(proto.is_none_or(|p| ip_proto(kind) == Some(p)) && of((s, d)) == wanted)
+        }
         Kind::Fragment if proto.is_none_or(|p| p == 17) => Has::Unknown,
         _ => Has::No,
     };
@@ -237,7 +238,14 @@ fn holds(criterion: Criterion, at: Place, frame: &Frame, sender: Mac) -> Has {
 
 impl Reading {
     /// What becomes of a frame at this end, and who is known afterwards.
-    pub fn frame(&mut self, rules: &Rules, wires: &Wires, end: End, frame: &Frame, sender: Mac) -> Fate {
+    pub fn frame(
+        &mut self,
+        rules: &Rules,
+        wires: &Wires,
+        end: End,
+        frame: &Frame,
+        sender: Mac,
+    ) -> Fate {
         let bridges = frame.dst & 0xffff_ffff_fff0 == 0x0180_c200_0000;
         let Ok(vlan) = vlan(frame) else { return Fate::Refused };
         if is_group(frame.src) || frame.src == 0 || bridges || frame.kind == Kind::Lldp {
@@ -290,7 +298,15 @@ impl Reading {
         }
     }
 
-    fn fate(&self, rules: &Rules, wires: &Wires, slice: char, at: Place, frame: &Frame, sender: Mac) -> Fate {
+    fn fate(
+        &self,
+        rules: &Rules,
+        wires: &Wires,
+        slice: char,
+        at: Place,
+        frame: &Frame,
+        sender: Mac,
+    ) -> Fate {
         if rules.denies(slice, at, frame, sender) {
             return Fate::Denied;
         }
@@ -302,7 +318,9 @@ impl Reading {
             if dst == frame.src {
                 return Fate::Lost;
             }
-            if let Some(to) = self.known.get(&(slice, dst)).and_then(|k| self.point(rules, slice, *k, dst)) {
+            if let Some(to) =
+                self.known.get(&(slice, dst)).and_then(|k| self.point(rules, slice, *k, dst))
+            {
                 let there = wires.usable(to.end) && wires.reachable(at.end.switch, to.end.switch);
                 return if to != at && there { Fate::To(to) } else { Fate::Lost };
             }
@@ -322,7 +340,8 @@ impl Reading {
         if learned || rules.static_takes(slice, known.at, dst) {
             return Some(known.at);
         }
-        let mut places: Vec<Place> = rules.points(slice).into_iter().map(|(place, _)| place).collect();
+        let mut places: Vec<Place> =
+            rules.points(slice).into_iter().map(|(place, _)| place).collect();
         places.sort_unstable();
         places.into_iter().find(|p| p.end == known.at.end && rules.static_takes(slice, *p, dst))
     }
@@ -330,7 +349,8 @@ impl Reading {
     fn receivers(&self, rules: &Rules, wires: &Wires, slice: char, dst: Mac) -> Vec<Place> {
         let group = is_group(dst);
         let bound = rules.bound(dst).is_some_and(|(s, _)| s == slice);
-        let mut found: Vec<Place> = rules.points(slice).into_iter().map(|(place, _)| place).collect();
+        let mut found: Vec<Place> =
+            rules.points(slice).into_iter().map(|(place, _)| place).collect();
         found.retain(|place| rules.static_takes(slice, *place, dst));
         for ((s, mac), known) in &self.known {
             if *s != slice || known.guess || !known.by_mac {
@@ -342,12 +362,16 @@ impl Reading {
                 found.push(at);
             }
         }
-        let has_macs = rules.members().any(|(s, m)| s.name == slice && matches!(m, Member::Mac { .. }));
+        let has_macs =
+            rules.members().any(|(s, m)| s.name == slice && matches!(m, Member::Mac { .. }));
         if rules.options.loose && has_macs && (group || bound) {
             for end in &wires.ports {
                 let at = Place { end: *end, vlan: 0 };
                 let claimed = rules.foreign_point(slice, |place| place.end == *end)
-                    || self.known.iter().any(|((s, _), k)| *s != slice && !k.guess && k.at.end == *end);
+                    || self
+                        .known
+                        .iter()
+                        .any(|((s, _), k)| *s != slice && !k.guess && k.at.end == *end);
                 if !claimed && (group || rules.may_be(slice, at, dst)) {
                     found.push(at);
                 }
@@ -366,9 +390,8 @@ impl Reading {
     /// Time passes.
     pub fn set_now(&mut self, now: Duration) {
         self.now = now;
-        self.known.retain(|_, known| {
-            now - known.last <= if known.guess { GUESS_AGE } else { HOST_AGE }
-        });
+        self.known
+            .retain(|_, known| now - known.last <= if known.guess { GUESS_AGE } else { HOST_AGE });
     }
 
     /// Another policy: who would be admitted to the same slice stays known, or guessed.

@@ -157,18 +157,40 @@ pub struct Frame {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
     Say(Frame),
-    Link { link: usize, up: bool },
-    Port { end: End, up: bool },
-    Switch { switch: u64, up: bool },
-    Restart { switch: u64 },
+    Link {
+        link: usize,
+        up: bool,
+    },
+    Port {
+        end: End,
+        up: bool,
+    },
+    Switch {
+        switch: u64,
+        up: bool,
+    },
+    Restart {
+        switch: u64,
+    },
     /// The control connection breaks and is made again.
-    Channel { switch: u64 },
+    Channel {
+        switch: u64,
+    },
     Controller,
-    Revise { rules: usize },
-    Move { station: usize, to: End },
-    Pass { seconds: u64 },
+    Revise {
+        rules: usize,
+    },
+    Move {
+        station: usize,
+        to: End,
+    },
+    Pass {
+        seconds: u64,
+    },
     /// A port goes down and the models are not told: for tests of the test.
-    Secretly { end: End },
+    Secretly {
+        end: End,
+    },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -221,7 +243,8 @@ impl Wires {
 
     /// Links that carry frames.
     pub fn whole(&self) -> impl Iterator<Item = [End; 2]> + '_ {
-        let whole = |(ends, up): &&([End; 2], bool)| *up && ends.iter().all(|e| self.runs(e.switch));
+        let whole =
+            |(ends, up): &&([End; 2], bool)| *up && ends.iter().all(|e| self.runs(e.switch));
         self.links.iter().filter(whole).map(|(ends, _)| *ends)
     }
 

@@ -3,11 +3,11 @@
 use umlaut_slice_db::{Policy, PolicyFiles, judge};
 use umlaut_testbed::scenario::{Scenario, run as play};
 
-use super::common::ground::Emulated;
 use super::drive::{Between, Difference, Oracle, run};
 use super::naive::{Fate, Reading};
 use super::plan::*;
 use super::{generate, report, shrink};
+use umlaut::emulated_ground::EmulatedGround;
 
 /// The first difference of this kind that plans show, made small.
 fn find(between: Between, oracle: Oracle, spoil: impl Fn(&mut Plan)) -> (Plan, Difference) {
@@ -25,7 +25,14 @@ fn find(between: Between, oracle: Oracle, spoil: impl Fn(&mut Plan)) -> (Plan, D
 }
 
 /// Reads the policy as if nobody received group frames.
-fn deaf(reading: &mut Reading, rules: &Rules, wires: &Wires, end: End, frame: &Frame, sender: Mac) -> Fate {
+fn deaf(
+    reading: &mut Reading,
+    rules: &Rules,
+    wires: &Wires,
+    end: End,
+    frame: &Frame,
+    sender: Mac,
+) -> Fate {
     let fate = reading.frame(rules, wires, end, frame, sender);
     if is_group(frame.dst) { Fate::Lost } else { fate }
 }
@@ -59,7 +66,7 @@ fn a_port_that_goes_down_secretly_gives_a_scenario_that_fails_on_the_network() {
     let text = report::scenario(&plan, &found);
     let play = |text: &str| {
         let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        play(&scenario, |policy, text| Emulated::start(plan.version, plan.seed, policy, text))
+        play(&scenario, |policy, text| EmulatedGround::start(plan.version, plan.seed, policy, text))
     };
     let failure = play(&text).expect_err(&text);
     assert!(failure.message.contains("frames to arrive"), "{failure}");

@@ -92,8 +92,7 @@ impl Telling {
 pub fn case_files(plan: &Plan, found: &Difference) -> Option<Files> {
     let (Event::Sent { frame, .. }, before) = found.events.split_last()? else { return None };
     let mut wires = Wires::new(plan);
-    let mut telling =
-        Telling { after: Vec::new(), hosts: BTreeMap::new(), passed: Duration::ZERO };
+    let mut telling = Telling { after: Vec::new(), hosts: BTreeMap::new(), passed: Duration::ZERO };
     for event in before {
         match event {
             Event::Waited(time) => telling.passed += *time,
@@ -223,7 +222,8 @@ fn flooded(places: &[Place]) -> String {
 
 /// The same as a scenario.
 pub fn scenario(plan: &Plan, found: &Difference) -> String {
-    let mut text = format!("name: equivalence {}\nabout: {}\npolicy:\n", plan.seed, quoted(&found.what));
+    let mut text =
+        format!("name: equivalence {}\nabout: {}\npolicy:\n", plan.seed, quoted(&found.what));
     indent(&mut text, &policy(plan, &plan.rules[0], &[], &[]), 2);
     if plan.rules.len() > 1 {
         text.push_str("revisions:\n");
@@ -308,7 +308,11 @@ fn scenario_steps(plan: &Plan, step: &Step) -> Vec<String> {
             vec![format!("channel: s{switch} elsewhere"), "pass: 13000".to_owned()]
         }
         Step::Controller => {
-            vec!["controller: kill".to_owned(), "controller: start".to_owned(), "pass: 13000".to_owned()]
+            vec![
+                "controller: kill".to_owned(),
+                "controller: start".to_owned(),
+                "pass: 13000".to_owned(),
+            ]
         }
         Step::Revise { rules } => vec![format!("revise: r{rules}")],
         Step::Move { station, to } => {

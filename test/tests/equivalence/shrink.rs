@@ -61,9 +61,10 @@ impl Shrinking {
             while at > 0 {
                 at = at.saturating_sub(size);
                 let end = (at + size).min(self.plan.steps.len());
-                helped |= at < end && self.change(|plan| {
-                    plan.steps.drain(at..end);
-                });
+                helped |= at < end
+                    && self.change(|plan| {
+                        plan.steps.drain(at..end);
+                    });
             }
             size /= 2;
         }
@@ -99,9 +100,10 @@ impl Shrinking {
                 helped |= self.change(|plan| plan.rules[n].slices[slice].restricted = false);
                 let name = self.plan.rules[n].slices[slice].name;
                 let named = self.plan.rules[n].filters.iter().any(|f| f.slice == Some(name));
-                helped |= !named && self.change(|plan| {
-                    plan.rules[n].slices.remove(slice);
-                });
+                helped |= !named
+                    && self.change(|plan| {
+                        plan.rules[n].slices.remove(slice);
+                    });
             }
             let off: [fn(&mut Options); 8] = [
                 |o| o.restrict_hosts = false,
@@ -127,8 +129,8 @@ impl Shrinking {
             helped |= self.plan.links.len() > 1 && self.change(|plan| without_link(plan, link));
         }
         for station in (0..self.plan.stations.len()).rev() {
-            helped |= self.plan.stations.len() > 1
-                && self.change(|plan| without_station(plan, station));
+            helped |=
+                self.plan.stations.len() > 1 && self.change(|plan| without_station(plan, station));
         }
         helped |= self.change(|plan| {
             let last = plan.switches;
@@ -138,13 +140,14 @@ impl Shrinking {
                 && !plan.rules.iter().flat_map(Rules::places).any(|place| there(place.end))
             {
                 plan.switches -= 1;
-                let gone: Vec<usize> =
-                    (0..plan.links.len()).filter(|n| plan.links[*n].iter().any(|e| there(*e))).collect();
+                let gone: Vec<usize> = (0..plan.links.len())
+                    .filter(|n| plan.links[*n].iter().any(|e| there(*e)))
+                    .collect();
                 gone.into_iter().rev().for_each(|link| without_link(plan, link));
                 plan.steps.retain(|step| match step {
-                    Step::Switch { switch, .. } | Step::Restart { switch } | Step::Channel { switch } => {
-                        *switch != last
-                    }
+                    Step::Switch { switch, .. }
+                    | Step::Restart { switch }
+                    | Step::Channel { switch } => *switch != last,
                     Step::Move { to, .. } => !there(*to),
                     _ => true,
                 });

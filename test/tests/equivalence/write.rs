@@ -71,17 +71,22 @@ fn net(value: u8, bits: u8) -> String {
 }
 
 /// A policy file. `more` are hosts besides the stations, for cases; `cases` their lines.
-pub fn policy(plan: &Plan, rules: &Rules, more: &[(String, Mac, Place)], cases: &[String]) -> String {
+pub fn policy(
+    plan: &Plan,
+    rules: &Rules,
+    more: &[(String, Mac, Place)],
+    cases: &[String],
+) -> String {
     let mut text = "umlaut: 1\n".to_owned();
     let switches: Vec<_> = (1..=plan.switches).map(|n| format!("s{n}: {n:#x}")).collect();
     let _ = writeln!(text, "switches: {{{}}}\nhosts:", switches.join(", "));
     let stations = plan.stations.iter().enumerate();
-    let stations = stations.map(|(index, station)| (station_name(index), own_mac(index), station.at));
+    let stations =
+        stations.map(|(index, station)| (station_name(index), own_mac(index), station.at));
     let stations = stations.filter(|_| more.is_empty());
     for (name, mac, at) in stations.chain(more.iter().cloned()) {
         let vlan = if at.vlan == 0 { String::new() } else { format!(", vlan: {}", at.vlan) };
-        let _ =
-            writeln!(text, "  {name}: {{mac: {}, at: {}{vlan}}}", mac_text(mac), at.end.name());
+        let _ = writeln!(text, "  {name}: {{mac: {}, at: {}{vlan}}}", mac_text(mac), at.end.name());
     }
     text.push_str(if rules.slices.is_empty() { "slices: {}\n" } else { "slices:\n" });
     for slice in &rules.slices {
