@@ -48,7 +48,7 @@ pub use filter::{FilterAction, RuleId};
 pub use network::{Location, Network, OfflineNetwork, PortRole};
 pub use policy::{
     Admission, AdmittedBy, Binding, Host, Member, MemberId, Options, Point, Policy, Refusal,
-    SliceId, admit,
+    SliceId, admit, may_be_guessed,
 };
 pub use switches::{CertificateOf, Fingerprint, NoFingerprint, Shown, SwitchRefusal, admit_switch};
 pub use yaml::POLICY_BYTES;

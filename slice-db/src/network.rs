@@ -2,10 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid};
 
-use crate::policy::{Policy, SliceId, admit};
+use crate::policy::{Policy, SliceId, admit, may_be_guessed};
+
+/// After so long a host that does not speak is forgotten.
+pub(crate) const HOST_AGE: Duration = Duration::from_secs(300);
+/// After so long a guess is forgotten.
+pub(crate) const GUESS_AGE: Duration = Duration::from_secs(30);
 
 /// Where a host is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -103,8 +109,17 @@ impl Wiring {
 #[derive(Clone, Debug, Default)]
 pub struct OfflineNetwork {
     wiring: Arc<Wiring>,
-    hosts: BTreeMap<(SliceId, MacAddr), Location>,
+    hosts: BTreeMap<(SliceId, MacAddr), Sighting>,
     learned: BTreeMap<SliceId, BTreeMap<MacAddr, Attachment>>,
+    /// Time since the beginning.
+    now: Duration,
+}
+
+/// Where a host is, and when it spoke there.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    location: Location,
+    at: Duration,
 }
 
 impl OfflineNetwork {
@@ -147,7 +162,8 @@ impl OfflineNetwork {
         match admit(policy, at, mac) {
             Ok(admission) => {
                 let location = Location { at, tentative: false };
-                self.hosts.insert((admission.slice, mac), location);
+                let sighting = Sighting { location, at: self.now };
+                self.hosts.insert((admission.slice, mac), sighting);
                 if admission.by == crate::policy::AdmittedBy::Mac {
                     self.learned.entry(admission.slice).or_default().insert(mac, at);
                 } else if let Some(learned) = self.learned.get_mut(&admission.slice) {
@@ -156,9 +172,10 @@ impl OfflineNetwork {
             }
             Err(refusal) => {
                 for slice in policy.tentative_slices(refusal, at) {
-                    let guess = Location { at, tentative: true };
+                    let location = Location { at, tentative: true };
+                    let guess = Sighting { location, at: self.now };
                     let known = self.hosts.entry((*slice, mac)).or_insert(guess);
-                    if known.tentative {
+                    if known.location.tentative {
                         *known = guess;
                     }
                 }
@@ -166,22 +183,28 @@ impl OfflineNetwork {
         }
     }
 
-    /// Forgets where hosts are that this holds for.
-    fn forget(&mut self, gone: impl Fn(&Location) -> bool) {
-        self.hosts.retain(|_, location| !gone(location));
-        for points in self.learned.values_mut() {
-            points.retain(|_, at| !gone(&Location { at: *at, tentative: false }));
+    /// Forgets where hosts are that this does not hold for.
+    pub fn keep(&mut self, stays: impl Fn(SliceId, MacAddr, &Location) -> bool) {
+        self.hosts.retain(|(slice, mac), host| stays(*slice, *mac, &host.location));
+        let hosts = &self.hosts;
+        for (slice, points) in &mut self.learned {
+            points.retain(|mac, _| hosts.contains_key(&(*slice, *mac)));
         }
     }
 
-    /// Nobody has spoken for as long as hosts are remembered.
-    pub fn forget_all(&mut self) {
-        self.forget(|_| true);
+    fn forget(&mut self, gone: impl Fn(&Location) -> bool) {
+        self.keep(|_, _, location| !gone(location));
     }
 
-    /// Nobody has spoken for as long as guesses are remembered.
-    pub fn forget_guesses(&mut self) {
-        self.forget(|location| location.tentative);
+    /// Time passes: who has not spoken for too long is forgotten, guesses sooner.
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now.saturating_add(time);
+        let now = self.now;
+        self.hosts.retain(|_, host| {
+            let limit = if host.location.tentative { GUESS_AGE } else { HOST_AGE };
+            now - host.at <= limit
+        });
+        self.keep(|_, _, _| true);
     }
 
     /// A port goes down, which forgets the hosts behind it, or comes up.
@@ -232,22 +255,27 @@ impl OfflineNetwork {
     pub fn under(&self, from: &Policy, to: &Policy) -> OfflineNetwork {
         let mut wiring = Wiring::clone(&self.wiring);
         wiring.ports.extend(to.bound_ports());
-        let mut network = OfflineNetwork { wiring: Arc::new(wiring), ..OfflineNetwork::default() };
-        // Slices keep their name, not their number; guesses end with the policy that made them.
-        for ((slice, mac), location) in &self.hosts {
-            let same = to.slice(from.slice_name(*slice));
-            let still = admit(to, location.at, *mac).is_ok_and(|now| Some(now.slice) == same);
-            if !location.tentative && still {
-                network.speak(to, *mac, location.at);
+        let wiring = Arc::new(wiring);
+        let mut network = OfflineNetwork { wiring, ..OfflineNetwork::default() };
+        // Slices keep their name, not their number.
+        for ((slice, mac), host) in &self.hosts {
+            let Location { at, tentative } = host.location;
+            let Some(slice) = to.slice(from.slice_name(*slice)) else { continue };
+            network.now = host.at;
+            if tentative && may_be_guessed(to, slice, at, *mac) {
+                network.hosts.insert((slice, *mac), *host);
+            } else if !tentative && admit(to, at, *mac).is_ok_and(|now| now.slice == slice) {
+                network.speak(to, *mac, at);
             }
         }
+        network.now = self.now;
         network
     }
 }
 
 impl Network for OfflineNetwork {
     fn locate(&self, slice: SliceId, mac: MacAddr) -> Option<Location> {
-        self.hosts.get(&(slice, mac)).copied()
+        self.hosts.get(&(slice, mac)).map(|host| host.location)
     }
 
     fn may_appear(&self, _: SliceId, _: MacAddr, _: Attachment) -> bool {
@@ -284,10 +312,9 @@ impl Network for OfflineNetwork {
     }
 
     fn other_slice_at(&self, slice: SliceId, dpid: DatapathId, port: PortNo) -> bool {
-        self.hosts.iter().any(|((other, _), location)| {
-            *other != slice
-                && !location.tentative
-                && (location.at.dpid, location.at.port) == (dpid, port)
+        self.hosts.iter().any(|((other, _), host)| {
+            let Location { at, tentative } = host.location;
+            *other != slice && !tentative && (at.dpid, at.port) == (dpid, port)
         })
     }
 

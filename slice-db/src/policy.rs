@@ -457,3 +457,11 @@ pub fn admit(policy: &Policy, at: Attachment, src: MacAddr) -> Result<Admission,
         _ => Err(Refusal::Restricted),
     }
 }
+
+/// Whether the place of a host may be guessed: it is refused there as a sender, and the slice has a
+/// static point on that port.
+pub fn may_be_guessed(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
+    admit(policy, at, mac)
+        .err()
+        .is_some_and(|refusal| policy.tentative_slices(refusal, at).contains(&slice))
+}

@@ -1,18 +1,14 @@
 //! What happens before a case is looked at, on a network without switches. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo};
 
 use super::stations::{Station, hosts};
 use super::{Case, Event};
-use crate::network::{Network, OfflineNetwork, PortRole};
+use crate::network::{HOST_AGE, Network, OfflineNetwork, PortRole};
 use crate::policy::{Policy, admit};
-
-/// Seconds after which a host that does not speak is forgotten.
-const HOST_AGE: u64 = 300;
-/// Seconds after which a guess is forgotten.
-const GUESS_AGE: u64 = 30;
 
 /// The policy files that events name, by the path that they give.
 pub type PolicyFiles = BTreeMap<String, Policy>;
@@ -158,11 +154,10 @@ impl<'a> CaseWorld<'a> {
                 }
             }
             Event::Pass(seconds) => {
-                if *seconds > HOST_AGE {
-                    self.network.forget_all();
+                let time = Duration::from_secs(*seconds);
+                self.network.pass(time);
+                if time > HOST_AGE {
                     self.forget(|_| true);
-                } else if *seconds > GUESS_AGE {
-                    self.network.forget_guesses();
                 }
             }
         }

@@ -89,7 +89,7 @@ fn one_one() -> (u16, u16) {
 
 /// Kinds of frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A frame of a local experimental EtherType.
     #[default]
@@ -102,6 +102,8 @@ pub enum Kind {
     Icmp,
     /// An ARP request.
     Arp,
+    /// An ARP reply.
+    ArpReply,
     /// An IPv6 neighbour solicitation.
     Nd,
     /// A fragment of a UDP datagram that is not the first.

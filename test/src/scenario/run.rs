@@ -483,6 +483,11 @@ impl<G: Ground> Runner<'_, G> {
                 arp.extend(data);
                 (MacAddr::BROADCAST, 0x0806, arp)
             }
+            Kind::ArpReply => {
+                let mut arp = build::arp(2, src, from_ip, dst, to_ip);
+                arp.extend(data);
+                (dst, 0x0806, arp)
+            }
             Kind::Nd => {
                 let target =
                     std::net::Ipv6Addr::from(0xfe80_u128 << 112 | u128::from(dst.to_u64()));
