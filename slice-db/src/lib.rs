@@ -24,6 +24,7 @@
 //! place where it is decided what happens to a frame.
 
 mod cases;
+mod criteria;
 mod decide;
 mod diagnostic;
 mod diff;
@@ -38,9 +39,12 @@ mod yaml;
 
 pub use cases::{Case, Event, Expectation, Peer};
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
-pub use diagnostic::{Diagnostic, Label, Severity};
+pub use diagnostic::{Diagnostic, Label, Severity, nearest};
 pub use diff::PolicyDiff;
-pub use explain::{Explanation, explain, suggest_member};
+pub use explain::{
+    CriterionLook, Explanation, FilterLook, FilterWalk, Line, PointLook, Points, Question, explain,
+    explain_decision, suggest_member,
+};
 pub use filter::{FilterAction, RuleId};
 pub use network::{Location, Network, OfflineNetwork, PortRole};
 pub use policy::{
