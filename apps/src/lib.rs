@@ -4,6 +4,7 @@
 mod calendar;
 pub mod commands;
 pub mod control;
+pub mod explain;
 pub mod samples;
 pub mod sliceable;
 #[cfg(feature = "lab")]
