@@ -33,6 +33,7 @@ mod filter;
 mod network;
 mod parse;
 mod policy;
+mod remedy;
 mod switches;
 mod values;
 mod yaml;
@@ -50,6 +51,9 @@ pub use network::{Location, Network, OfflineNetwork, PortRole};
 pub use policy::{
     Admission, AdmittedBy, Binding, Host, Member, MemberId, Options, Point, Policy, Refusal,
     SliceId, admit,
+};
+pub use remedy::{
+    Announced, Bind, Change, Cure, Difference, Edit, LineChange, NotEditable, Remedy, Scope, cure,
 };
 pub use switches::{CertificateOf, Fingerprint, NoFingerprint, Shown, SwitchRefusal, admit_switch};
 pub use yaml::POLICY_BYTES;

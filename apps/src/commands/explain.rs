@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde_json::json;
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{DatapathId, PortNo, Version};
-use umlaut_slice_db::Ingress;
+use umlaut_slice_db::{Ingress, Policy};
 
 use super::decode::{capture, hex};
 use super::{EX_CONFIG, Failure, complain, load};
@@ -188,7 +188,14 @@ impl Explainer<'_> {
     }
 
     fn whole(&self, headers: &Headers, output: &mut impl Write) -> anyhow::Result<()> {
-        let told = self.explained(headers);
+        let (dpid, port) = self.place;
+        let network = |policy: &Policy| {
+            let mut network = Offline::new(policy, self.args.silent);
+            network.add_port(self.place);
+            network
+        };
+        let ingress = Ingress { dpid, port, headers };
+        let told = self.explained(headers).with_cure(&self.slices.policy, network, ingress);
         match self.args.json {
             true => writeln!(output, "{}", serde_json::to_string_pretty(&told)?)?,
             false => writeln!(output, "{told}")?,

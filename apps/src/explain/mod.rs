@@ -19,7 +19,10 @@ use serde::Serialize;
 use umlaut_controller::topology::Topology;
 use umlaut_openflow::Attachment;
 use umlaut_openflow::packet::Headers;
-use umlaut_slice_db::{Explanation, Ingress, Network, PortRole, explain_decision};
+use umlaut_slice_db::{
+    Cure, Decision, Explanation, Ingress, LineChange, Network, Policy, PortRole, Remedy, cure,
+    explain_decision,
+};
 
 use crate::sliceable::SlicePolicy;
 use way::{Becomes, Versions, becomes};
@@ -51,7 +54,14 @@ pub struct Explained {
     pub port: &'static str,
     /// What becomes of it in the switches.
     pub becomes: Becomes,
+    /// For a drop: what would admit it, if that was asked.
+    pub cure: Option<Cure>,
+    #[serde(skip)]
+    decision: Decision,
 }
+
+/// Remedies that people are told; programs get all.
+const REMEDIES: usize = 5;
 
 impl Explained {
     /// Explains a frame.
@@ -81,7 +91,25 @@ impl Explained {
             }
             becomes.notes.push(note.to_owned());
         }
-        Explained { told, kind: frame::kind(ingress.headers), port: role_name(role), becomes }
+        let (kind, port) = (frame::kind(ingress.headers), role_name(role));
+        Explained { told, kind, port, becomes, cure: None, decision }
+    }
+
+    /// With the edits of the policy that would admit a refused frame. `network` makes the network of a
+    /// policy as the frame was explained in it.
+    #[must_use]
+    pub fn with_cure<N: Network>(
+        mut self,
+        policy: &Policy,
+        network: impl Fn(&Policy) -> N,
+        ingress: Ingress<'_>,
+    ) -> Explained {
+        if self.told.reason.is_some() {
+            // It names one edit; the cure has all of them.
+            self.told.remedy = None;
+            self.cure = Some(cure(policy, network, ingress, &self.decision));
+        }
+        self
     }
 
     /// One line: who to whom, what, and what becomes of it.
@@ -104,11 +132,41 @@ impl fmt::Display for Explained {
     /// For people.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.told)?;
+        if let Some(cure) = &self.cure {
+            if !cure.remedies.is_empty() {
+                write!(f, "\n    what would admit it:")?;
+            }
+            for (index, remedy) in cure.remedies.iter().take(REMEDIES).enumerate() {
+                write_remedy(f, index + 1, remedy)?;
+            }
+            if cure.remedies.len() > REMEDIES {
+                let more = cure.remedies.len() - REMEDIES;
+                write!(f, "\n    {more} more with --json")?;
+            }
+            if let Some(advice) = cure.advice {
+                write!(f, "\n    {advice}")?;
+            }
+        }
         for line in self.becomes.lines() {
             write!(f, "\n    {line}")?;
         }
         Ok(())
     }
+}
+
+fn write_remedy(f: &mut fmt::Formatter<'_>, number: usize, remedy: &Remedy) -> fmt::Result {
+    write!(f, "\n    {number}. {}; then {}", remedy.text, remedy.then)?;
+    for LineChange { file, line, before, after } in &remedy.lines {
+        for (sign, text) in [("-", before), ("+", after)] {
+            if let Some(text) = text {
+                write!(f, "\n       {file}:{line}: {sign} {}", text.trim())?;
+            }
+        }
+    }
+    for change in &remedy.announced {
+        write!(f, "\n       changes: {}", change.text)?;
+    }
+    Ok(())
 }
 
 /// Where a frame belongs that comes in at a port; `None` for the reserved VID.
