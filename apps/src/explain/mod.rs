@@ -8,6 +8,7 @@
 //! topology.
 
 pub mod frame;
+pub mod live;
 pub mod ofctl;
 pub mod offline;
 pub mod reasons;
@@ -110,6 +111,11 @@ impl Explained {
             self.cure = Some(cure(policy, network, ingress, &self.decision));
         }
         self
+    }
+
+    /// The decision itself.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
     }
 
     /// One line: who to whom, what, and what becomes of it.
