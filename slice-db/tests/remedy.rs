@@ -247,7 +247,15 @@ fn decided(policy: &Policy, network: &OfflineNetwork, at: Attachment, h: &Header
     decide(policy, network, Ingress { dpid: at.dpid, port: at.port, headers: h }, &mut NoTrace)
 }
 
+/// Enough for every run; PROPTEST_CASES asks for more.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(80)) }
+}
+
 proptest! {
+    #![proptest_config(cases())]
+
     #[test]
     fn each_suggested_edit_admits_the_frame_and_changes_nothing_beyond_what_it_announces(
         world in world(), refused in prop::collection::vec(asked(), 1..12),
@@ -286,6 +294,16 @@ proptest! {
                 prop_assert!(now.admission.is_ok(), "{}\n{edited}", remedy.text);
                 if let Verdict::Drop(now) = now.verdict {
                     prop_assert!(now.code() != reason.code(), "{}\n{edited}", remedy.text);
+                }
+                // Delivered, if the destination is there.
+                let there = after.locate(now.admission.unwrap().slice, headers.eth_dst);
+                if let (Some(location), false) = (there, headers.eth_dst.is_group())
+                    && !location.tentative
+                    && !matches!(&now.verdict, Verdict::Drop(reason)
+                        if ["filtered", "filter-default", "same-port", "other-slice"]
+                            .contains(&reason.code()))
+                {
+                    prop_assert_eq!(&now.verdict, &Verdict::Forward { to: location.at });
                 }
                 prop_assert_eq!(remedy.delivered, !matches!(now.verdict, Verdict::Drop(_)));
                 let whereabouts = |mac: MacAddr| {

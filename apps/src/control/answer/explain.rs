@@ -73,6 +73,7 @@ pub(super) async fn answer<P: Vocabulary>(
             (at.dpid, at.port)
         }
     };
+    let turn = control.questions.acquire().await;
     // Deciding is quick; looking lines up and trying edits reads the policy file.
     let (shared, same) = (control.shared.clone(), world.clone());
     let peers = control.shared.net.directory.peers();
@@ -89,7 +90,6 @@ pub(super) async fn answer<P: Vocabulary>(
     let Some(explained) = told.await.ok().flatten() else {
         return Err(Problem::new("internal", "the frame could not be explained").into());
     };
-    let turn = control.questions.acquire().await;
     let walk = Walk { control, topology: &world.topology, slices, version: &version };
     let (entries, end) = walk.follow((dpid, port), headers).await;
     drop(turn);
