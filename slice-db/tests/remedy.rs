@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use umlaut_openflow::packet::{Field, Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid, VlanId};
 use umlaut_slice_db::{
-    Decision, Difference, Ingress, Network, NoTrace, OfflineNetwork, Policy, Verdict, cure, decide,
+    Change, Decision, Difference, Ingress, Network, NoTrace, OfflineNetwork, Policy, Remedy,
+    Verdict, cure, decide,
 };
 
 const SWITCHES: u64 = 2;
@@ -266,6 +267,7 @@ proptest! {
         let Ok((policy, _)) = Policy::parse("p", &text) else { return Ok(()) };
         let before = world.network(&policy);
         for (at, from, to, kind) in refused {
+            let pair = (from, to);
             let headers = frame(at, from, to, kind);
             let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
             let decision = decided(&policy, &before, at, &headers);
@@ -279,7 +281,14 @@ proptest! {
                 "nothing against {} in\n{text}", reason.code()
             );
             prop_assert!(!cure.remedies.is_empty() || cure.advice.is_some());
+            let opens = |remedy: &Remedy| {
+                remedy.edit.changes.iter().any(|change| matches!(change, Change::Unrestrict { .. }))
+            };
+            if reason.code() == "restricted" && headers.eth_dst.is_group() {
+                prop_assert!(cure.remedies.iter().any(opens), "nothing opens the port in\n{text}");
+            }
             for remedy in &cure.remedies {
+                let is_filter = matches!(remedy.edit.changes[..], [Change::AddFilter { .. }]);
                 let edited = remedy.edit.apply(&policy).unwrap();
                 let (changed, _) = Policy::parse("p", &edited).map_err(|mistakes| {
                     TestCaseError::fail(format!("{}: {}\n{edited}", remedy.text, mistakes[0]))
@@ -325,6 +334,11 @@ proptest! {
                         ingress: Ingress { dpid: at.dpid, port: at.port, headers: &headers },
                         whereabouts: &whereabouts,
                     };
+                    // As small as can be: a filter is for these two hosts only.
+                    prop_assert!(
+                        !difference.is_change() || !is_filter || (*from, *to) == (pair.0, pair.1),
+                        "{} changes {from} > {to}", remedy.text
+                    );
                     prop_assert!(
                         !difference.is_change() || remedy.announces(&difference),
                         "{} against {} changes {} > {} kind {} at {}, which was not announced:\n\
