@@ -90,9 +90,9 @@ pub fn cure<N: Network>(
         return Cure { remedies: vec![], advice: None };
     };
     let most = match policy.text.len() {
-        0..=LARGE => TRIED,
-        0..=HUGE => TRIED_OF_LARGE,
-        _ => 0,
+        length if length > HUGE => 0,
+        length if length > LARGE => TRIED_OF_LARGE,
+        _ => TRIED,
     };
     let mut remedies: Vec<Remedy> = candidates(policy, &network(policy), ingress, decision)
         .into_iter()
