@@ -38,7 +38,10 @@ mod switches;
 mod values;
 mod yaml;
 
-pub use cases::{Case, Event, Expectation, Peer};
+pub use cases::{
+    Arrival, Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judgement, Peer,
+    PolicyFiles, Probe, Station, Wrong, judge, probes, stations,
+};
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
 pub use diagnostic::{Diagnostic, Label, Severity, nearest};
 pub use diff::PolicyDiff;
@@ -50,7 +53,7 @@ pub use filter::{FilterAction, RuleId};
 pub use network::{Location, Network, OfflineNetwork, PortRole};
 pub use policy::{
     Admission, AdmittedBy, Binding, Host, Member, MemberId, Options, Point, Policy, Refusal,
-    SliceId, admit,
+    SliceId, admit, may_be_guessed,
 };
 pub use remedy::{
     Announced, Bind, Change, Cure, Difference, Edit, LineChange, NotEditable, Remedy, Scope, cure,

@@ -100,7 +100,8 @@ pub fn becomes(
     match &decision.verdict {
         Verdict::Forward { to } => {
             let Ok(admission) = &decision.admission else { return all };
-            let route = carry::route(slices, decision, admission.slice, *to);
+            let ends = (*to, ingress.headers.eth_dst);
+            let route = carry::route(slices, decision, admission.slice, ends);
             let apart = carry::arp_apart(policy.options(), ingress.headers);
             if !ways_known && to.dpid != ingress.dpid {
                 all.notes.push(format!("{CONNECTED}, so the way and its entries are not known"));

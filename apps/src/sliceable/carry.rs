@@ -2,8 +2,8 @@
 
 use umlaut_controller::{DropClass, Route};
 use umlaut_openflow::packet::{Field, Headers};
-use umlaut_openflow::{Attachment, FieldSet};
-use umlaut_slice_db::{Decision, DropReason, Options, SliceId};
+use umlaut_openflow::{Attachment, FieldSet, MacAddr};
+use umlaut_slice_db::{Decision, DropReason, Options, SliceId, admit};
 
 use super::SlicePolicy;
 
@@ -22,21 +22,23 @@ pub(crate) fn width(options: &Options, decision: &Decision) -> FieldSet {
     }
 }
 
-/// The route of frames that a decision forwards.
+/// The route of frames that a decision forwards to a host at its place. There is a way back only for
+/// a receiver that may send there: it may be a guess, of whom nothing is taken.
 pub(crate) fn route(
     policy: &SlicePolicy,
     decision: &Decision,
     slice: SliceId,
-    egress: Attachment,
+    (egress, receiver): (Attachment, MacAddr),
 ) -> Route {
     let options = policy.policy.options();
+    let may_reply = || admit(&policy.policy, egress, receiver).is_ok_and(|a| a.slice == slice);
     Route {
         domain: policy.domain(slice),
         egress,
         width: width(options, decision),
         idle_timeout: options.idle_timeout,
         hard_timeout: options.hard_timeout,
-        reverse: options.reverse_flow,
+        reverse: options.reverse_flow && may_reply(),
     }
 }
 

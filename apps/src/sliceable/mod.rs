@@ -14,7 +14,7 @@ mod refusals;
 
 use std::borrow::Borrow;
 
-use umlaut_controller::hosts::Seen;
+use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
 use umlaut_controller::{
     Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Switch, View,
@@ -23,7 +23,7 @@ use umlaut_openflow::packet::{Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
-    Shown, SliceId, Verdict, admit_switch, decide,
+    Shown, SliceId, Verdict, admit, admit_switch, decide, may_be_guessed,
 };
 
 use crate::explain::way::Versions;
@@ -62,7 +62,7 @@ impl<S: Borrow<SlicePolicy>> Seeing<'_, S> {
     /// know hosts that an earlier policy admitted.
     fn admits(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
         let policy = &self.slices.borrow().policy;
-        umlaut_slice_db::admit(policy, at, mac).is_ok_and(|a| a.slice == slice)
+        admit(policy, at, mac).is_ok_and(|a| a.slice == slice)
     }
 
     fn domain(&self, slice: SliceId) -> Domain {
@@ -73,8 +73,12 @@ impl<S: Borrow<SlicePolicy>> Seeing<'_, S> {
 impl<S: Borrow<SlicePolicy>> Network for Seeing<'_, S> {
     fn locate(&self, slice: SliceId, mac: MacAddr) -> Option<Location> {
         let entry = self.view.net.hosts.locate((self.domain(slice), mac))?;
-        (entry.tentative || self.admits(slice, mac, entry.at))
-            .then_some(Location { at: entry.at, tentative: entry.tentative })
+        let policy = &self.slices.borrow().policy;
+        let holds = match entry.tentative {
+            true => may_be_guessed(policy, slice, entry.at, mac),
+            false => self.admits(slice, mac, entry.at),
+        };
+        holds.then_some(Location { at: entry.at, tentative: entry.tentative })
     }
 
     fn may_appear(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
@@ -155,7 +159,7 @@ impl App<SlicePolicy> for SliceableSwitch {
                 if !here || arp_apart(options(cx), &key.headers) {
                     return Again::Nothing;
                 }
-                Again::Route(route(cx.policy, &decision, slice, *to))
+                Again::Route(route(cx.policy, &decision, slice, (*to, key.headers.eth_dst)))
             }
             Verdict::Drop(reason) => match drop_class(*reason) {
                 Some(class) => Again::Drop { class, width: width(options(cx), &decision) },
@@ -176,6 +180,22 @@ impl App<SlicePolicy> for SliceableSwitch {
         let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
         let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
         self.learn(cx, at.dpid, at.port, &headers, &decision);
+    }
+
+    /// Who is admitted to the same slice stays, and so does a guess that would be made again.
+    fn keeps_host(&self, policy: &SlicePolicy, (domain, mac): HostKey, entry: &HostEntry) -> Keeps {
+        let Some(slice) = policy.slice(domain) else { return Keeps::Not };
+        let policy = &policy.policy;
+        if entry.tentative {
+            return match may_be_guessed(policy, slice, entry.at, mac) {
+                true => Keeps::AsItIs,
+                false => Keeps::Not,
+            };
+        }
+        match admit(policy, entry.at, mac) {
+            Ok(now) if now.slice == slice => Keeps::Widely(now.by == AdmittedBy::Mac),
+            _ => Keeps::Not,
+        }
     }
 
     fn fabric(&self, policy: &SlicePolicy) -> Fabric {
@@ -218,7 +238,7 @@ impl SliceableSwitch {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
                 }
-                let route = route(cx.policy, &decision, slice, *to);
+                let route = route(cx.policy, &decision, slice, (*to, headers.eth_dst));
                 if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
                     self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
                 }
