@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use umlaut_openflow::packet::{Field, Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid, VlanId};
 use umlaut_slice_db::{
-    Decision, Difference, Ingress, Network, NoTrace, OfflineNetwork, Policy, Verdict, cure, decide,
+    Change, Decision, Difference, Ingress, Network, NoTrace, OfflineNetwork, Policy, Remedy,
+    Verdict, cure, decide,
 };
 
 const SWITCHES: u64 = 2;
@@ -247,7 +248,15 @@ fn decided(policy: &Policy, network: &OfflineNetwork, at: Attachment, h: &Header
     decide(policy, network, Ingress { dpid: at.dpid, port: at.port, headers: h }, &mut NoTrace)
 }
 
+/// Enough for every run; PROPTEST_CASES asks for more.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(asked.unwrap_or(80)) }
+}
+
 proptest! {
+    #![proptest_config(cases())]
+
     #[test]
     fn each_suggested_edit_admits_the_frame_and_changes_nothing_beyond_what_it_announces(
         world in world(), refused in prop::collection::vec(asked(), 1..12),
@@ -258,6 +267,7 @@ proptest! {
         let Ok((policy, _)) = Policy::parse("p", &text) else { return Ok(()) };
         let before = world.network(&policy);
         for (at, from, to, kind) in refused {
+            let pair = (from, to);
             let headers = frame(at, from, to, kind);
             let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
             let decision = decided(&policy, &before, at, &headers);
@@ -271,7 +281,14 @@ proptest! {
                 "nothing against {} in\n{text}", reason.code()
             );
             prop_assert!(!cure.remedies.is_empty() || cure.advice.is_some());
+            let opens = |remedy: &Remedy| {
+                remedy.edit.changes.iter().any(|change| matches!(change, Change::Unrestrict { .. }))
+            };
+            if reason.code() == "restricted" && headers.eth_dst.is_group() {
+                prop_assert!(cure.remedies.iter().any(opens), "nothing opens the port in\n{text}");
+            }
             for remedy in &cure.remedies {
+                let is_filter = matches!(remedy.edit.changes[..], [Change::AddFilter { .. }]);
                 let edited = remedy.edit.apply(&policy).unwrap();
                 let (changed, _) = Policy::parse("p", &edited).map_err(|mistakes| {
                     TestCaseError::fail(format!("{}: {}\n{edited}", remedy.text, mistakes[0]))
@@ -286,6 +303,16 @@ proptest! {
                 prop_assert!(now.admission.is_ok(), "{}\n{edited}", remedy.text);
                 if let Verdict::Drop(now) = now.verdict {
                     prop_assert!(now.code() != reason.code(), "{}\n{edited}", remedy.text);
+                }
+                // Delivered, if the destination is there.
+                let there = after.locate(now.admission.unwrap().slice, headers.eth_dst);
+                if let (Some(location), false) = (there, headers.eth_dst.is_group())
+                    && !location.tentative
+                    && !matches!(&now.verdict, Verdict::Drop(reason)
+                        if ["filtered", "filter-default", "same-port", "other-slice"]
+                            .contains(&reason.code()))
+                {
+                    prop_assert_eq!(&now.verdict, &Verdict::Forward { to: location.at });
                 }
                 prop_assert_eq!(remedy.delivered, !matches!(now.verdict, Verdict::Drop(_)));
                 let whereabouts = |mac: MacAddr| {
@@ -307,6 +334,11 @@ proptest! {
                         ingress: Ingress { dpid: at.dpid, port: at.port, headers: &headers },
                         whereabouts: &whereabouts,
                     };
+                    // As small as can be: a filter is for these two hosts only.
+                    prop_assert!(
+                        !difference.is_change() || !is_filter || (*from, *to) == (pair.0, pair.1),
+                        "{} changes {from} > {to}", remedy.text
+                    );
                     prop_assert!(
                         !difference.is_change() || remedy.announces(&difference),
                         "{} against {} changes {} > {} kind {} at {}, which was not announced:\n\

@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{DatapathId, PortNo, Version};
 use umlaut_slice_db::{Ingress, Policy};
 
+use super::ask::Asking;
+use super::decode::capture::Packet;
 use super::decode::{capture, hex};
 use super::{EX_CONFIG, Failure, complain, load};
+use crate::control::answer::explain::FRAME_DIGITS;
+use crate::control::protocol::{Problem, Question};
 use crate::explain::frame::{self, Described, Mistaken};
 use crate::explain::offline::Offline;
 use crate::explain::{Explained, Ground, reasons};
@@ -52,14 +56,17 @@ pub(super) struct Args {
     /// Tell entries in this OpenFlow version [default: 1.3; with --json both]
     #[arg(long, value_name = "VERSION", value_parser = ["1.0", "1.3"])]
     openflow: Option<String>,
-    /// For programs
-    #[arg(long)]
-    json: bool,
+    /// Ask the running controller: where the hosts are now, and which entries the frame meets. Without
+    /// --in, the frame comes in where its sender is
+    #[arg(long, conflicts_with_all = ["silent", "just_seen", "openflow", "file"])]
+    live: bool,
+    #[command(flatten)]
+    asking: Asking,
     /// List the reasons for which frames are dropped
     #[arg(long, exclusive = true)]
     reasons: bool,
     /// The policy file; or, alone, the name of a reason
-    #[arg(value_name = "FILE|REASON", required_unless_present = "reasons")]
+    #[arg(value_name = "FILE|REASON", required_unless_present_any = ["reasons", "live"])]
     file: Option<PathBuf>,
 }
 
@@ -102,6 +109,10 @@ fn told(args: &Args, output: &mut impl Write) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if args.live {
+        ask(args, output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let file = args.file.clone().unwrap_or_default();
     let Some(ingress) = &args.ingress else {
         let name = file.display().to_string();
@@ -142,6 +153,72 @@ fn told(args: &Args, output: &mut impl Write) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Asks the running controller.
+fn ask(args: &Args, output: &mut impl Write) -> anyhow::Result<()> {
+    let mut connection = args.asking.connect()?;
+    let mut ask = |frame: Option<&[u8]>| {
+        let described = Box::new(args.described.clone());
+        let frame = frame.map(|bytes| hex::digits(&bytes[..bytes.len().min(FRAME_DIGITS / 2)]));
+        let question = Question::Explain { at: args.ingress.clone(), frame, described };
+        let (mut rows, _) = connection.all(question).map_err(|error| {
+            match error.downcast_ref::<Problem>().filter(|problem| problem.code == "bad-frame") {
+                Some(problem) => Failure::Usage(problem.text.clone()).into(),
+                None => error,
+            }
+        })?;
+        rows.pop().context("not a controller's answer")
+    };
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let mut show = |row: Value| match args.asking.is_json() {
+        true => {
+            let mut row = row;
+            if let Value::Object(row) = &mut row {
+                row.remove("text");
+            }
+            Ok(writeln!(output, "{}", serde_json::to_string_pretty(&row)?)?)
+        }
+        false => anyhow::Ok(writeln!(output, "{}", text(&row, "text"))?),
+    };
+    let Some(path) = &args.pcap else {
+        let bytes = args.frame.as_deref().map(bytes).transpose()?;
+        return show(ask(bytes.as_deref())?);
+    };
+    let name = path.display().to_string();
+    let file = std::fs::read(path).with_context(|| name.clone())?;
+    let packets = capture::packets(&file).with_context(|| name.clone())?;
+    if let Some(number) = args.frame_number {
+        return show(ask(Some(chosen(&name, &packets, number)?))?);
+    }
+    for (index, packet) in packets.iter().enumerate() {
+        let number = index + 1;
+        if packet.link != ETHERNET {
+            writeln!(output, "{number:>5}  {}", not_ethernet(packet.link))?;
+            continue;
+        }
+        let mut row = ask(Some(packet.data))?;
+        match args.asking.is_json() {
+            true => {
+                row["number"] = number.into();
+                writeln!(output, "{row}")?;
+            }
+            false => {
+                let (line, now) = (text(&row, "line"), text(&row["live"], "outcome"));
+                writeln!(output, "{number:>5}  {line}; now {now}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A frame of a capture, from 1.
+fn chosen<'p>(name: &str, packets: &[Packet<'p>], number: usize) -> anyhow::Result<&'p [u8]> {
+    let Some(packet) = number.checked_sub(1).and_then(|index| packets.get(index)) else {
+        return usage(format!("{name}: frames 1 to {}, no {number}", packets.len()));
+    };
+    anyhow::ensure!(packet.link == ETHERNET, "{name}: {}", not_ethernet(packet.link));
+    Ok(packet.data)
+}
+
 /// The bytes of a frame in hex, from standard input for `-`.
 fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
     let mut read = Vec::new();
@@ -173,7 +250,7 @@ impl Explainer<'_> {
         let versions = match self.args.openflow.as_deref() {
             Some("1.0") => vec![Version::V1_0],
             Some(_) => vec![Version::V1_3],
-            None if self.args.json => vec![Version::V1_3, Version::V1_0],
+            None if self.args.asking.is_json() => vec![Version::V1_3, Version::V1_0],
             None => vec![Version::V1_3],
         };
         let ground = Ground {
@@ -196,7 +273,7 @@ impl Explainer<'_> {
         };
         let ingress = Ingress { dpid, port, headers };
         let told = self.explained(headers).with_cure(&self.slices.policy, network, ingress);
-        match self.args.json {
+        match self.args.asking.is_json() {
             true => writeln!(output, "{}", serde_json::to_string_pretty(&told)?)?,
             false => writeln!(output, "{told}")?,
         }
@@ -209,11 +286,7 @@ impl Explainer<'_> {
         let file = std::fs::read(path).with_context(|| name.clone())?;
         let packets = capture::packets(&file).with_context(|| name.clone())?;
         if let Some(number) = self.args.frame_number {
-            let Some(packet) = number.checked_sub(1).and_then(|index| packets.get(index)) else {
-                return usage(format!("{name}: frames 1 to {}, no {number}", packets.len()));
-            };
-            anyhow::ensure!(packet.link == ETHERNET, "{name}: {}", not_ethernet(packet.link));
-            return self.whole(&Headers::parse(packet.data), output);
+            return self.whole(&Headers::parse(chosen(&name, &packets, number)?), output);
         }
         for (index, packet) in packets.iter().enumerate() {
             let number = index + 1;
@@ -222,9 +295,9 @@ impl Explainer<'_> {
                 continue;
             }
             let told = self.explained(&Headers::parse(packet.data));
-            if self.args.json {
+            if self.args.asking.is_json() {
                 let mut row = json!({"number": number});
-                if let (serde_json::Value::Object(row), serde_json::Value::Object(told)) =
+                if let (Value::Object(row), Value::Object(told)) =
                     (&mut row, serde_json::to_value(&told)?)
                 {
                     row.extend(told);

@@ -8,6 +8,7 @@
 //! topology.
 
 pub mod frame;
+pub mod live;
 pub mod ofctl;
 pub mod offline;
 pub mod reasons;
@@ -104,12 +105,21 @@ impl Explained {
         network: impl Fn(&Policy) -> N,
         ingress: Ingress<'_>,
     ) -> Explained {
-        if self.told.reason.is_some() {
-            // It names one edit; the cure has all of them.
-            self.told.remedy = None;
-            self.cure = Some(cure(policy, network, ingress, &self.decision));
+        // What comes over a link was admitted elsewhere.
+        if self.told.reason.is_some() && self.port != role_name(PortRole::Link) {
+            let cure = cure(policy, network, ingress, &self.decision);
+            if !cure.remedies.is_empty() {
+                // It names one edit; the cure has all of them.
+                self.told.remedy = None;
+            }
+            self.cure = Some(cure);
         }
         self
+    }
+
+    /// The decision itself.
+    pub fn decision(&self) -> &Decision {
+        &self.decision
     }
 
     /// One line: who to whom, what, and what becomes of it.

@@ -29,7 +29,7 @@ pub fn topology(policy: &Policy) -> Topology {
 pub struct Offline {
     hosts: OfflineNetwork,
     topology: Topology,
-    links: BTreeSet<(DatapathId, PortNo)>,
+    ways_known: bool,
     /// Senders that were elsewhere a moment ago.
     sightings: HostTable,
     now: Instant,
@@ -45,7 +45,7 @@ impl Offline {
         Offline {
             hosts,
             topology: topology(policy),
-            links: policy.links().flat_map(|(a, b)| [a, b]).collect(),
+            ways_known: policy.links().next().is_some(),
             sightings: HostTable::new(),
             now: Instant::now(),
         }
@@ -76,7 +76,7 @@ impl Offline {
 
     /// Whether it is known how switches are connected.
     pub fn ways_known(&self) -> bool {
-        !self.links.is_empty()
+        self.ways_known
     }
 }
 
@@ -98,10 +98,7 @@ impl Network for Offline {
     }
 
     fn port(&self, dpid: DatapathId, port: PortNo) -> PortRole {
-        match self.links.contains(&(dpid, port)) {
-            true => PortRole::Link,
-            false => self.hosts.port(dpid, port),
-        }
+        self.hosts.port(dpid, port)
     }
 
     fn edge_ports(&self, visit: &mut dyn FnMut(DatapathId, PortNo)) {
@@ -113,9 +110,6 @@ impl Network for Offline {
     }
 
     fn reachable(&self, from: DatapathId, to: DatapathId) -> bool {
-        match self.links.is_empty() {
-            true => self.hosts.reachable(from, to),
-            false => self.topology.reachable(from, to),
-        }
+        self.hosts.reachable(from, to)
     }
 }

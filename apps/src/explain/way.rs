@@ -83,6 +83,9 @@ pub fn tag_name(tag: Tag) -> String {
     }
 }
 
+/// What is said of a policy file without links.
+const CONNECTED: &str = "the policy lists no links: all switches are taken as connected";
+
 /// Works out what a decision becomes. `ways_known`: the topology has the links that there are.
 pub fn becomes(
     slices: &SlicePolicy,
@@ -101,11 +104,7 @@ pub fn becomes(
             let route = carry::route(slices, decision, admission.slice, ends);
             let apart = carry::arp_apart(policy.options(), ingress.headers);
             if !ways_known && to.dpid != ingress.dpid {
-                all.notes.push(
-                    "the policy lists no links: all switches are taken as connected, so the way \
-                     between them and the entries are not known"
-                        .to_owned(),
-                );
+                all.notes.push(format!("{CONNECTED}, so the way and its entries are not known"));
                 return all;
             }
             let from = (ingress.dpid, ingress.port);
@@ -124,6 +123,9 @@ pub fn becomes(
         }
         Verdict::Flood { outputs } => {
             all.notes.push("floods install nothing: the controller sends each frame".to_owned());
+            if !ways_known && outputs.iter().any(|to| to.dpid != ingress.dpid) {
+                all.notes.push(CONNECTED.to_owned());
+            }
             all.packet_outs = packet_outs(policy, ingress, outputs, versions);
         }
         Verdict::Drop(reason) => match carry::drop_class(*reason) {

@@ -44,6 +44,9 @@ pub struct PointLook {
     pub left_out: Option<String>,
 }
 
+/// What makes a place one of the slice's, and whether it takes the frame.
+type Answer = (Ground, Result<(), Declines>);
+
 /// All places of the slice, those that take the frame first.
 pub(super) fn look<N: Network>(
     policy: &Policy,
@@ -52,7 +55,7 @@ pub(super) fn look<N: Network>(
     ingress: Attachment,
     dst: MacAddr,
 ) -> Points {
-    let mut places: BTreeMap<Attachment, Vec<(Ground, Result<(), Declines>)>> = BTreeMap::new();
+    let mut places: BTreeMap<Attachment, Vec<Answer>> = BTreeMap::new();
     candidates(policy, network, slice, dst, &mut |at, ground, takes| {
         places.entry(at).or_default().push((ground, takes));
     });

@@ -63,8 +63,8 @@ pub(super) fn candidates<N: Network>(
             all.extend(member.map(|member| proposer.add_pin(member, src, at)));
         }
         DropReason::ForeignPort => {
-            let change = Change::SetOption { name: "macs_on_foreign_ports", value: "admit" };
-            all.push(Candidate { edit: change.into(), effects: vec![Effect::ForeignMacs] });
+            let edit = admit_foreign().into();
+            all.push(Candidate { edit, effects: vec![Effect::ForeignMacs] });
             if let Some(port) = policy.by_port.get(&at) {
                 all.extend(proposer.move_mac(src, policy.member(*port).slice));
             }
@@ -101,6 +101,11 @@ pub(super) fn candidates<N: Network>(
         _ => {}
     }
     all
+}
+
+/// Lets MAC-bound hosts stand on ports of other slices.
+fn admit_foreign() -> Change {
+    Change::SetOption { name: "macs_on_foreign_ports", value: "admit" }
 }
 
 struct Proposer<'a> {
@@ -210,7 +215,13 @@ impl Proposer<'_> {
         ];
         effects.extend(self.shared(slice, at));
         effects.extend(self.loosely(slice, mac));
-        Candidate { edit: change.into(), effects }
+        let mut edit = Edit::from(change);
+        let port = self.policy.by_port.get(&at).map(|port| self.policy.member(*port).slice);
+        if self.policy.options.refuse_macs_on_foreign_ports && port.is_some_and(|of| of != slice) {
+            edit.changes.push(admit_foreign());
+            effects.push(Effect::ForeignMacs);
+        }
+        Candidate { edit, effects }
     }
 
     /// Takes a MAC member without pins out of its slice and into another.

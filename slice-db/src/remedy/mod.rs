@@ -29,6 +29,8 @@ const TRIED: usize = 16;
 const TRIED_OF_LARGE: usize = 3;
 /// Bytes of a file that is slow to read.
 const LARGE: usize = 1 << 20;
+/// Bytes of a file that is too slow to read for this: no edit is tried.
+const HUGE: usize = 16 << 20;
 
 /// An edit that admits a refused frame.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -87,7 +89,11 @@ pub fn cure<N: Network>(
     let Verdict::Drop(reason) = decision.verdict else {
         return Cure { remedies: vec![], advice: None };
     };
-    let most = if policy.text.len() > LARGE { TRIED_OF_LARGE } else { TRIED };
+    let most = match policy.text.len() {
+        length if length > HUGE => 0,
+        length if length > LARGE => TRIED_OF_LARGE,
+        _ => TRIED,
+    };
     let mut remedies: Vec<Remedy> = candidates(policy, &network(policy), ingress, decision)
         .into_iter()
         .take(most)
