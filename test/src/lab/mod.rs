@@ -15,6 +15,7 @@ mod emulated;
 mod names;
 mod open_vswitch;
 mod plan;
+mod reach;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -8,12 +8,13 @@
 
 mod act;
 mod answer;
+pub(super) mod beside;
 mod connection;
 mod down;
 mod flows;
 mod place;
 mod protocol;
-pub(super) mod report;
+mod report;
 mod serve;
 mod shell;
 mod show;

@@ -129,7 +129,7 @@ mod tests {
         let taken = place.take(&lab).unwrap().unwrap();
         assert!(place.runs(&lab).unwrap());
         assert!(place.take(&lab).unwrap().is_none());
-        assert_eq!(place.labs().unwrap(), [lab.clone()]);
+        assert_eq!(place.labs().unwrap(), std::slice::from_ref(&lab));
         drop(taken);
         assert!(!place.runs(&lab).unwrap());
         let taken = place.take(&lab).unwrap().unwrap();

@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use umlaut_openflow::Version;
-use umlaut_slice_db::Policy;
 use umlaut_testbed::lab::{GroundKind, Lab, LabName, Plan, sweep, unusable};
 
 use super::super::{EX_CONFIG, complain, load};
@@ -28,7 +27,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What a lab consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum On {
+pub(in crate::commands) enum On {
     /// Emulated switches and hosts in one process; needs no root
     Emulated,
     /// Bridges of Open vSwitch and hosts in network namespaces; needs root
@@ -36,7 +35,7 @@ pub(crate) enum On {
 }
 
 impl On {
-    pub(crate) fn kind(self) -> GroundKind {
+    pub(in crate::commands) fn kind(self) -> GroundKind {
         match self {
             On::Emulated => GroundKind::Emulated,
             On::Ovs => GroundKind::OpenVSwitch,
@@ -257,15 +256,4 @@ pub(super) fn open(
     let served = Served::new(lab, about);
     served.listen(socket.to_std()?)?;
     Ok((served, socket))
-}
-
-/// The plan of a policy, or of a network for applications without one.
-///
-/// # Errors
-/// What is no network.
-pub(crate) fn plan_for(policy: Option<&Policy>) -> anyhow::Result<Plan> {
-    match policy {
-        Some(policy) => Ok(Plan::of_policy(policy)?),
-        None => Ok(Plan { topology: umlaut_testbed::Topology::single(4), interfaces: Vec::new() }),
-    }
 }
