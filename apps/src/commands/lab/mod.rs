@@ -12,6 +12,7 @@ pub(super) mod beside;
 mod connection;
 mod down;
 mod flows;
+mod listening;
 mod place;
 mod protocol;
 mod report;
@@ -19,6 +20,7 @@ mod serve;
 mod shell;
 mod show;
 pub(super) mod up;
+mod words;
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;

@@ -49,6 +49,11 @@ impl Place {
         self.0.join(format!("{lab}.log"))
     }
 
+    /// Lines that were typed in shells.
+    pub(super) fn history(&self) -> PathBuf {
+        self.0.join("history")
+    }
+
     fn lock_path(&self, lab: &LabName) -> PathBuf {
         self.0.join(format!("{lab}.lock"))
     }

@@ -17,13 +17,15 @@ use umlaut_testbed::lab::{GroundKind, Lab, LabName, Plan, sweep, unusable};
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
 use super::connection::Connection;
+use super::listening::somebody_listens;
 use super::place::{Place, Taken};
 use super::serve::Served;
 use super::show;
 use crate::control::ControlSocket;
 
-/// How long `up` waits for switches to connect before it says that they have not.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long `up` waits for switches to connect to somebody who listens before it says that they have
+/// not. Open vSwitch tells every five seconds.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a lab consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -207,10 +209,12 @@ fn run(
         let _taken = take(name, place)?;
         let controller = args.controller.0;
         let lab = Lab::start(plan, args.on.kind(), name, controller, args.openflow)?;
-        lab.wait_connected(CONNECT_PATIENCE, |time| {
-            std::thread::sleep(time);
-            true
-        });
+        if somebody_listens(controller) {
+            lab.wait_connected(CONNECT_PATIENCE, |time| {
+                std::thread::sleep(time);
+                true
+            });
+        }
         let about = about(name, controller, args.openflow, &args.policy.display().to_string());
         let (served, _socket) = open(lab, about, name, place)?;
         if let Err(error) = told(name) {
