@@ -110,7 +110,7 @@ impl Test {
     }
 
     /// The value of a frame.
-    fn value(self, s: &Subject<'_>) -> Field<u128> {
+    pub(crate) fn value(self, s: &Subject<'_>) -> Field<u128> {
         fn n<T>(field: Field<T>, number: impl Fn(T) -> u128) -> Field<u128> {
             match field {
                 Field::Absent => Field::Absent,

@@ -11,7 +11,7 @@ mod fabric;
 mod policy;
 mod refusals;
 
-use umlaut_controller::hosts::Seen;
+use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
 use umlaut_controller::{
     Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Route, Switch,
@@ -20,7 +20,7 @@ use umlaut_openflow::packet::{Field, Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
-    Shown, SliceId, Verdict, admit_switch, decide,
+    Shown, SliceId, Verdict, admit, admit_switch, decide, may_be_guessed,
 };
 
 pub use policy::{Domains, SlicePolicy};
@@ -49,15 +49,18 @@ impl Seeing<'_, '_> {
     /// Whether the policy of now still admits this host there to this slice. The host table may
     /// know hosts that an earlier policy admitted.
     fn admits(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
-        umlaut_slice_db::admit(self.policy(), at, mac).is_ok_and(|a| a.slice == slice)
+        admit(self.policy(), at, mac).is_ok_and(|a| a.slice == slice)
     }
 }
 
 impl Network for Seeing<'_, '_> {
     fn locate(&self, slice: SliceId, mac: MacAddr) -> Option<Location> {
         let entry = self.cx.net.hosts.locate((self.cx.policy.domain(slice), mac))?;
-        (entry.tentative || self.admits(slice, mac, entry.at))
-            .then_some(Location { at: entry.at, tentative: entry.tentative })
+        let holds = match entry.tentative {
+            true => may_be_guessed(self.policy(), slice, entry.at, mac),
+            false => self.admits(slice, mac, entry.at),
+        };
+        holds.then_some(Location { at: entry.at, tentative: entry.tentative })
     }
 
     fn may_appear(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
@@ -138,7 +141,7 @@ impl App<SlicePolicy> for SliceableSwitch {
                 if !here || arp_apart(cx, &key.headers) {
                     return Again::Nothing;
                 }
-                Again::Route(route(cx, &decision, slice, *to))
+                Again::Route(route(cx, &decision, slice, (*to, key.headers.eth_dst)))
             }
             Verdict::Drop(reason) => match drop_class(*reason) {
                 Some(class) => Again::Drop { class, width: width(cx, &decision) },
@@ -159,6 +162,22 @@ impl App<SlicePolicy> for SliceableSwitch {
         let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
         let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
         self.learn(cx, at.dpid, at.port, &headers, &decision);
+    }
+
+    /// Who is admitted to the same slice stays, and so does a guess that would be made again.
+    fn keeps_host(&self, policy: &SlicePolicy, (domain, mac): HostKey, entry: &HostEntry) -> Keeps {
+        let Some(slice) = policy.slice(domain) else { return Keeps::Not };
+        let policy = &policy.policy;
+        if entry.tentative {
+            return match may_be_guessed(policy, slice, entry.at, mac) {
+                true => Keeps::AsItIs,
+                false => Keeps::Not,
+            };
+        }
+        match admit(policy, entry.at, mac) {
+            Ok(now) if now.slice == slice => Keeps::Widely(now.by == AdmittedBy::Mac),
+            _ => Keeps::Not,
+        }
     }
 
     fn fabric(&self, policy: &SlicePolicy) -> Fabric {
@@ -201,7 +220,7 @@ impl SliceableSwitch {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
                 }
-                let route = route(cx, &decision, slice, *to);
+                let route = route(cx, &decision, slice, (*to, headers.eth_dst));
                 if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
                     self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
                 }
@@ -339,15 +358,24 @@ fn width(cx: &Cx<'_>, decision: &Decision) -> FieldSet {
     }
 }
 
-fn route(cx: &Cx<'_>, decision: &Decision, slice: SliceId, egress: Attachment) -> Route {
-    let options = cx.policy.policy.options();
+/// The route to a host at its place. There is a way back only for a receiver that may send there: it
+/// may be a guess, of whom nothing is taken.
+fn route(
+    cx: &Cx<'_>,
+    decision: &Decision,
+    slice: SliceId,
+    (egress, receiver): (Attachment, MacAddr),
+) -> Route {
+    let policy = &cx.policy.policy;
+    let options = policy.options();
+    let may_reply = || admit(policy, egress, receiver).is_ok_and(|a| a.slice == slice);
     Route {
         domain: cx.policy.domain(slice),
         egress,
         width: width(cx, decision),
         idle_timeout: options.idle_timeout,
         hard_timeout: options.hard_timeout,
-        reverse: options.reverse_flow,
+        reverse: options.reverse_flow && may_reply(),
     }
 }
 

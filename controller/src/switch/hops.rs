@@ -112,8 +112,11 @@ impl Switch {
     }
 
     /// Removes an entry of a path that another session owns, or of a way back.
-    pub(crate) fn remove_hop(&mut self, name: HopName) {
-        let Some(hop) = self.take_hop(name) else { return };
+    pub(crate) fn remove_hop(&mut self, view: &View<'_>, name: HopName) {
+        let Some(hop) = self.take_hop(name) else {
+            // What was there before the connection was lost, perhaps.
+            return self.discard_hop(view, name);
+        };
         let delete = FlowMod::delete_strict(hop.matches, PATH_PRIORITY);
         self.infallible(&Message::FlowMod(delete), Sent::Other);
     }
@@ -164,12 +167,12 @@ impl Switch {
     /// To the owner: one more hop is in place.
     pub(crate) fn hop_confirmed(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
         let Some(path) = self.registry.by_ref_mut(hop.path) else { return };
-        if !path.has_hop(dpid, hop.leg, hop.in_port) {
+        if hop.leg != Leg::Forward || !path.has_hop(dpid, hop.leg, hop.in_port) {
             return;
         }
         if let State::Installing { missing, .. } = &mut path.state {
-            *missing = missing.saturating_sub(1);
-            if *missing == 0 {
+            missing.retain(|one| *one != (dpid, hop.in_port));
+            if missing.is_empty() {
                 self.complete(view, hop.path);
             }
         }
@@ -226,7 +229,7 @@ impl Switch {
             // The reply's way is not needed any more; the path itself stays.
             (Leg::Reverse, Kind::Forward { reverse, .. }) => {
                 for old in std::mem::take(reverse) {
-                    self.take_back(view, hop.path, Leg::Reverse, &old);
+                    self.take_back(view, old.dpid, old.name(hop.path, Leg::Reverse));
                 }
             }
             (Leg::Reverse, Kind::Drop { .. }) => {}

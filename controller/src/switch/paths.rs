@@ -9,6 +9,7 @@ use umlaut_openflow::{
     Vid,
 };
 
+use super::old_ways::OldHop;
 use super::{
     Again, Behind, DENIED_SECONDS, DROPS_PER_PORT, INSTALL_TIMEOUT, NO_PATH_SECONDS, Outcome,
     REPLIED, Sent, Switch, WAITING_BYTES,
@@ -124,10 +125,18 @@ impl Switch {
         Outcome::Installed
     }
 
-    /// Sends the entries of a path on one switch again, which may have lost them.
+    /// Sends an entry of a path again to a switch that may have lost it; one that the path does not
+    /// have any more is taken back.
     pub(crate) fn renew(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
         let HopName { path: name, leg, in_port } = hop;
-        let Some(path) = self.registry.by_ref(name) else { return };
+        let wanted = |path: &&Path| path.has_hop(dpid, leg, in_port);
+        let Some(path) = self.registry.by_ref(name).filter(wanted) else {
+            // An entry of an old way goes when its time has come.
+            if !self.old_ways.has_hop(name, dpid, hop) {
+                self.take_back(view, dpid, hop);
+            }
+            return;
+        };
         let Kind::Forward { route, .. } = &path.kind else { return };
         let (route, key) = (*route, path.key);
         let headers = match leg {
@@ -149,7 +158,7 @@ impl Switch {
     }
 
     /// Registers the path of an entry of an earlier run, decided again to `route`, and installs it
-    /// over what is in the switches.
+    /// over what is in the switches. `old` are entries of it that go when the new ones are in use.
     pub(super) fn adopt_path(
         &mut self,
         view: &View<'_>,
@@ -157,6 +166,7 @@ impl Switch {
         key: FlowKey,
         route: Route,
         hops: Vec<Hop>,
+        old: Vec<OldHop>,
     ) {
         let reply = reply_headers(&key.headers, route.egress.vid).filter(|_| route.reverse);
         let reverse = match reply {
@@ -166,10 +176,12 @@ impl Switch {
         let single = hops.len() == 1;
         let kind = Kind::Forward { route, hops, reverse };
         let path = Path { app, key, kind, state: State::Installed, revision: view.revision };
-        let Ok(name) = self.registry.add(path) else { return };
+        let Ok(name) = self.registry.add(path) else {
+            return old.into_iter().for_each(|hop| self.take_back(view, hop.dpid, hop.name));
+        };
+        self.old_ways.add(name, old);
         if single {
-            self.send_ingress(view, name, None);
-            self.install_reverse(view, name);
+            self.complete(view, name);
         } else {
             self.install_hops(view, name, None, &[]);
         }
@@ -197,7 +209,8 @@ impl Switch {
                 (hop.dpid, hop_entry(name, Leg::Forward, &key, &key.headers, &route, hop, index))
             })
             .collect();
-        let missing = entries.len();
+        let missing = entries.iter().map(|(dpid, entry)| (*dpid, entry.in_port)).collect();
+        let nothing = entries.is_empty();
         for (dpid, entry) in entries {
             if view.net.directory.offer(dpid, Command::AddHop(Box::new(entry))).is_err() {
                 // The target is busy or gone: the path is abandoned.
@@ -223,7 +236,7 @@ impl Switch {
             path.state = State::Installing { missing, deadline, frame: waiting };
             self.installing.push_back((deadline, name));
         }
-        if missing == 0 {
+        if nothing {
             self.complete(view, name);
         }
         Outcome::Pending
@@ -234,7 +247,7 @@ impl Switch {
         let frame = self.stop_waiting(name);
         self.send_ingress(view, name, None);
         self.install_reverse(view, name);
-        if self.retiring.contains_key(&name) {
+        if self.old_ways.has(name) {
             self.unconfirmed.push(Behind::Reroute(name));
         }
         self.send_waiting(view, name, frame);
@@ -391,23 +404,20 @@ impl Switch {
     /// Removes the entries of a path but the ingress one.
     pub(super) fn remove_hops(&mut self, view: &View<'_>, name: PathRef, path: &Path) {
         for hop in path.hops(Leg::Forward).iter().skip(1) {
-            self.take_back(view, name, Leg::Forward, hop);
+            self.take_back(view, hop.dpid, hop.name(name, Leg::Forward));
         }
         for hop in path.hops(Leg::Reverse) {
-            self.take_back(view, name, Leg::Reverse, hop);
+            self.take_back(view, hop.dpid, hop.name(name, Leg::Reverse));
         }
-        for (leg, hop) in self.retiring.remove(&name).unwrap_or_default() {
-            self.take_back(view, name, leg, &hop);
-        }
+        self.take_back_old_ways(view, name);
     }
 
     /// Removes an entry of a path of this switch, wherever it is.
-    pub(super) fn take_back(&mut self, view: &View<'_>, path: PathRef, leg: Leg, hop: &Hop) {
-        let name = hop.name(path, leg);
-        if hop.dpid == self.dpid {
-            self.remove_hop(name);
+    pub(super) fn take_back(&mut self, view: &View<'_>, dpid: DatapathId, name: HopName) {
+        if dpid == self.dpid {
+            self.remove_hop(view, name);
         } else {
-            view.net.directory.insist(hop.dpid, Command::RemoveHop(name));
+            view.net.directory.insist(dpid, Command::RemoveHop(name));
         }
     }
 
@@ -448,12 +458,13 @@ impl Switch {
             return self.remove(view, name);
         }
         if let Some(path) = self.registry.by_ref_mut(name) {
-            path.revision = view.revision;
+            let before = std::mem::replace(&mut path.revision, view.revision);
+            self.withdraw_old_ways(view, name, before < view.policy_revision);
         }
     }
 
     /// Gives an installed path another way: new hops first, then the ingress entry over the old
-    /// one; when the switch has that, the old hops go.
+    /// one; some time after the switch has that, the old hops go.
     fn reroute(&mut self, view: &View<'_>, name: PathRef, new: Vec<Hop>) {
         let Some(path) = self.registry.by_ref_mut(name) else { return };
         let ingress_vid = path.key.headers.tag.vid().unwrap_or_default();
@@ -463,29 +474,19 @@ impl Switch {
             *reverse = reversed(&new, ingress_vid);
         }
         let old = std::mem::replace(hops, new);
+        let new_policy = path.revision < view.policy_revision;
         path.revision = view.revision;
-        let mut retiring = self.retiring.remove(&name).unwrap_or_default();
-        retiring.extend(old.iter().skip(1).map(|hop| (Leg::Forward, *hop)));
-        retiring.extend(old_reverse.into_iter().map(|hop| (Leg::Reverse, hop)));
+        let forward = old.iter().skip(1).map(|hop| OldHop::of(name, Leg::Forward, hop));
+        let back = old_reverse.iter().map(|hop| OldHop::of(name, Leg::Reverse, hop));
+        let mut unused = self.old_ways.take(name);
+        unused.extend(forward.chain(back));
         // What both ways have is not taken back, only changed.
-        retiring.retain(|(leg, hop)| !path.has_hop(hop.dpid, *leg, hop.in_port));
-        if !retiring.is_empty() {
-            self.retiring.insert(name, retiring);
-        }
+        unused.retain(|OldHop { dpid, name: hop, .. }| {
+            hop.path != name || !path.has_hop(*dpid, hop.leg, hop.in_port)
+        });
+        self.old_ways.add(name, unused);
+        self.withdraw_old_ways(view, name, new_policy);
         self.install_hops(view, name, None, &old);
-    }
-
-    /// The switch has the ingress entry of a new way.
-    pub(super) fn end_reroute(&mut self, view: &View<'_>, name: PathRef) {
-        let installed =
-            self.registry.by_ref(name).is_some_and(|path| matches!(path.state, State::Installed));
-        let again = self.barriers.iter().any(|(_, behind)| behind.contains(&Behind::Reroute(name)));
-        if !installed || again {
-            return;
-        }
-        for (leg, hop) in self.retiring.remove(&name).unwrap_or_default() {
-            self.take_back(view, name, leg, &hop);
-        }
     }
 
     /// The paths from or to a host.
@@ -508,7 +509,7 @@ impl Switch {
 }
 
 /// Whether a path stays on its way: it still leads there, and the best one now is no shorter.
-fn stays(view: &View<'_>, way: &[Hop], best: Option<&[Hop]>) -> bool {
+pub(super) fn stays(view: &View<'_>, way: &[Hop], best: Option<&[Hop]>) -> bool {
     best.is_some_and(|best| best == way)
         || best.is_none_or(|best| best.len() >= way.len()) && valid(view, way)
 }
