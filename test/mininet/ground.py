@@ -25,14 +25,13 @@ class Ground:
         self.version = version
         self.prefix = prefix
         self.net = Mininet(
-            topo=PolicyTopo(path, prefix),
+            topo=PolicyTopo(path, prefix, silent=True),
             switch=lambda name, **kw: OVSSwitch(
                 name, datapath="user", failMode="secure", protocols=version, **kw),
             controller=None,
         )
         self.controller = self.net.addController(
             RemoteController(prefix + "c", ip="127.0.0.1", port=port))
-        # Off: their ends of cables are down.
         self.net.start()
 
     def switch(self, dpid):

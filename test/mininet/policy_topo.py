@@ -22,10 +22,14 @@ NETMASK = "/24"
 
 
 class PolicyHost(Host):
-    """A host that sends from a VLAN of its own if it has one."""
+    """A host that sends from a VLAN of its own if it has one. Silent: one that says and answers nothing
+    of itself."""
 
-    def config(self, vlan=None, ip=None, **params):
-        result = super().config(ip=None if vlan else ip, **params)
+    def config(self, vlan=None, ip=None, silent=False, **params):
+        result = super().config(ip=None if vlan or silent else ip, **params)
+        if silent:
+            self.cmd("sysctl -qw net.ipv6.conf.all.disable_ipv6=1")
+            return result
         # User-space Open vSwitch does not finish checksums that hosts leave to hardware.
         self.cmd("ethtool -K eth0 tx off")
         if vlan:
@@ -70,7 +74,7 @@ class Policy:
 class PolicyTopo(Topo):
     """The topology `policy`."""
 
-    def build(self, path, prefix=""):
+    def build(self, path, prefix="", silent=False):
         policy = Policy(path)
         names = {dpid: policy.switch_name(dpid, prefix) for dpid in policy.dpids}
         for dpid, name in names.items():
@@ -79,7 +83,8 @@ class PolicyTopo(Topo):
             if host["at"] is None:
                 continue
             ip = host["ip"].split("/")[0] + NETMASK if "ip" in host else None
-            self.addHost(name, cls=PolicyHost, ip=ip, mac=host["mac"], vlan=host.get("vlan"))
+            self.addHost(name, cls=PolicyHost, ip=ip, mac=host["mac"], vlan=host.get("vlan"),
+                         silent=silent)
             dpid, port = host["at"]
             self.addLink(name, names[dpid], intfName1="eth0", port2=port)
         for (a, port_a), (b, port_b) in policy.links:
