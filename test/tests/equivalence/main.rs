@@ -14,6 +14,7 @@ mod common;
 mod drive;
 mod frames;
 mod generate;
+mod mutations;
 mod naive;
 mod plan;
 mod planted;
