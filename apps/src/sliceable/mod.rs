@@ -13,6 +13,7 @@ mod refusals;
 
 use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
+use umlaut_controller::program::matchable;
 use umlaut_controller::{
     Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Route, Switch,
 };
@@ -141,10 +142,10 @@ impl App<SlicePolicy> for SliceableSwitch {
                 if !here || arp_apart(cx, &key.headers) {
                     return Again::Nothing;
                 }
-                Again::Route(route(cx, &decision, slice, (*to, key.headers.eth_dst)))
+                Again::Route(route(sw, cx, &key.headers, &decision, (slice, *to)))
             }
             Verdict::Drop(reason) => match drop_class(*reason) {
-                Some(class) => Again::Drop { class, width: width(cx, &decision) },
+                Some(class) => Again::Drop { class, width: width(sw, cx, &key.headers, &decision) },
                 None => Again::Nothing,
             },
             Verdict::Flood { .. } => Again::Nothing,
@@ -220,7 +221,7 @@ impl SliceableSwitch {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
                 }
-                let route = route(cx, &decision, slice, (*to, headers.eth_dst));
+                let route = route(sw, cx, headers, &decision, (slice, *to));
                 if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
                     self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
                 }
@@ -278,7 +279,8 @@ impl SliceableSwitch {
         class: DropClass,
     ) {
         if fabric::port_role(cx.topology, sw.dpid(), in_port) == PortRole::Edge {
-            sw.drop_flow(&cx.view, in_port, headers, width(cx, decision), class);
+            let width = width(sw, cx, headers, decision);
+            sw.drop_flow(&cx.view, in_port, headers, width, class);
         }
     }
 
@@ -351,9 +353,9 @@ fn arp_apart(cx: &Cx<'_>, headers: &Headers) -> bool {
     cx.policy.policy.options().arp_packet_out && headers.eth_type == Field::Is(ARP)
 }
 
-fn width(cx: &Cx<'_>, decision: &Decision) -> FieldSet {
+fn width(sw: &Switch, cx: &Cx<'_>, headers: &Headers, decision: &Decision) -> FieldSet {
     match cx.policy.policy.options().exact_match {
-        true => FieldSet::ALL.without(FieldSet::FRAGMENT),
+        true => decision.reads | matchable(sw.version(), headers),
         false => decision.reads | FieldSet::LAYER_2,
     }
 }
@@ -361,18 +363,19 @@ fn width(cx: &Cx<'_>, decision: &Decision) -> FieldSet {
 /// The route to a host at its place. There is a way back only for a receiver that may send there: it
 /// may be a guess, of whom nothing is taken.
 fn route(
+    sw: &Switch,
     cx: &Cx<'_>,
+    headers: &Headers,
     decision: &Decision,
-    slice: SliceId,
-    (egress, receiver): (Attachment, MacAddr),
+    (slice, egress): (SliceId, Attachment),
 ) -> Route {
     let policy = &cx.policy.policy;
     let options = policy.options();
-    let may_reply = || admit(policy, egress, receiver).is_ok_and(|a| a.slice == slice);
+    let may_reply = || admit(policy, egress, headers.eth_dst).is_ok_and(|a| a.slice == slice);
     Route {
         domain: cx.policy.domain(slice),
         egress,
-        width: width(cx, decision),
+        width: width(sw, cx, headers, decision),
         idle_timeout: options.idle_timeout,
         hard_timeout: options.hard_timeout,
         reverse: options.reverse_flow && may_reply(),
