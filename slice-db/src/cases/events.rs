@@ -1,5 +1,6 @@
 //! What happens before a case is looked at, on a network without switches. Pure.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -72,6 +73,17 @@ impl<'a> CaseWorld<'a> {
         if self.hears(station.at) {
             self.network.speak(self.policy, station.mac, station.at);
         }
+    }
+
+    /// The network when these have spoken too, in order.
+    pub(crate) fn after_word_of(&self, stations: &[&Station]) -> Cow<'_, OfflineNetwork> {
+        let mut network = Cow::Borrowed(&self.network);
+        for station in stations.iter().filter(|station| self.hears(station.at)) {
+            if !network.knows(self.policy, station.mac, station.at) {
+                network.to_mut().speak(self.policy, station.mac, station.at);
+            }
+        }
+        network
     }
 
     /// Whether frames can come in there.

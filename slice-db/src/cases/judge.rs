@@ -1,5 +1,7 @@
 //! Whether a case holds, and what happens instead. Pure.
 
+use std::borrow::Cow;
+
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, MacAddr};
 
@@ -231,20 +233,20 @@ impl<'a> Court<'a> {
             .iter()
             .zip(["when both have spoken and nobody else", "when everybody has spoken"])
         {
-            let mut world = world.clone();
-            if !self.case.silent {
-                world.speak(to);
-                world.speak(from);
-            }
+            let network = match self.case.silent {
+                true => Cow::Borrowed(&world.network),
+                false => world.after_word_of(&[to, from]),
+            };
             if !world.hears(probe.at) {
-                return Err(closed(&world, from, probe.at));
+                return Err(closed(world, from, probe.at));
             }
-            if !self.comes_out(world.policy, &world.network, &probe, to.at) {
+            if !self.comes_out(world.policy, &network, &probe, to.at) {
                 let when = match self.case.silent {
                     true => "when nobody has spoken",
                     false => spoken,
                 };
                 let what = format!("{} does not reach {} {when}", from.name, to.name);
+                let world = CaseWorld { network: network.into_owned(), ..world.clone() };
                 return Err(self.wrong(what, &world, &probe));
             }
         }
