@@ -39,7 +39,7 @@ mod values;
 mod yaml;
 
 pub use cases::{
-    Arrival, Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judgement, Peer,
+    Arrival, Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judge, Judgement, Peer,
     PolicyFiles, Probe, Station, Wrong, judge, probes, stations,
 };
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};

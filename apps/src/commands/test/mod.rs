@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use umlaut_slice_db::{Case, Event, Policy, PolicyFiles, judge};
+use umlaut_slice_db::{Case, Event, Judge, Policy, PolicyFiles};
 
 use super::{EX_CONFIG, Failure, complain, load};
 use report::{Outcome, Report, Verdict};
@@ -110,17 +110,18 @@ struct Suite {
 /// What came of each case, and the seconds that it took.
 fn try_all(args: &Args, suite: &Suite, cases: &[&Case]) -> anyhow::Result<Vec<(Verdict, f64)>> {
     match args.on {
-        Ground::Policy => Ok(cases
-            .iter()
-            .map(|case| {
+        Ground::Policy => {
+            let judge = Judge::new(&suite.policy, &suite.files);
+            let judged = cases.iter().map(|case| {
                 let begun = Instant::now();
-                let verdict = match judge(&suite.policy, case, &suite.files).wrong {
+                let verdict = match judge.judge(case).wrong {
                     None => Verdict::Holds,
                     Some(wrong) => Verdict::Wrong(wrong),
                 };
                 (verdict, begun.elapsed().as_secs_f64())
-            })
-            .collect()),
+            });
+            Ok(judged.collect())
+        }
         #[cfg(feature = "lab")]
         Ground::Emulated => Ok(ground::emulated(suite, cases, args.openflow)),
         #[cfg(feature = "lab")]
