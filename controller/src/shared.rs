@@ -243,6 +243,10 @@ impl<P: Policy> Shared<P> {
         slow.lost.policy_changed(revision);
         self.tell_settled(&mut slow);
         drop(slow);
+        // What sessions note meanwhile by the policy of before, applications see through.
+        let policy = self.world.load().policy.clone();
+        let gone = self.net.hosts.revise(|host, entry| self.apps.keeps_host(&policy, host, entry));
+        self.net.hosts_gone(&gone);
         self.net.observer.event(&Event::PolicyInForce { revision });
         self.wake_all();
         self.net.wake_slow_path();

@@ -170,11 +170,14 @@ pub struct Policy {
     pub(crate) bound: BTreeSet<End>,
     pub(crate) filters: FilterTable,
     pub(crate) links: Vec<(End, End)>,
+    /// Interfaces of the machine that labs plug into ports.
+    pub(crate) interfaces: Vec<(End, String)>,
     pub(crate) options: Options,
     pub(crate) cases: Vec<Case>,
     /// Places of the file that are looked up on demand.
     pub(crate) slices_entry: Option<u32>,
     pub(crate) filters_entry: Option<u32>,
+    pub(crate) cases_entry: Option<u32>,
     pub(crate) member_entries: Vec<u32>,
 }
 
@@ -191,6 +194,11 @@ impl Policy {
     /// The file that it was read from.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The switches that it names, by name.
@@ -324,6 +332,11 @@ impl Policy {
         &self.options
     }
 
+    /// The network interfaces of the machine that labs plug into ports, by port; for labs only.
+    pub fn interfaces(&self) -> impl Iterator<Item = ((DatapathId, PortNo), &str)> + '_ {
+        self.interfaces.iter().map(|(end, name)| (*end, name.as_str()))
+    }
+
     /// The links that it declares.
     pub fn links(&self) -> impl Iterator<Item = (End, End)> + '_ {
         self.links.iter().copied()
@@ -358,6 +371,13 @@ impl Policy {
     pub fn filter_line(&self, rule: RuleId) -> Option<usize> {
         use crate::yaml::Hop::{Item, Value};
         let place = Place(vec![Value(self.filters_entry?), Item(self.filters.item(rule))]);
+        Some(locate(&self.text, &place)?.line)
+    }
+
+    /// The line of a case in the file.
+    pub fn case_line(&self, case: &Case) -> Option<usize> {
+        use crate::yaml::Hop::{Item, Value};
+        let place = Place(vec![Value(self.cases_entry?), Item(case.item)]);
         Some(locate(&self.text, &place)?.line)
     }
 
@@ -436,4 +456,12 @@ pub fn admit(policy: &Policy, at: Attachment, src: MacAddr) -> Result<Admission,
         }
         _ => Err(Refusal::Restricted),
     }
+}
+
+/// Whether the place of a host may be guessed: it is refused there as a sender, and the slice has a
+/// static point on that port.
+pub fn may_be_guessed(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
+    admit(policy, at, mac)
+        .err()
+        .is_some_and(|refusal| policy.tentative_slices(refusal, at).contains(&slice))
 }

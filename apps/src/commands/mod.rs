@@ -18,6 +18,7 @@ mod lab;
 mod new;
 mod pki;
 mod run;
+mod test;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -64,8 +65,13 @@ enum Command {
     /// Control switches
     #[command(after_help = EXIT_CODES)]
     Run(run::Args),
+    /// Networks to try things out: emulated ones, or on Open vSwitch
+    #[cfg(feature = "lab")]
+    Lab(lab::Args),
     /// Look for mistakes in policy files
     Check(check::Args),
+    /// Try the cases of policy files
+    Test(test::Args),
     /// Tell why a frame is admitted or refused
     Explain(explain::Args),
     /// Show OpenFlow messages
@@ -85,7 +91,10 @@ impl Cli {
     pub fn execute(self) -> ExitCode {
         let done = match self.command {
             Command::Run(args) => run::execute(args),
+            #[cfg(feature = "lab")]
+            Command::Lab(args) => lab::execute(args),
             Command::Check(args) => check::execute(&args),
+            Command::Test(args) => test::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
             Command::Pki(args) => pki::execute(&args),

@@ -25,6 +25,8 @@ use crate::control::events::KINDS;
 use crate::control::protocol::{Question, VERSION};
 
 pub(super) use connection::{Connection, typed};
+#[cfg(feature = "lab")]
+pub(super) use table::Table;
 
 /// How to ask.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +47,11 @@ impl Asking {
     /// Nobody answers there.
     pub(super) fn connect(&self) -> anyhow::Result<Connection> {
         Connection::open(&self.socket.clone().unwrap_or_else(default_path))
+    }
+
+    /// Whether the answer is for programs.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Asks for a list and prints it, as `{"umlaut":1,NAME:[…]}` for programs.
