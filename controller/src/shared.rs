@@ -266,6 +266,11 @@ impl<P: Policy> Shared<P> {
         question(&context(self.view(world, now), &world.policy))
     }
 
+    /// Whether a switch was connected and is not.
+    pub(crate) fn is_a_switch_lost(&self) -> bool {
+        self.slow().lost.list().next().is_some()
+    }
+
     /// The switches that were connected and are not, in order.
     pub fn lost_switches(&self) -> Vec<LostSwitch> {
         let slow = self.slow();
