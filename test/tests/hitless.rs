@@ -130,7 +130,7 @@ fn channels_lost_together_and_again_while_entries_are_taken_over_cost_no_frame()
     }
 }
 
-/// Seconds: longer than a link may be silent otherwise. Paths end nowhere, and are on their ways.
+/// All of the time that a switch is waited for: no link is judged by its silence.
 #[test]
 fn a_switch_that_is_away_for_as_long_as_it_is_waited_for_keeps_its_links_and_paths() {
     for version in VERSIONS {

@@ -22,7 +22,7 @@ use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
 
 use super::applications::{self, Application};
-use super::{EX_CONFIG, complain, load};
+use super::{EX_CONFIG, complain, load, unreadable};
 use crate::control::events::EventLog;
 use crate::control::{Control, SetLog, SocketArgs, Vocabulary, answer_at};
 use crate::samples::Config;
@@ -155,7 +155,7 @@ async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {
 fn read_config(path: Option<&Path>) -> anyhow::Result<Result<Config, String>> {
     let Some(path) = path else { return Ok(Ok(Config::default())) };
     let name = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| name.to_string())?;
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
     Ok(Config::parse(&text).map_err(|mistake| format!("{name}: {mistake}")))
 }
 

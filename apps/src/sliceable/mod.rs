@@ -251,7 +251,7 @@ impl SliceableSwitch {
             Verdict::Drop(DropReason::Filtered(_) | DropReason::FilterDefault)
                 if sw.forward_reply(in_port, headers, frame) => {}
             Verdict::Drop(reason) => {
-                self.refusals.tell(cx, dpid, in_port, headers, *reason);
+                self.refusals.tell(cx, dpid, in_port, headers, *reason, admitted(&decision));
                 if let Some(class) = drop_class(*reason) {
                     self.drop_entry(sw, cx, in_port, headers, &decision, class);
                 }
