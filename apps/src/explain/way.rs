@@ -100,25 +100,30 @@ pub fn becomes(
     match &decision.verdict {
         Verdict::Forward { to } => {
             let Ok(admission) = &decision.admission else { return all };
-            let ends = (*to, ingress.headers.eth_dst);
-            let route = carry::route(slices, decision, admission.slice, ends);
             let apart = carry::arp_apart(policy.options(), ingress.headers);
             if !ways_known && to.dpid != ingress.dpid {
                 all.notes.push(format!("{CONNECTED}, so the way and its entries are not known"));
                 return all;
             }
             let from = (ingress.dpid, ingress.port);
-            let Some(plan) = Plan::new(topology, from, ingress.headers, route) else {
+            let planned = |version| {
+                let ends = (admission.slice, *to);
+                let route = carry::route(slices, version, ingress.headers, decision, ends);
+                Plan::new(topology, from, ingress.headers, route)
+            };
+            let spoken = versions(ingress.dpid);
+            let plans: Option<Vec<Plan>> = spoken.into_iter().map(planned).collect();
+            let Some(plans) = plans.filter(|plans| !plans.is_empty()) else {
                 all.notes.push("there is no way over known links".to_owned());
                 return all;
             };
-            all.hops = hops(policy, &plan, ingress.headers.tag);
+            all.hops = hops(policy, &plans[0], ingress.headers.tag);
             match apart {
                 true => {
                     all.notes.push("ARP is forwarded frame by frame: no entry".to_owned());
                     all.packet_outs = packet_outs(policy, ingress, &[*to], versions);
                 }
-                false => all.entries = entries(policy, &plan, versions),
+                false => all.entries = entries(policy, &plans, versions),
             }
         }
         Verdict::Flood { outputs } => {
@@ -158,10 +163,10 @@ fn hops(policy: &Policy, plan: &Plan, mut tag: Tag) -> Vec<HopLook> {
 /// No path of a running controller: its cookie is left out.
 const NOBODY: PathRef = PathRef { session: SessionNo(0), slot: 0, generation: 0 };
 
-fn entries(policy: &Policy, plan: &Plan, versions: Versions<'_>) -> Vec<EntryLook> {
+/// The entries of each plan: one for each version that the ingress switch may speak.
+fn entries(policy: &Policy, plans: &[Plan], versions: Versions<'_>) -> Vec<EntryLook> {
     let mut looks = Vec::new();
-    let most = plan.hops.iter().map(|hop| versions(hop.dpid).len()).max().unwrap_or(0);
-    for index in 0..most {
+    for (index, plan) in plans.iter().enumerate() {
         let version = |dpid: DatapathId| {
             let spoken = versions(dpid);
             spoken.get(index).or(spoken.last()).copied().unwrap_or(Version::V1_3)
@@ -182,9 +187,9 @@ fn drops(
     class: DropClass,
     versions: Versions<'_>,
 ) -> Vec<EntryLook> {
-    let width = carry::width(policy.options(), decision);
-    let key = FlowKey::new(ingress.port, ingress.headers, width);
     let looks = versions(ingress.dpid).into_iter().map(|version| {
+        let width = carry::width(policy.options(), version, ingress.headers, decision);
+        let key = FlowKey::new(ingress.port, ingress.headers, width);
         let flow_mod = drop_flow_mod(version, &key, class, Cookie(0));
         entry(policy, ingress.dpid, version, false, flow_mod)
     });

@@ -1,8 +1,9 @@
 //! What a decision asks of the switches. Pure.
 
+use umlaut_controller::program::matchable;
 use umlaut_controller::{DropClass, Route};
 use umlaut_openflow::packet::{Field, Headers};
-use umlaut_openflow::{Attachment, FieldSet, MacAddr};
+use umlaut_openflow::{Attachment, FieldSet, Version};
 use umlaut_slice_db::{Decision, DropReason, Options, SliceId, admit};
 
 use super::SlicePolicy;
@@ -14,10 +15,15 @@ pub(crate) fn arp_apart(options: &Options, headers: &Headers) -> bool {
     options.arp_packet_out && headers.eth_type == Field::Is(ARP)
 }
 
-/// Which fields an entry matches that carries out this decision.
-pub(crate) fn width(options: &Options, decision: &Decision) -> FieldSet {
+/// Which fields an entry matches that carries out this decision on a switch of this version.
+pub(crate) fn width(
+    options: &Options,
+    version: Version,
+    headers: &Headers,
+    decision: &Decision,
+) -> FieldSet {
     match options.exact_match {
-        true => FieldSet::ALL.without(FieldSet::FRAGMENT),
+        true => decision.reads | matchable(version, headers),
         false => decision.reads | FieldSet::LAYER_2,
     }
 }
@@ -26,16 +32,18 @@ pub(crate) fn width(options: &Options, decision: &Decision) -> FieldSet {
 /// a receiver that may send there: it may be a guess, of whom nothing is taken.
 pub(crate) fn route(
     policy: &SlicePolicy,
+    version: Version,
+    headers: &Headers,
     decision: &Decision,
-    slice: SliceId,
-    (egress, receiver): (Attachment, MacAddr),
+    (slice, egress): (SliceId, Attachment),
 ) -> Route {
     let options = policy.policy.options();
-    let may_reply = || admit(&policy.policy, egress, receiver).is_ok_and(|a| a.slice == slice);
+    let may_reply =
+        || admit(&policy.policy, egress, headers.eth_dst).is_ok_and(|a| a.slice == slice);
     Route {
         domain: policy.domain(slice),
         egress,
-        width: width(options, decision),
+        width: width(options, version, headers, decision),
         idle_timeout: options.idle_timeout,
         hard_timeout: options.hard_timeout,
         reverse: options.reverse_flow && may_reply(),

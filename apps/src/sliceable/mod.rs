@@ -159,10 +159,13 @@ impl App<SlicePolicy> for SliceableSwitch {
                 if !here || arp_apart(options(cx), &key.headers) {
                     return Again::Nothing;
                 }
-                Again::Route(route(cx.policy, &decision, slice, (*to, key.headers.eth_dst)))
+                Again::Route(route(cx.policy, sw.version(), &key.headers, &decision, (slice, *to)))
             }
             Verdict::Drop(reason) => match drop_class(*reason) {
-                Some(class) => Again::Drop { class, width: width(options(cx), &decision) },
+                Some(class) => Again::Drop {
+                    class,
+                    width: width(options(cx), sw.version(), &key.headers, &decision),
+                },
                 None => Again::Nothing,
             },
             Verdict::Flood { .. } => Again::Nothing,
@@ -238,7 +241,7 @@ impl SliceableSwitch {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
                 }
-                let route = route(cx.policy, &decision, slice, (*to, headers.eth_dst));
+                let route = route(cx.policy, sw.version(), headers, &decision, (slice, *to));
                 if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
                     self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
                 }
@@ -296,7 +299,8 @@ impl SliceableSwitch {
         class: DropClass,
     ) {
         if fabric::port_role(cx.topology, sw.dpid(), in_port) == PortRole::Edge {
-            sw.drop_flow(&cx.view, in_port, headers, width(options(cx), decision), class);
+            let width = width(options(cx), sw.version(), headers, decision);
+            sw.drop_flow(&cx.view, in_port, headers, width, class);
         }
     }
 

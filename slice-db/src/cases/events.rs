@@ -44,6 +44,10 @@ impl<'a> CaseWorld<'a> {
             stations: hosts(policy).collect(),
             places: BTreeMap::new(),
         };
+        // A port that only the case names is one all the same.
+        if let Some(at) = case.frame.at {
+            world.network.add_port(at.dpid, at.port);
+        }
         if everybody {
             world.everyone_speaks();
         }

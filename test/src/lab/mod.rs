@@ -15,6 +15,7 @@ mod emulated;
 mod names;
 mod open_vswitch;
 mod plan;
+mod reach;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,8 +84,8 @@ trait Ground: Send + Sync {
     fn count(&self) {}
     /// The flow entries of a switch that is on.
     fn flows(&self, dpid: DatapathId) -> Result<Flows, LabProblem>;
-    /// Whether a switch has a connection to the controller.
-    fn is_connected(&self, dpid: DatapathId) -> bool;
+    /// Whether each of these switches, which are on, has a connection to the controller.
+    fn connected(&self, switches: &[DatapathId]) -> Vec<bool>;
     /// Sets a port of a switch that is on up or down.
     fn set_port(&self, at: Endpoint, up: bool, before: &Standing) -> Done;
     /// Plugs a link in or out.
@@ -192,11 +193,15 @@ impl Lab {
         self.lock().clone()
     }
 
-    /// Which switches have a connection to the controller, in the order of the topology.
+    /// Which switches have a connection to the controller, in the order of the topology. Open vSwitch
+    /// tells with a delay of up to five seconds.
     pub fn connected(&self) -> Vec<bool> {
         let off = self.standing().switches_off;
-        let switches = self.plan.topology.switches.iter();
-        switches.map(|s| !off.contains(&s.dpid) && self.ground.is_connected(s.dpid)).collect()
+        let all: Vec<DatapathId> = self.plan.topology.switches.iter().map(|s| s.dpid).collect();
+        let on: Vec<DatapathId> = all.iter().copied().filter(|dpid| !off.contains(dpid)).collect();
+        let connected = self.ground.connected(&on);
+        let is = |dpid| on.iter().zip(&connected).any(|(other, is)| other == dpid && *is);
+        all.iter().map(is).collect()
     }
 
     /// A host sends a frame, which is counted.
@@ -403,7 +408,7 @@ impl Lab {
     /// Waits until all switches that are on have a connection to the controller, at most for `limit`;
     /// whether they have. `wait` waits a while and says whether to go on.
     pub fn wait_connected(&self, limit: Duration, mut wait: impl FnMut(Duration) -> bool) -> bool {
-        const LOOK: Duration = Duration::from_millis(20);
+        const LOOK: Duration = Duration::from_millis(30);
         let until = std::time::Instant::now() + limit;
         loop {
             let off = self.standing().switches_off.len();

@@ -506,38 +506,58 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A new run of the controller knows those hosts of which the entries in the switches speak. It
-    /// must not know others, or know them elsewhere.
+    /// A new run of the controller knows those hosts of which the entries in the switches speak: all
+    /// whose frames surely have an entry, nobody else, and nobody elsewhere. A guess may have become
+    /// the place of its port where its frames went.
     fn take_over_hosts(&mut self) -> Outcome {
         let shared = self.bed.network.controller().0.shared().clone();
         let world = shared.world.load();
         let mut known = BTreeMap::new();
         for ((domain, mac), entry) in shared.net.hosts.all() {
             let Some(slice) = world.policy.slice(domain) else { continue };
-            let name = world.policy.policy.slice_name(slice).chars().next().unwrap_or('?');
+            let name = name_of(&world.policy.policy, slice);
             known.insert((name, mac.to_u64()), (Place::of(entry.at), entry.tentative));
         }
         self.follow();
-        let before = &self.reading.known;
-        let strange = known
-            .iter()
-            .find(|(key, found)| before.get(key).is_none_or(|k| (k.at, k.guess) != **found));
-        if let Some(strange) = strange {
-            let what = format!("after a restart the controller believes {strange:x?}");
+        let strange = known.iter().find(|(key, (at, guess))| {
+            self.reading.known.get(key).is_none_or(|k| {
+                (k.at, k.guess) != (*at, *guess) && !(k.guess && k.at.end == at.end)
+            })
+        });
+        let forgotten = self.reading.known.iter().find(|((slice, mac), k)| {
+            let alone = self.reading.places(*mac).count() == 1;
+            let spoke = |flow: &Flow| flow.frame.src == *mac && flow.from == k.at;
+            !known.contains_key(&(*slice, *mac)) && !k.guess && alone && self.live().any(spoke)
+        });
+        if strange.is_some() || forgotten.is_some() {
+            let what = format!("a new run believes {strange:x?} and does not know {forgotten:x?}");
             return self.differ(Between::DecisionAndNetwork, what);
         }
-        self.reading.keep(|slice, mac| known.contains_key(&(slice, mac)));
         let (policy, network) = (&self.policy, &mut self.network);
-        let kept = |slice: umlaut_slice_db::SliceId, mac: umlaut_openflow::MacAddr| {
-            let name = policy.slice_name(slice).chars().next().unwrap_or('?');
-            known.contains_key(&(name, mac.to_u64()))
+        let kept = |slice, mac: umlaut_openflow::MacAddr| {
+            known.contains_key(&(name_of(policy, slice), mac.to_u64()))
         };
         network.keep(|slice, mac, _| kept(slice, mac));
+        self.reading.keep(|slice, mac| known.contains_key(&(slice, mac)));
         for ((_, m), (at, _)) in &known {
             network.speak(policy, mac(*m), at.attachment());
+            self.reading.speaks(&self.plan.rules[self.rules], *at, *m);
         }
         Ok(())
     }
+
+    /// Flows whose entries were surely there before the last event.
+    fn live(&self) -> impl Iterator<Item = &Flow> {
+        let now = self.bed.network.elapsed();
+        let plain = |kind| matches!(kind, Kind::Plain | Kind::Udp(..) | Kind::Tcp(..));
+        self.flows.iter().filter(move |flow| {
+            flow.at >= self.changed && now - flow.at < FLOWS_SURE && plain(flow.frame.kind)
+        })
+    }
+}
+
+fn name_of(policy: &Policy, slice: umlaut_slice_db::SliceId) -> char {
+    policy.slice_name(slice).chars().next().unwrap_or('?')
 }
 
 /// What `explain` says that is not what was decided.

@@ -252,18 +252,21 @@ impl Reading {
             return Fate::Refused;
         }
         let at = Place { end, vlan };
-        let (slice, by_mac) = match rules.admitted(at, frame.src) {
-            Admitted::In { slice, by_mac } => (slice, by_mac),
-            Admitted::Refused { may_be_guessed } => {
-                if may_be_guessed {
-                    self.guess(rules, at, frame.src);
-                }
-                return Fate::Refused;
-            }
+        let fate = match rules.admitted(at, frame.src) {
+            Admitted::In { slice, .. } => self.fate(rules, wires, slice, at, frame, sender),
+            Admitted::Refused { .. } => Fate::Refused,
         };
-        let fate = self.fate(rules, wires, slice, at, frame, sender);
-        self.note((slice, frame.src), at, false, by_mac);
+        self.speaks(rules, at, frame.src);
         fate
+    }
+
+    /// A host has spoken there.
+    pub fn speaks(&mut self, rules: &Rules, at: Place, src: Mac) {
+        match rules.admitted(at, src) {
+            Admitted::In { slice, by_mac } => self.note((slice, src), at, false, by_mac),
+            Admitted::Refused { may_be_guessed: true } => self.guess(rules, at, src),
+            Admitted::Refused { may_be_guessed: false } => {}
+        }
     }
 
     fn note(&mut self, key: (char, Mac), at: Place, guess: bool, by_mac: bool) {

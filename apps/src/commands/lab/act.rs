@@ -75,12 +75,14 @@ pub(super) enum Act {
     /// Switch a switch or a host on
     Start {
         /// The switch or host
-        name: String,
+        #[arg(value_name = "NAME")]
+        machine: String,
     },
     /// Switch a switch or a host off
     Stop {
         /// The switch or host
-        name: String,
+        #[arg(value_name = "NAME")]
+        machine: String,
     },
     /// Plug a host into another port
     Move {
@@ -259,8 +261,8 @@ impl Act {
             Act::PortDown(port) => (What::Port { port: port.text(), up: false }, Show::Plain),
             Act::LinkUp { link } => (What::Link { link, up: true }, Show::Plain),
             Act::LinkDown { link } => (What::Link { link, up: false }, Show::Plain),
-            Act::Start { name } => (What::Machine { name, on: true }, Show::Plain),
-            Act::Stop { name } => (What::Machine { name, on: false }, Show::Plain),
+            Act::Start { machine } => (What::Machine { name: machine, on: true }, Show::Plain),
+            Act::Stop { machine } => (What::Machine { name: machine, on: false }, Show::Plain),
             Act::Move { host, to } => (What::Move { host, to }, Show::Plain),
             Act::Netns { host, command } => (What::Namespace { host }, Show::Run(command)),
         }

@@ -12,23 +12,24 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use umlaut_openflow::Version;
-use umlaut_slice_db::Policy;
 use umlaut_testbed::lab::{GroundKind, Lab, LabName, Plan, sweep, unusable};
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
 use super::connection::Connection;
+use super::listening::somebody_listens;
 use super::place::{Place, Taken};
 use super::serve::Served;
 use super::show;
 use crate::control::ControlSocket;
 
-/// How long `up` waits for switches to connect before it says that they have not.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long `up` waits for switches to connect to somebody who listens before it says that they have
+/// not. Open vSwitch tells every five seconds.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a lab consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum On {
+pub(in crate::commands) enum On {
     /// Emulated switches and hosts in one process; needs no root
     Emulated,
     /// Bridges of Open vSwitch and hosts in network namespaces; needs root
@@ -36,7 +37,7 @@ pub(crate) enum On {
 }
 
 impl On {
-    pub(crate) fn kind(self) -> GroundKind {
+    pub(in crate::commands) fn kind(self) -> GroundKind {
         match self {
             On::Emulated => GroundKind::Emulated,
             On::Ovs => GroundKind::OpenVSwitch,
@@ -208,10 +209,12 @@ fn run(
         let _taken = take(name, place)?;
         let controller = args.controller.0;
         let lab = Lab::start(plan, args.on.kind(), name, controller, args.openflow)?;
-        lab.wait_connected(CONNECT_PATIENCE, |time| {
-            std::thread::sleep(time);
-            true
-        });
+        if somebody_listens(controller) {
+            lab.wait_connected(CONNECT_PATIENCE, |time| {
+                std::thread::sleep(time);
+                true
+            });
+        }
         let about = about(name, controller, args.openflow, &args.policy.display().to_string());
         let (served, _socket) = open(lab, about, name, place)?;
         if let Err(error) = told(name) {
@@ -257,15 +260,4 @@ pub(super) fn open(
     let served = Served::new(lab, about);
     served.listen(socket.to_std()?)?;
     Ok((served, socket))
-}
-
-/// The plan of a policy, or of a network for applications without one.
-///
-/// # Errors
-/// What is no network.
-pub(crate) fn plan_for(policy: Option<&Policy>) -> anyhow::Result<Plan> {
-    match policy {
-        Some(policy) => Ok(Plan::of_policy(policy)?),
-        None => Ok(Plan { topology: umlaut_testbed::Topology::single(4), interfaces: Vec::new() }),
-    }
 }

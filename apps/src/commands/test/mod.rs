@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::Context;
 use umlaut_slice_db::{Case, Event, Policy, PolicyFiles, judge};
 
-use super::{EX_CONFIG, complain, load};
+use super::{EX_CONFIG, Failure, complain, load};
 use report::{Outcome, Report, Verdict};
 
 /// Where cases are tried.
@@ -148,7 +148,8 @@ fn read(file: &Path) -> anyhow::Result<Option<Suite>> {
             let path = file.parent().unwrap_or(Path::new("")).join(name);
             let line = suite.policy.case_line(case).unwrap_or_default();
             let at = format!("{}:{line}", suite.policy.file());
-            match load(&path).with_context(|| at)? {
+            let read = load(&path).map_err(|error| Failure::Config(format!("{at}: {error:#}")))?;
+            match read {
                 Ok((other, _)) => {
                     suite.files.insert(name.clone(), other);
                 }

@@ -224,9 +224,18 @@ impl Ground for Bridges {
         Ok(Flows::Text(sh("ovs-ofctl", &args)?))
     }
 
-    fn is_connected(&self, dpid: DatapathId) -> bool {
-        let told = vsctl(&["get", "controller", self.names.bridge(dpid), "is_connected"]);
-        told.is_ok_and(|told| told.trim() == "true")
+    fn connected(&self, switches: &[DatapathId]) -> Vec<bool> {
+        let mut words = Vec::new();
+        for dpid in switches {
+            words.extend(["--", "get", "controller", self.names.bridge(*dpid), "is_connected"]);
+        }
+        if words.is_empty() {
+            return Vec::new();
+        }
+        // A line for each.
+        let told = vsctl(&words).unwrap_or_default();
+        let mut lines = told.lines();
+        switches.iter().map(|_| lines.next() == Some("true")).collect()
     }
 
     fn set_port(&self, at: Endpoint, up: bool, before: &Standing) -> Done {
