@@ -148,17 +148,14 @@ impl<'a> Court<'a> {
         };
         let (from, to) = (self.peers(from)?, self.peers(to)?);
         let worlds = [self.world(false)?, self.world(!self.case.silent)?];
+        let (from, to) = (worlds[0].now(&from), worlds[0].now(&to));
         let mut tried = 0;
         for a in &from {
-            for b in &to {
-                let (a, b) = (worlds[0].now(a), worlds[0].now(b));
-                if a.name == b.name {
-                    continue;
-                }
+            for b in to.iter().filter(|b| b.name != a.name) {
                 tried += 1;
-                check(self, &worlds, &a, &b)?;
+                check(self, &worlds, a, b)?;
                 if both_ways {
-                    check(self, &worlds, &b, &a)?;
+                    check(self, &worlds, b, a)?;
                 }
             }
         }
@@ -328,14 +325,14 @@ impl<'a> Court<'a> {
             _ => return Err(plain("the case names no sender")),
         };
         let tos: Vec<End> = match &self.case.to {
-            Some(to) => self.peers(to)?.iter().map(|to| world.now(to).end()).collect(),
+            Some(to) => world.now(&self.peers(to)?).iter().map(Station::end).collect(),
             None => vec![End { mac: MacAddr::BROADCAST, ip: None }],
         };
         let mut tried = 0;
-        for from in froms.iter().map(|from| world.now(from)) {
+        for from in &world.now(&froms) {
             for to in tos.iter().filter(|to| to.mac != from.mac) {
                 tried += 1;
-                self.verdict(&world, &from, *to)?;
+                self.verdict(&world, from, *to)?;
             }
         }
         match tried {
