@@ -63,6 +63,8 @@ pub struct Explained {
 
 /// Remedies that people are told; programs get all.
 const REMEDIES: usize = 5;
+/// Changes of one remedy that people are told.
+const CHANGES: usize = 6;
 
 impl Explained {
     /// Explains a frame.
@@ -173,10 +175,13 @@ fn write_remedy(f: &mut fmt::Formatter<'_>, number: usize, remedy: &Remedy) -> f
             }
         }
     }
-    for change in &remedy.announced {
+    for change in remedy.announced.iter().take(CHANGES) {
         write!(f, "\n       changes: {}", change.text)?;
     }
-    Ok(())
+    match remedy.announced.len().saturating_sub(CHANGES) {
+        0 => Ok(()),
+        more => write!(f, "\n       changes: {more} more, told with --json"),
+    }
 }
 
 /// Where a frame belongs that comes in at a port; `None` for the reserved VID.

@@ -235,8 +235,30 @@ fn ask_admission(
         (Some(id), Ok(_)) => {
             ask(q_port, format!("yes, to {}", slice(id)), member_line(policy, id));
         }
-        (None, _) => ask(q_port, "no".into(), None),
+        (None, _) => match other_vlan(policy, at) {
+            Some((id, other)) => {
+                let place = policy.attachment_name(other);
+                ask(
+                    q_port,
+                    format!("no, but {place} is, to {}", slice(id)),
+                    member_line(policy, id),
+                );
+            }
+            None => ask(q_port, "no".into(), None),
+        },
     }
+}
+
+/// A port member of the same port with another VLAN: what a wrong tag misses.
+fn other_vlan(policy: &Policy, at: Attachment) -> Option<(MemberId, Attachment)> {
+    let end = (at.dpid, at.port);
+    let points = policy.slices_on(end).iter().flat_map(|slice| {
+        let points = policy.static_points(*slice);
+        let from = points.partition_point(|point| (point.at.dpid, point.at.port) < end);
+        points[from..].iter().take_while(|point| (point.at.dpid, point.at.port) == end)
+    });
+    let anybody = points.filter(|point| point.only.is_none()).map(|point| point.at);
+    anybody.into_iter().find_map(|other| Some((policy.by_port.get(&other).copied()?, other)))
 }
 
 fn says(action: FilterAction) -> &'static str {

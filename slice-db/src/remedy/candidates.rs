@@ -187,7 +187,7 @@ impl Proposer<'_> {
             ],
             Bind::Port(at) => vec![
                 Effect::Senders { at: Where::At(vec![at]), mac: None, slice },
-                Effect::TowardsPort((at.dpid, at.port), slice),
+                Effect::TowardsPorts(vec![(at.dpid, at.port)], slice),
                 Effect::Floods { whose: own, gain: true, at: Where::At(vec![at]) },
             ],
         };
@@ -287,11 +287,13 @@ impl Proposer<'_> {
                     _ => None,
                 })
                 .collect();
-            effects.extend(ports.iter().map(|at| Effect::TowardsPort((at.dpid, at.port), slice)));
+            if ports.is_empty() {
+                continue;
+            }
+            let ends = ports.iter().map(|at| (at.dpid, at.port)).collect();
             effects.push(Effect::Senders { at: Where::At(ports), mac: None, slice });
+            effects.push(Effect::TowardsPorts(ends, slice));
         }
-        // What is said of senders is what matters.
-        effects.reverse();
         (!changes.is_empty()).then_some(Candidate { edit: Edit { changes }, effects })
     }
 

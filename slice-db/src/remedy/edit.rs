@@ -273,11 +273,11 @@ impl fmt::Display for Change {
                     Scope::Options => f.write_str("in the options"),
                 }
             }
-            Change::AddFilter { above: Some(above), item, .. } => {
-                write!(f, "add the filter {item} right above {above}")
+            Change::AddFilter { above: Some(above), id, .. } => {
+                write!(f, "add the allowing filter {id} right above {above}")
             }
-            Change::AddFilter { above: None, item, .. } => {
-                write!(f, "add the filter {item} below all others")
+            Change::AddFilter { above: None, id, .. } => {
+                write!(f, "add the allowing filter {id} below all others")
             }
             Change::SetOption { name, value } => write!(f, "set {name}: {value} in the options"),
         }

@@ -39,8 +39,8 @@ pub(super) enum Effect {
     Senders { at: Where, mac: Option<MacAddr>, slice: SliceId },
     /// Frames to this MAC, which then belongs to the slice.
     Towards(MacAddr, SliceId),
-    /// Frames to whoever is on the port, which then belongs to the slice.
-    TowardsPort(End, SliceId),
+    /// Frames to whoever is on these ports, which then belongs to the slice.
+    TowardsPorts(Vec<End>, SliceId),
     /// Floods: these places are added, or left out.
     Floods { whose: Whose, gain: bool, at: Where },
     /// Frames of a slice that meet these conditions of an allowing filter.
@@ -166,8 +166,8 @@ impl Effect {
                     && mac.is_none_or(|mac| mac == headers.eth_src)
             }
             Effect::Towards(mac, _) => headers.eth_dst == *mac,
-            Effect::TowardsPort(end, _) => {
-                whereabouts().iter().any(|place| (place.dpid, place.port) == *end)
+            Effect::TowardsPorts(ends, _) => {
+                whereabouts().iter().any(|place| ends.contains(&(place.dpid, place.port)))
             }
             Effect::Floods { .. } => false,
             Effect::Matching { slice, criteria } => {
@@ -241,9 +241,10 @@ impl Effect {
                 let text = format!("frames to {mac_name} reach it as a host of {slice_name}");
                 (text, "destination", Some(*slice), Some(*mac), vec![])
             }
-            Effect::TowardsPort(end, slice) => {
-                let places = places(&Where::Port(*end));
-                let (place, slice_name) = (&places[0], name(*slice));
+            Effect::TowardsPorts(ends, slice) => {
+                let places: Vec<String> =
+                    ends.iter().flat_map(|end| places(&Where::Port(*end))).collect();
+                let (place, slice_name) = (list(&places), name(*slice));
                 let text =
                     format!("frames to hosts on {place} reach them as hosts of {slice_name}");
                 (text, "port", Some(*slice), None, places)
