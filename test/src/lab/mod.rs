@@ -96,6 +96,10 @@ trait Ground: Send + Sync {
     fn move_host(&self, host: usize, before: &Standing, to: Endpoint) -> Done;
     /// Switches a switch on or off. `before` is how the network stands until then.
     fn set_switch(&self, dpid: DatapathId, on: bool, before: &Standing) -> Done;
+    /// What does not work as it should, for people.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The network namespace of a host, if hosts have any.
     fn namespace(&self, host: usize) -> Option<String>;
 }
@@ -176,6 +180,11 @@ impl Lab {
     /// What it was built from.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What does not work as it should on this machine, for people.
+    pub fn notes(&self) -> Vec<String> {
+        self.ground.notes()
     }
 
     /// What it consists of.

@@ -148,6 +148,7 @@ fn status(lab: &Lab, about: &About) -> Status {
         links: links.collect(),
         interfaces: interfaces.collect(),
         ports_down: standing.ports_down.iter().map(|port| plan.port_name(*port)).collect(),
+        notes: lab.notes(),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use umlaut_testbed::lab::{LabName, Swept, labs_found, sweep, unusable};
 
-use super::connection::Connection;
+use super::connection::{Connection, Holder, holder};
 use super::place::Place;
 use super::protocol::What;
 
@@ -14,13 +14,13 @@ use super::protocol::What;
 /// # Errors
 /// There is nothing of that name, or it cannot be removed.
 pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
-    if place.runs(name)? {
-        let mut connection = Connection::open(place, name)
-            .with_context(|| format!("the process of lab {name} runs and does not answer"))?;
-        connection.ask(What::Down)?;
-        return Ok(format!("lab {name} is down"));
-    }
-    let Some(taken) = place.take(name)? else { bail!("lab {name} is just coming up") };
+    let taken = match holder(place, name)? {
+        Holder::Us(taken) => taken,
+        Holder::Lab(mut lab) => {
+            lab.ask(What::Down)?;
+            return Ok(format!("lab {name} is down"));
+        }
+    };
     let swept = match unusable() {
         None => sweep(name)?,
         // Without Open vSwitch nothing can be left but files.

@@ -103,6 +103,8 @@ pub(super) struct Status {
     pub(super) interfaces: Vec<InterfaceRow>,
     /// Ports that are down.
     pub(super) ports_down: Vec<String>,
+    /// What does not work as it should on this machine.
+    pub(super) notes: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

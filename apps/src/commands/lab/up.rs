@@ -16,7 +16,7 @@ use umlaut_testbed::lab::{GroundKind, Lab, LabName, Plan, sweep, unusable};
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
-use super::connection::Connection;
+use super::connection::{Connection, Holder, holder};
 use super::listening::somebody_listens;
 use super::place::{Place, Taken};
 use super::serve::Served;
@@ -183,7 +183,7 @@ fn keep(args: &Args, name: &LabName, plan: Plan, place: &Place) -> ExitCode {
 /// # Errors
 /// It runs; something cannot be removed.
 pub(super) fn take(name: &LabName, place: &Place) -> anyhow::Result<Taken> {
-    let Some(taken) = place.take(name)? else {
+    let Holder::Us(taken) = holder(place, name)? else {
         bail!("lab {name} runs already: umlaut lab down --name {name}, or choose another --name");
     };
     if unusable().is_none() {

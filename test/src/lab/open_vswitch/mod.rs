@@ -298,6 +298,10 @@ impl Ground for Bridges {
         }
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.host_notes()
+    }
+
     fn namespace(&self, host: usize) -> Option<String> {
         Some(self.names.namespace(host).to_owned())
     }
