@@ -28,7 +28,7 @@ pub use burst::{Burst, Frames, Kind, LONGEST, NoBurst};
 use counters::Counters;
 pub use counters::{Address, CONVERSATIONS, Protocol, Talk, Traffic};
 pub use names::{LabName, NAME_LENGTH, NoLabName};
-pub use open_vswitch::{Swept, labs_found, sweep, unusable};
+pub use open_vswitch::{Claim, Swept, labs_found, sweep, unusable};
 pub use plan::{Cable, Machine, Plan, unknown};
 
 /// Why something cannot be done.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use umlaut_openflow::Version;
-use umlaut_testbed::lab::{GroundKind, Lab, LabName, Plan, sweep, unusable};
+use umlaut_testbed::lab::{Claim, GroundKind, Lab, LabName, Plan, sweep, unusable};
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
@@ -186,8 +186,11 @@ pub(super) fn take(name: &LabName, place: &Place) -> anyhow::Result<Taken> {
     let Holder::Us(taken) = holder(place, name)? else {
         bail!("lab {name} runs already: umlaut lab down --name {name}, or choose another --name");
     };
-    if unusable().is_none() {
-        sweep(name).with_context(|| format!("what an earlier lab {name} has left"))?;
+    // One that runs elsewhere is not dead.
+    if unusable().is_none()
+        && let Some(claim) = Claim::take(name, Duration::ZERO)?
+    {
+        sweep(&claim).with_context(|| format!("what an earlier lab {name} has left"))?;
     }
     Ok(taken)
 }
