@@ -245,6 +245,12 @@ impl Lab {
         self.counters.traffic(host)
     }
 
+    /// Whether a host counts what is for others as if it were for it.
+    pub fn set_promiscuous(&self, host: usize, promiscuous: bool) {
+        self.ground.count();
+        self.counters.set_promiscuous(host, promiscuous);
+    }
+
     /// Begins to count anew.
     pub fn reset_traffic(&self, host: usize) {
         self.ground.count();
