@@ -17,7 +17,7 @@ use umlaut_openflow::{
 
 use crate::command::{Command, Job};
 use crate::directory::Undelivered;
-use crate::hosts::{Domain, Seen, Sighting};
+use crate::hosts::{Domain, HostEntry, HostKey, Keeps, Seen, Sighting};
 use crate::inbox::{Teller, Told};
 use crate::notice::{HostAt, Notice};
 use crate::origin::Origin;
@@ -535,6 +535,12 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
     /// that may register paths of hosts notes it, as it notes a frame of the host, if its policy of
     /// now lets it: the entry is then decided again.
     fn recall(&self, cx: &Context<'_, P>, at: Attachment, mac: MacAddr) {}
+
+    /// What becomes of a host of the host table under a new policy. Asked once for every host when a
+    /// policy has come into force; all applications must keep it. Must be a pure function of the policy.
+    fn keeps_host(&self, policy: &P, host: HostKey, entry: &HostEntry) -> Keeps {
+        Keeps::AsItIs
+    }
 
     /// Whether a datapath may join from there; the reason if not. Asked before anything else is done
     /// with it, and again under every new policy: a connected switch that is refused then is emptied

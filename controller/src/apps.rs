@@ -12,6 +12,7 @@ use umlaut_openflow::packet::Headers;
 
 use crate::app::{App, AppNo, Context, Fabric, Policy};
 use crate::command::{Command, Job};
+use crate::hosts::{HostEntry, HostKey, Keeps};
 use crate::origin::Origin;
 use crate::path::FlowKey;
 use crate::switch::{Again, Switch};
@@ -296,6 +297,18 @@ impl<P: Policy> Apps<P> {
             catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
                 Err(format!("{} panicked: {}", entry.app.name(), panic_message(&*panic)))
             })
+        })
+    }
+
+    /// What becomes of a host under a policy: it goes if any application says so, or panics.
+    pub(crate) fn keeps_host(&self, policy: &P, host: HostKey, entry: &HostEntry) -> Keeps {
+        self.loaded().fold(Keeps::AsItIs, |keeps, (_, of)| {
+            let asked = || of.app.keeps_host(policy, host, entry);
+            match (keeps, catch_unwind(AssertUnwindSafe(asked)).unwrap_or(Keeps::Not)) {
+                (Keeps::Not, _) => Keeps::Not,
+                (keeps, Keeps::AsItIs) => keeps,
+                (_, other) => other,
+            }
         })
     }
 

@@ -47,6 +47,17 @@ pub struct Seen {
     pub provisional: bool,
 }
 
+/// What becomes of a host when what is said of hosts has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keeps {
+    /// It stays as it is known.
+    AsItIs,
+    /// It stays, and may be anywhere ([`Seen::widely`]) or not.
+    Widely(bool),
+    /// It is forgotten.
+    Not,
+}
+
 /// What a sighting changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sighting {
@@ -394,6 +405,33 @@ impl HostTable {
         hosts.into_iter().map(|(key, _)| key).collect()
     }
 
+    /// Asks of every host what becomes of it. Returns those that are forgotten, in order.
+    pub fn revise(&self, mut keeps: impl FnMut(HostKey, &HostEntry) -> Keeps) -> Vec<HostKey> {
+        let mut gone = Vec::new();
+        let mut changed = Vec::new();
+        for host in &self.hosts {
+            match keeps(*host.key(), host.value()) {
+                Keeps::AsItIs => {}
+                Keeps::Widely(widely) if host.tentative || host.seen.widely == widely => {}
+                Keeps::Widely(widely) => changed.push((*host.key(), *host.value(), widely)),
+                Keeps::Not => gone.push((*host.key(), *host.value())),
+            }
+        }
+        for (key, entry, widely) in changed {
+            // Whoever has moved meanwhile was seen under the new rules.
+            if let Some(mut held) = self.hosts.get_mut(&key)
+                && held.generation == entry.generation
+            {
+                held.seen.widely = widely;
+                drop(held);
+                self.index(key, entry.at, widely, None);
+            }
+        }
+        gone.sort_by_key(|(key, _)| *key);
+        gone.retain(|(key, entry)| self.remove(*key, entry));
+        gone.into_iter().map(|(key, _)| key).collect()
+    }
+
     /// Forgets at most `most` hosts that have not been seen for their age. Returns them in order.
     pub fn expire(&self, now: Instant, most: usize) -> Vec<HostKey> {
         let mut old: Vec<_> = self
@@ -477,6 +515,29 @@ mod tests {
         table.touch(host(2), later);
         assert_eq!(table.expire(t0 + HOST_AGE + Duration::from_secs(1), 10), [host(1)]);
         assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_new_policy_forgets_hosts_or_changes_how_they_are_known() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        for mac in 1..=3 {
+            table.see(host(mac), at(1, 1), PLAIN, t0);
+        }
+        let learned = |table: &HostTable| {
+            let mut learned = Vec::new();
+            table.learned(Domain(1), &mut |_, mac| learned.push(mac));
+            learned
+        };
+        assert_eq!(learned(&table), []);
+        let gone = table.revise(|key, _| match key.1.to_u64() {
+            1 => Keeps::Not,
+            2 => Keeps::Widely(true),
+            _ => Keeps::AsItIs,
+        });
+        assert_eq!((gone, table.len()), (vec![host(1)], 2));
+        assert_eq!(learned(&table), [host(2).1]);
+        assert_eq!(table.revise(|_, _| Keeps::Widely(false)), []);
+        assert_eq!(learned(&table), []);
     }
 
     #[test]

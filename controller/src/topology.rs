@@ -116,6 +116,30 @@ impl Topology {
         next
     }
 
+    /// With the ports of a switch that was away, as it tells them now. Roles and links of those
+    /// that are as before stay.
+    #[must_use]
+    pub fn with_switch_back(&self, dpid: DatapathId, ports: &[Port]) -> Topology {
+        if !self.switches.contains_key(&dpid) {
+            return self.with_switch(dpid, ports.iter().cloned());
+        }
+        let gone = self.ports_gone(dpid, ports);
+        let next = gone.iter().fold(self.clone(), |next, port| next.without_port(dpid, *port));
+        let changed =
+            |port: &&Port| next.port(dpid, port.port_no).is_none_or(|known| known.port != **port);
+        let changed: Vec<&Port> = ports.iter().filter(changed).collect();
+        changed.into_iter().fold(next, |next, port| next.with_port(dpid, port.clone()))
+    }
+
+    /// The ports of a switch that are not among these: missing, or another under the same number.
+    pub fn ports_gone(&self, dpid: DatapathId, ports: &[Port]) -> Vec<PortNo> {
+        let same =
+            |a: &Port, b: &Port| (a.port_no, a.hw_addr, &a.name) == (b.port_no, b.hw_addr, &b.name);
+        let known = self.switches.get(&dpid).into_iter().flat_map(|ports| ports.values());
+        let gone = known.filter(|info| !ports.iter().any(|port| same(port, &info.port)));
+        gone.map(|info| info.port.port_no).collect()
+    }
+
     /// Without a switch and its links.
     #[must_use]
     pub fn without_switch(&self, dpid: DatapathId) -> Topology {
@@ -205,6 +229,11 @@ impl Topology {
     }
 
     // ---- questions ----
+
+    /// Whether a switch is known.
+    pub fn has_switch(&self, dpid: DatapathId) -> bool {
+        self.switches.contains_key(&dpid)
+    }
 
     /// A port.
     pub fn port(&self, dpid: DatapathId, port: PortNo) -> Option<&PortInfo> {
@@ -408,6 +437,38 @@ mod tests {
         let gone = topology.without_switch(DatapathId(2));
         assert_eq!(gone.links().count(), 2);
         assert_eq!(way(&gone, 1, 2), None);
+    }
+
+    #[test]
+    fn a_switch_that_is_back_keeps_what_its_ports_were_as_far_as_they_are_the_same() {
+        let cables = [link(1, 1, 2, 1), link(1, 2, 2, 2), link(1, 3, 2, 3), link(1, 4, 2, 4)];
+        let mut topology = network(2, &cables);
+        for number in 1..=5 {
+            let role = match number {
+                5 => PortRole::Edge { settled: true },
+                _ => PortRole::Link { peer: (DatapathId(2), PortNo(number)) },
+            };
+            topology = topology.with_role(DatapathId(1), PortNo(number), role);
+        }
+        let all: Vec<Port> = (1..9).map(port).collect();
+        assert_eq!(topology.with_switch_back(DatapathId(1), &all), topology);
+        assert_eq!(topology.ports_gone(DatapathId(1), &all), []);
+        // The second is down, the third is no more, the fourth is another, and there is a new one.
+        let mut ports: Vec<Port> = (1..10).filter(|number| *number != 3).map(port).collect();
+        ports[1].state = PortState::LINK_DOWN;
+        ports[2].hw_addr = MacAddr::from_u64(77);
+        assert_eq!(topology.ports_gone(DatapathId(1), &ports), [PortNo(3), PortNo(4)]);
+        let back = topology.with_switch_back(DatapathId(1), &ports);
+        let links: Vec<_> = back.links().map(|link| (link.from.1.0, link.to.1.0)).collect();
+        assert_eq!(links, [(1, 1), (1, 1)]);
+        let role = |number| back.port(DatapathId(1), PortNo(number)).map(|info| info.role);
+        assert!(role(1).is_some_and(PortRole::is_link));
+        assert_eq!((role(2), role(3)), (Some(PortRole::Down), None));
+        assert_eq!((role(4), role(9)), (Some(PortRole::Probing), Some(PortRole::Probing)));
+        assert_eq!(role(5), Some(PortRole::Edge { settled: true }));
+        // One that was not known comes as any other.
+        let fresh = Topology::default().with_switch_back(DatapathId(1), &all);
+        assert_eq!(fresh, Topology::default().with_switch(DatapathId(1), all));
     }
 
     #[test]

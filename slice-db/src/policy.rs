@@ -177,6 +177,7 @@ pub struct Policy {
     /// Places of the file that are looked up on demand.
     pub(crate) slices_entry: Option<u32>,
     pub(crate) filters_entry: Option<u32>,
+    pub(crate) cases_entry: Option<u32>,
     pub(crate) member_entries: Vec<u32>,
 }
 
@@ -193,6 +194,11 @@ impl Policy {
     /// The file that it was read from.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The switches that it names, by name.
@@ -368,6 +374,13 @@ impl Policy {
         Some(locate(&self.text, &place)?.line)
     }
 
+    /// The line of a case in the file.
+    pub fn case_line(&self, case: &Case) -> Option<usize> {
+        use crate::yaml::Hop::{Item, Value};
+        let place = Place(vec![Value(self.cases_entry?), Item(case.item)]);
+        Some(locate(&self.text, &place)?.line)
+    }
+
     /// A line of the file, trimmed.
     pub fn line(&self, line: usize) -> &str {
         self.text.lines().nth(line.saturating_sub(1)).unwrap_or("").trim()
@@ -443,4 +456,12 @@ pub fn admit(policy: &Policy, at: Attachment, src: MacAddr) -> Result<Admission,
         }
         _ => Err(Refusal::Restricted),
     }
+}
+
+/// Whether the place of a host may be guessed: it is refused there as a sender, and the slice has a
+/// static point on that port.
+pub fn may_be_guessed(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
+    admit(policy, at, mac)
+        .err()
+        .is_some_and(|refusal| policy.tentative_slices(refusal, at).contains(&slice))
 }

@@ -5,7 +5,7 @@
 //!   any controller  --- TCP on loopback ---------- EmulatedLab --- the same switches and hosts
 //! ```
 //!
-//! Everything but [`emulated`], [`lab`] and [`ovs`] is pure: values in, values out, `now` as an argument.
+//! Everything but [`emulated`], [`lab`], [`mininet`] and [`ovs`] is pure: values in, values out, `now` as an argument.
 
 pub mod control;
 pub mod emulated;
@@ -13,6 +13,7 @@ pub mod host;
 pub mod hub;
 pub mod lab;
 mod layout;
+pub mod mininet;
 pub mod network;
 mod of_policy;
 pub mod ovs;

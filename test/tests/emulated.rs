@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use common::VERSIONS;
-use common::ground::Emulated;
+use umlaut::emulated_ground::EmulatedGround;
 use umlaut_testbed::scenario::{Scenario, StreamCount, run};
 
 #[test]
@@ -27,8 +27,9 @@ fn every_scenario_comes_out_the_same_in_emulation() {
         let seeds = if scenario.mac_slices > 0 { 1..2 } else { 1..4 };
         for version in VERSIONS {
             for seed in seeds.clone() {
-                let done =
-                    run(&scenario, |policy, text| Emulated::start(version, seed, policy, text));
+                let done = run(&scenario, |policy, text| {
+                    EmulatedGround::start(version, seed, policy, text)
+                });
                 match done {
                     Ok(streams) => {
                         streams.iter().for_each(|StreamCount { name: stream, sent, lost }| {

@@ -1,17 +1,19 @@
-//! The scenarios on real Open vSwitch, in both versions. Runs where `UMLAUT_OVS` is set, as
-//! `test/on-open-vswitch` does; arguments choose scenarios by name.
+//! The scenarios on real switches, in both versions: Open vSwitch, or with `UMLAUT_GROUND=mininet`
+//! Mininet. Runs where `UMLAUT_OVS` is set, as `test/on-open-vswitch` and `test/on-mininet` do;
+//! arguments choose scenarios by name.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use umlaut_openflow::Version;
-use umlaut_testbed::ovs::{OpenVSwitch, unusable};
+use umlaut_testbed::mininet::{self, Mininet};
+use umlaut_testbed::ovs::{self, OpenVSwitch};
 use umlaut_testbed::scenario::{Scenario, StreamCount, run};
 
-/// Bridges, namespaces and interfaces begin with this.
+/// Bridges, namespaces and interfaces begin with this, unless `UMLAUT_PREFIX` is set.
 const PREFIX: &str = "uma";
-const LISTEN: u16 = 26_664;
+const LISTEN: &str = "26664";
 
 fn main() -> ExitCode {
     let required = std::env::var("UMLAUT_OVS").ok();
@@ -19,8 +21,20 @@ fn main() -> ExitCode {
         println!("Open vSwitch scenarios are run by test/on-open-vswitch");
         return ExitCode::SUCCESS;
     };
-    if let Some(why) = unusable() {
-        println!("Open vSwitch cannot be used here: {why}");
+    let set = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    let mininet = match set("UMLAUT_GROUND", "ovs").as_str() {
+        "ovs" => false,
+        "mininet" => true,
+        other => {
+            println!("no ground {other:?}: there are ovs and mininet");
+            return ExitCode::FAILURE;
+        }
+    };
+    let prefix = set("UMLAUT_PREFIX", PREFIX);
+    let listen: u16 = set("UMLAUT_LISTEN", LISTEN).parse().expect("UMLAUT_LISTEN is a port");
+    let unusable = if mininet { mininet::unusable() } else { ovs::unusable() };
+    if let Some(why) = unusable {
+        println!("this ground cannot be used here: {why}");
         return if required == "required" { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
     let binary = std::env::var_os("UMLAUT_BIN").map(PathBuf::from);
@@ -37,9 +51,14 @@ fn main() -> ExitCode {
         }
         for version in [Version::V1_0, Version::V1_3] {
             let begun = Instant::now();
-            let done = run(&scenario, |policy, text| {
-                OpenVSwitch::start(PREFIX, version, policy, text, &binary, LISTEN)
-            });
+            let done = match mininet {
+                true => run(&scenario, |policy, text| {
+                    Mininet::start(&prefix, version, policy, text, &binary, listen)
+                }),
+                false => run(&scenario, |policy, text| {
+                    OpenVSwitch::start(&prefix, version, policy, text, &binary, listen)
+                }),
+            };
             let seconds = begun.elapsed().as_secs_f64();
             match done {
                 Ok(streams) => {

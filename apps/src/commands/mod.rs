@@ -18,6 +18,7 @@ mod lab;
 mod new;
 mod pki;
 mod run;
+mod test;
 
 use std::fs;
 use std::io::IsTerminal;
@@ -69,6 +70,8 @@ enum Command {
     Lab(lab::Args),
     /// Look for mistakes in policy files
     Check(check::Args),
+    /// Try the cases of policy files
+    Test(test::Args),
     /// Tell why a frame is admitted or refused
     Explain(explain::Args),
     /// Show OpenFlow messages
@@ -91,6 +94,7 @@ impl Cli {
             #[cfg(feature = "lab")]
             Command::Lab(args) => lab::execute(args),
             Command::Check(args) => check::execute(&args),
+            Command::Test(args) => test::execute(&args),
             Command::Explain(args) => explain::execute(&args),
             Command::Decode(args) => decode::execute(&args),
             Command::Pki(args) => pki::execute(&args),

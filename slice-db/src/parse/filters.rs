@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use umlaut_openflow::PortNo;
 
-use super::reader::{At, Reader};
+use super::reader::{At, Fields, Reader};
 use super::{key_of, read_port};
 use crate::filter::{Criterion, FilterAction, FilterTable, Rule, Test, UNTAGGED};
 use crate::policy::Policy;
@@ -211,9 +211,23 @@ fn warn_never(r: &mut Reader, rules: &[Rule], places: &[Place]) {
     }
 }
 
+/// The names of all criteria.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    CRITERIA.iter().map(|known| known.name)
+}
+
 fn read_match(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Option<Vec<Criterion>> {
-    let names: Vec<&'static str> = CRITERIA.iter().map(|known| known.name).collect();
+    let names: Vec<&'static str> = names().collect();
     let fields = r.fields(at, "a map of criteria", &names)?;
+    read_criteria(r, &fields, policy)
+}
+
+/// The criteria among the fields of a map, each with what it implies. `None`: mistakes.
+pub(super) fn read_criteria(
+    r: &mut Reader,
+    fields: &Fields<'_>,
+    policy: &Policy,
+) -> Option<Vec<Criterion>> {
     let mut criteria: Vec<(Criterion, Place, &str)> = Vec::new();
     let mut implied: Vec<(Criterion, Place, &str)> = Vec::new();
     let mut good = true;

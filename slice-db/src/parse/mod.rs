@@ -96,6 +96,7 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
         cases: Vec::new(),
         slices_entry: entry("slices"),
         filters_entry: entry("filters"),
+        cases_entry: entry("cases"),
         member_entries: Vec::new(),
     };
     if let Some(at) = fields.get("hosts") {
@@ -187,6 +188,16 @@ fn read_port(
         }
     }
     None
+}
+
+/// A name that cases use and that is none.
+fn unknown_peer(r: &mut Reader, place: &Place, name: &str, what: &str, policy: &Policy) {
+    let hosts = policy.hosts().map(|host| host.name.as_str());
+    let near = nearest(name, hosts.chain(policy.slices().map(|(_, name)| name)));
+    let note = r.error("unknown-host", place, format!("there is no {what} {name}"));
+    if let Some(near) = near {
+        note.help(format!("did you mean {near}?"));
+    }
 }
 
 fn read_vid(r: &mut Reader, at: Option<&At<'_>>) -> Option<Vid> {

@@ -7,13 +7,12 @@
 mod process;
 pub(crate) mod sniff;
 mod stream;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use umlaut_openflow::{DatapathId, PortNo, Version};
 use umlaut_slice_db::Policy;
@@ -21,9 +20,7 @@ use umlaut_slice_db::Policy;
 use crate::of_policy;
 use crate::scenario::{Channel, Control, FlowLine, Ground, GroundError};
 use crate::topology::{Endpoint, Topology};
-use process::Controller;
-use sniff::{RawSocket, Sniffer};
-use stream::StreamThread;
+use watch::Watch;
 
 /// What threads tell the ground.
 pub(crate) enum Event {
@@ -35,54 +32,18 @@ pub(crate) enum Event {
     Log(String),
 }
 
-/// How long system commands, sniffers and the controller's start may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long `pump` waits for something to happen.
-const PUMP: Duration = Duration::from_millis(5);
-
-struct OvsHost {
-    name: String,
-    namespace: String,
-    /// The end of its cable in the root namespace, a port of a bridge.
-    interface: String,
-    socket: Arc<RawSocket>,
-}
-
 /// Open vSwitch bridges and a controller.
 pub struct OpenVSwitch {
     prefix: String,
     version: Version,
     topology: Topology,
-    hosts: Vec<OvsHost>,
+    watch: Watch,
+    /// The end of each host's cable that is a port of a bridge, in the order of hosts.
+    interfaces: Vec<String>,
     places: BTreeMap<String, Endpoint>,
-    listen: u16,
-    binary: PathBuf,
-    policy_file: PathBuf,
-    controller: Option<Controller>,
-    sniffers: Vec<Sniffer>,
-    streams: Vec<StreamThread>,
-    events: Receiver<Event>,
-    sender: Sender<Event>,
-    frames: Vec<(String, Vec<u8>)>,
-    log: Vec<String>,
-    view: LogView,
-    begun: Instant,
 }
 
-/// What the controller's log says of the network.
-#[derive(Default)]
-struct LogView {
-    switches: std::collections::BTreeSet<String>,
-    /// How often a switch became ready.
-    readies: usize,
-    links: std::collections::BTreeSet<(String, String)>,
-    settled: bool,
-    policies: usize,
-    refusals: usize,
-    listening: bool,
-}
-
-fn fail<T>(message: impl Into<String>) -> Result<T, GroundError> {
+pub(crate) fn fail<T>(message: impl Into<String>) -> Result<T, GroundError> {
     Err(GroundError(message.into()))
 }
 
@@ -100,7 +61,7 @@ pub(crate) fn sh(program: &str, args: &[&str]) -> Result<String, GroundError> {
 }
 
 /// Removes every bridge, namespace and interface whose name begins with the prefix.
-fn clean(prefix: &str) {
+pub(crate) fn clean(prefix: &str) {
     let words = |text: Result<String, GroundError>| -> Vec<String> {
         let text = text.unwrap_or_default();
         text.split_whitespace().filter(|word| word.starts_with(prefix)).map(str::to_owned).collect()
@@ -149,29 +110,14 @@ impl OpenVSwitch {
         listen: u16,
     ) -> Result<OpenVSwitch, GroundError> {
         clean(prefix);
-        let (sender, events) = channel();
-        let policy_file = std::env::temp_dir().join(format!("{prefix}-{listen}.yaml"));
-        std::fs::write(&policy_file, text)?;
         let mut ground = OpenVSwitch {
             prefix: prefix.to_owned(),
             version,
             topology: of_policy(policy),
-            hosts: Vec::new(),
+            watch: Watch::start(prefix, binary, listen, text, Vec::new())?,
+            interfaces: Vec::new(),
             places: BTreeMap::new(),
-            listen,
-            binary: binary.to_owned(),
-            policy_file,
-            controller: None,
-            sniffers: Vec::new(),
-            streams: Vec::new(),
-            events,
-            sender,
-            frames: Vec::new(),
-            log: Vec::new(),
-            view: LogView::default(),
-            begun: Instant::now(),
         };
-        ground.controller(Control::Start)?;
         ground.make_cables()?;
         let dpids: Vec<DatapathId> = ground.topology.switches.iter().map(|s| s.dpid).collect();
         for dpid in dpids {
@@ -204,25 +150,13 @@ impl OpenVSwitch {
             let mac = host.mac.to_string();
             sh("ip", &["-n", &namespace, "link", "set", "eth0", "address", &mac, "up"])?;
             sh("ip", &["link", "set", &interface, "up"])?;
-            let socket = Arc::new(RawSocket::open(&namespace)?);
-            let sniffer = Sniffer::start(&namespace, index, self.sender.clone())?;
-            self.sniffers.push(sniffer);
+            self.watch.add_host(host.name, namespace)?;
             if let Some(at) = host.at {
                 self.places.insert(interface.clone(), at);
             }
-            self.hosts.push(OvsHost { name: host.name, namespace, interface, socket });
+            self.interfaces.push(interface);
         }
-        // A sniffer that does not listen yet would miss frames.
-        let mut missing = self.hosts.len();
-        let until = Instant::now() + PATIENCE;
-        while missing > 0 {
-            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Event::Listening) => missing -= 1,
-                Ok(event) => self.note(event),
-                Err(_) => return fail(format!("{missing} sniffers do not listen")),
-            }
-        }
-        Ok(())
+        self.watch.wait_listening()
     }
 
     fn link_end(&self, index: usize, end: char) -> String {
@@ -241,11 +175,11 @@ impl OpenVSwitch {
     }
 
     fn protocol(&self) -> &'static str {
-        if self.version == Version::V1_0 { "OpenFlow10" } else { "OpenFlow13" }
+        watch::protocol(self.version)
     }
 
     fn target(&self) -> String {
-        format!("tcp:127.0.0.1:{}", self.listen)
+        format!("tcp:127.0.0.1:{}", self.watch.listen)
     }
 
     /// The interfaces of a switch and their port numbers.
@@ -273,88 +207,19 @@ impl OpenVSwitch {
         sh("ovs-vsctl", &[&add[..], &[interface, &request]].concat())?;
         Ok(())
     }
-
-    fn host(&self, name: &str) -> Result<usize, GroundError> {
-        match self.hosts.iter().position(|host| host.name == name) {
-            Some(index) => Ok(index),
-            None => fail(format!("there is no host {name}")),
-        }
-    }
-
-    fn note(&mut self, event: Event) {
-        match event {
-            Event::Frame(host, frame) => {
-                let name = self.hosts.get(host).map(|host| host.name.clone()).unwrap_or_default();
-                self.frames.push((name, frame));
-            }
-            Event::Listening => {}
-            Event::Log(line) => {
-                self.view.read(&line);
-                self.log.push(line);
-            }
-        }
-    }
-
-    fn wait(&mut self, what: &str, done: impl Fn(&LogView) -> bool) -> Result<(), GroundError> {
-        let until = Instant::now() + PATIENCE;
-        while !done(&self.view) {
-            if Instant::now() > until {
-                return fail(format!("waited {PATIENCE:?} for {what}"));
-            }
-            self.pump();
-        }
-        Ok(())
-    }
-}
-
-impl LogView {
-    /// Reads a line as `umlaut run --log-format json` writes it.
-    fn read(&mut self, line: &str) {
-        let Ok(json) = serde_json::from_str::<serde_json::Value>(line) else { return };
-        let fields = &json["fields"];
-        let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
-        match fields["message"].as_str().unwrap_or_default() {
-            "listening" => self.listening = true,
-            "switch ready" => {
-                self.settled = false;
-                self.readies += 1;
-                self.switches.insert(text("dpid"));
-            }
-            "switch gone" => {
-                self.switches.remove(&text("dpid"));
-            }
-            "link up" => {
-                self.links.insert((text("from"), text("to")));
-            }
-            "link down" => {
-                self.links.remove(&(text("from"), text("to")));
-            }
-            "topology settled" => self.settled = true,
-            "policy in force" => self.policies += 1,
-            "policy not reloaded: the running one stays" => self.refusals += 1,
-            _ => {}
-        }
-    }
 }
 
 impl Ground for OpenVSwitch {
     fn elapsed(&self) -> Duration {
-        self.begun.elapsed()
+        self.watch.elapsed()
     }
 
     fn pump(&mut self) {
-        match self.events.recv_timeout(PUMP) {
-            Ok(event) => self.note(event),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return,
-        }
-        while let Ok(event) = self.events.try_recv() {
-            self.note(event);
-        }
+        self.watch.pump();
     }
 
     fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError> {
-        let host = self.host(host)?;
-        self.hosts[host].socket.send(frame)
+        self.watch.send(host, frame)
     }
 
     fn start_stream(
@@ -363,13 +228,11 @@ impl Ground for OpenVSwitch {
         frames: Vec<Vec<u8>>,
         every: Duration,
     ) -> Result<(), GroundError> {
-        let socket = self.hosts[self.host(host)?].socket.clone();
-        self.streams.push(StreamThread::start(socket, frames, every, self.begun));
-        Ok(())
+        self.watch.start_stream(host, frames, every)
     }
 
     fn stop_streams(&mut self) -> Result<Vec<Vec<Duration>>, GroundError> {
-        std::mem::take(&mut self.streams).into_iter().map(StreamThread::stop).collect()
+        self.watch.stop_streams()
     }
 
     fn is_virtual(&self) -> bool {
@@ -377,15 +240,11 @@ impl Ground for OpenVSwitch {
     }
 
     fn take_sniffed(&mut self) -> Vec<(String, Vec<u8>)> {
-        std::mem::take(&mut self.frames)
+        self.watch.take_sniffed()
     }
 
     fn is_ready(&mut self, switches: &[DatapathId], links: usize) -> bool {
-        let known = switches.iter().all(|dpid| self.view.switches.contains(&dpid.to_string()));
-        known
-            && self.view.switches.len() == switches.len()
-            && (links == usize::MAX || self.view.links.len() == links)
-            && self.view.settled
+        self.watch.is_ready(switches, links)
     }
 
     fn link(
@@ -412,8 +271,10 @@ impl Ground for OpenVSwitch {
     }
 
     fn move_host(&mut self, host: &str, to: (DatapathId, PortNo)) -> Result<(), GroundError> {
-        let host = self.host(host)?;
-        let interface = self.hosts[host].interface.clone();
+        let place = self.topology.host(host).and_then(|index| self.interfaces.get(index));
+        let Some(interface) = place.cloned() else {
+            return fail(format!("there is no host {host}"));
+        };
         if let Some(at) = self.places.get(&interface) {
             sh("ovs-vsctl", &["--timeout=10", "del-port", &self.bridge(at.dpid), &interface])?;
         }
@@ -525,149 +386,46 @@ impl Ground for OpenVSwitch {
             Channel::Up => self.target(),
             // Nobody is there.
             Channel::Down => "tcp:127.0.0.1:1".to_owned(),
-            Channel::Elsewhere => format!("tcp:[::1]:{}", self.listen),
+            Channel::Elsewhere => format!("tcp:[::1]:{}", self.watch.listen),
         };
         let args = ["--timeout=10", "set-controller", &bridge, &target];
         let backoff = ["--", "set", "controller", &bridge, "max_backoff=1000"];
-        let readies = self.view.readies;
+        let readies = self.watch.view.readies;
         sh("ovs-vsctl", &[&args[..], &backoff[..]].concat())?;
         match what {
-            Channel::Elsewhere => self.wait("the switch elsewhere", |view| view.readies > readies),
+            Channel::Elsewhere => {
+                self.watch.wait("the switch elsewhere", |view| view.readies > readies)
+            }
             Channel::Up | Channel::Down => Ok(()),
         }
     }
 
     fn controller(&mut self, control: Control) -> Result<(), GroundError> {
-        match control {
-            Control::Kill => {
-                // Dropped: killed and reaped.
-                self.controller = None;
-                self.view.switches.clear();
-                self.view.links.clear();
-                Ok(())
-            }
-            Control::Start => {
-                self.view = LogView::default();
-                let (binary, file) = (&self.binary, &self.policy_file);
-                let sender = self.sender.clone();
-                self.controller = Some(Controller::start(binary, self.listen, file, sender)?);
-                self.wait("the controller to listen", |view| view.listening)
-            }
-        }
+        self.watch.controller(control)
     }
 
     fn policy(&mut self, text: &str, good: bool) -> Result<(), GroundError> {
-        // As editors do: a new file in place of the old one.
-        let new = self.policy_file.with_extension("new");
-        std::fs::write(&new, text)?;
-        let (policies, refusals) = (self.view.policies, self.view.refusals);
-        std::fs::rename(&new, &self.policy_file)?;
-        if self.controller.is_none() {
-            // Read when it starts.
-            return Ok(());
-        }
-        match good {
-            true => self.wait("the policy to be in force", |view| view.policies > policies),
-            false => self.wait("the policy to be refused", |view| view.refusals > refusals),
-        }
+        self.watch.policy(text, good)
     }
 
     fn flows(&mut self, dpid: DatapathId) -> Result<Vec<FlowLine>, GroundError> {
-        let bridge = self.bridge(dpid);
-        let args = ["-O", self.protocol(), "--no-stats", "--no-names", "dump-flows", &bridge];
-        let text = sh("ovs-ofctl", &args)?;
-        Ok(text.lines().filter(|line| line.contains("priority=65535")).map(flow_line).collect())
+        watch::flows(self.version, &self.bridge(dpid))
     }
 
     fn report(&mut self) -> String {
-        let mut text = String::from("last lines of the controller:\n");
-        for line in self.log.iter().rev().take(12).rev() {
-            text.push_str(line);
-            text.push('\n');
-        }
-        for switch in self.topology.switches.clone() {
-            let bridge = self.bridge(switch.dpid);
-            let args = ["-O", self.protocol(), "--no-names", "dump-flows", &bridge];
-            text.push_str(&format!("{bridge}:\n{}", sh("ovs-ofctl", &args).unwrap_or_default()));
-        }
-        text
+        let switches = self.topology.switches.iter();
+        let bridges: Vec<String> = switches.map(|switch| self.bridge(switch.dpid)).collect();
+        self.watch.report(self.version, &bridges)
     }
-}
-
-/// A line of `ovs-ofctl dump-flows`.
-fn flow_line(line: &str) -> FlowLine {
-    let (matches, actions) = line.split_once("actions=").unwrap_or((line, ""));
-    let after = |text: &str, key: &str| -> Option<u32> {
-        let at = text.find(key)? + key.len();
-        let digits: String = text[at..].chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    };
-    let in_port = after(matches, "in_port=").map(PortNo);
-    let out_port = match after(actions, "output:").map(PortNo) {
-        None if actions.contains("IN_PORT") => in_port,
-        port => port,
-    };
-    let set = after(actions, "mod_vlan_vid:")
-        .or_else(|| after(actions, "set_field:").map(|bits| bits & 0xfff));
-    let vlan = match set {
-        Some(vid) => format!("set {vid}"),
-        None if actions.contains("strip_vlan") || actions.contains("pop_vlan") => {
-            "strip".to_owned()
-        }
-        None => "keep".to_owned(),
-    };
-    FlowLine { in_port, out_port, vlan }
 }
 
 impl Drop for OpenVSwitch {
     fn drop(&mut self) {
-        self.controller = None;
-        self.sniffers.clear();
-        for host in &self.hosts {
+        self.watch.stop_sniffing();
+        for host in &self.watch.hosts {
             // What still runs in a namespace keeps it alive.
             let _ = sh("ip", &["netns", "del", &host.namespace]);
         }
         clean(&self.prefix);
-        let _ = std::fs::remove_file(&self.policy_file);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn flow_lines_are_read_in_both_versions() {
-        let rows = [
-            (
-                " priority=65535,in_port=1,vlan_tci=0x0000,dl_src=00:00:00:00:00:01 actions=output:2",
-                (Some(1), Some(2), "keep"),
-            ),
-            (
-                " priority=65535,in_port=2 actions=mod_vlan_vid:7,output:1",
-                (Some(2), Some(1), "set 7"),
-            ),
-            (
-                " send_flow_rem priority=65535,in_port=2 actions=push_vlan:0x8100,set_field:4103->vlan_vid,output:1",
-                (Some(2), Some(1), "set 7"),
-            ),
-            (
-                " priority=65535,in_port=2,dl_vlan=7 actions=strip_vlan,output:1",
-                (Some(2), Some(1), "strip"),
-            ),
-            (
-                " priority=65535,in_port=2,dl_vlan=7 actions=pop_vlan,IN_PORT",
-                (Some(2), Some(2), "strip"),
-            ),
-            (" priority=65535,in_port=2 actions=drop", (Some(2), None, "keep")),
-        ];
-        for (line, (in_port, out_port, vlan)) in rows {
-            let wanted = FlowLine {
-                in_port: in_port.map(PortNo),
-                out_port: out_port.map(PortNo),
-                vlan: vlan.to_owned(),
-            };
-            assert_eq!(flow_line(line), wanted, "{line}");
-        }
     }
 }

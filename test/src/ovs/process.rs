@@ -14,17 +14,19 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    /// Starts it; each line of its log becomes an event.
+    /// Starts it, with further arguments; each line of its log becomes an event.
     pub(super) fn start(
         binary: &Path,
         port: u16,
         policy: &Path,
+        arguments: &[String],
         events: Sender<Event>,
     ) -> Result<Controller, GroundError> {
         let mut child = Command::new(binary)
             .args(["run", "--log-format", "json", "--listen", &format!("127.0.0.1:{port}")])
             // Where switches come from that connect from another address.
             .args(["--listen", &format!("[::1]:{port}")])
+            .args(arguments)
             .arg(policy)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

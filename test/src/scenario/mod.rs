@@ -16,6 +16,7 @@ mod ground;
 mod markers;
 mod run;
 mod stream;
+mod trial;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ pub use ground::{Channel, Control, FlowLine, Ground, GroundError};
 pub use markers::MARKER_SLICE;
 pub use run::{Failure, run};
 pub use stream::{Course, Lost, Stream, StreamCount};
+pub use trial::{Suite, Tried, try_cases};
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]
@@ -87,7 +89,7 @@ fn one_one() -> (u16, u16) {
 
 /// Kinds of frames.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A frame of a local experimental EtherType.
     #[default]
@@ -100,6 +102,8 @@ pub enum Kind {
     Icmp,
     /// An ARP request.
     Arp,
+    /// An ARP reply.
+    ArpReply,
     /// An IPv6 neighbour solicitation.
     Nd,
     /// A fragment of a UDP datagram that is not the first.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use umlaut_openflow::build;
+use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{DatapathId, MacAddr, PortNo, Vid};
 use umlaut_slice_db::{Host, Policy};
 
@@ -18,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Discovery has probed every port twice in this time.
 const TWO_PROBE_PERIODS: Duration = Duration::from_secs(11);
 /// The EtherType of plain frames.
-const PLAIN: u16 = 0x88b5;
+pub(super) const PLAIN: u16 = 0x88b5;
 
 /// Why a scenario failed: the step, counted from 1, and what was wrong.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -30,10 +31,10 @@ pub struct Failure {
     pub message: String,
 }
 
-pub(super) struct Runner<'a, G> {
+pub(crate) struct Runner<'a, G> {
     pub(super) ground: G,
     scenario: &'a Scenario,
-    policy: Policy,
+    pub(super) policy: Policy,
     dpids: Vec<DatapathId>,
     stopped: BTreeSet<DatapathId>,
     cut_channels: BTreeSet<DatapathId>,
@@ -41,6 +42,8 @@ pub(super) struct Runner<'a, G> {
     controller_up: bool,
     pub(super) token: u64,
     pub(super) arrivals: BTreeMap<u64, Vec<String>>,
+    /// The VLAN on which each of them came.
+    pub(super) tagged: BTreeMap<u64, Vec<Vid>>,
     relays: Vec<(String, String)>,
     /// When the network last changed.
     pub(super) changed: Duration,
@@ -56,6 +59,23 @@ pub fn run<G: Ground>(
     scenario: &Scenario,
     make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
 ) -> Result<Vec<StreamCount>, Failure> {
+    let mut runner = begin(scenario, make)?;
+    for (index, step) in scenario.steps.iter().enumerate() {
+        if let Err(error) = runner.step(step) {
+            return Err(runner.failure(index + 1, error));
+        }
+    }
+    Ok(runner.streams)
+}
+
+/// Brings the network of a scenario up and waits until the controller knows it.
+///
+/// # Errors
+/// What keeps it from standing, as a failure of step 0.
+pub(super) fn begin<'a, G: Ground>(
+    scenario: &'a Scenario,
+    make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
+) -> Result<Runner<'a, G>, Failure> {
     let fail = |message: String| Failure { step: 0, message };
     let bare = serde_yaml::to_string(&scenario.policy).map_err(|e| fail(e.to_string()))?;
     let read = |text: &str| {
@@ -80,23 +100,15 @@ pub fn run<G: Ground>(
         controller_up: true,
         token: 0,
         arrivals: BTreeMap::new(),
+        tagged: BTreeMap::new(),
         relays: Vec::new(),
         changed: Duration::ZERO,
         streams: Vec::new(),
     };
-    let told = |runner: &mut Runner<'_, G>, step, error: GroundError| Failure {
-        step,
-        message: format!("{}\n{}", error.0, runner.ground.report()),
-    };
-    if let Err(error) = runner.wait_ready() {
-        return Err(told(&mut runner, 0, error));
+    match runner.wait_ready() {
+        Ok(()) => Ok(runner),
+        Err(error) => Err(runner.failure(0, error)),
     }
-    for (index, step) in scenario.steps.iter().enumerate() {
-        if let Err(error) = runner.step(step) {
-            return Err(told(&mut runner, index + 1, error));
-        }
-    }
-    Ok(runner.streams)
 }
 
 pub(super) fn error<T>(message: impl Into<String>) -> Result<T, GroundError> {
@@ -104,6 +116,11 @@ pub(super) fn error<T>(message: impl Into<String>) -> Result<T, GroundError> {
 }
 
 impl<G: Ground> Runner<'_, G> {
+    /// A failure with all there is to know.
+    fn failure(&mut self, step: usize, error: GroundError) -> Failure {
+        Failure { step, message: format!("{}\n{}", error.0, self.ground.report()) }
+    }
+
     pub(super) fn step(&mut self, step: &Step) -> Result<(), GroundError> {
         if let Some(send) = &step.send {
             return self.send(send, &step.arrives);
@@ -286,11 +303,13 @@ impl<G: Ground> Runner<'_, G> {
     // ---- time ----
 
     /// Lets a little time pass: streams go on, arrivals are noted.
-    fn pump(&mut self) -> Result<(), GroundError> {
+    pub(super) fn pump(&mut self) -> Result<(), GroundError> {
         self.ground.pump();
         for (host, frame) in self.ground.take_sniffed() {
             if let Some(token) = token_in(&frame) {
                 self.arrivals.entry(token).or_default().push(host);
+                let vid = Headers::parse(&frame).tag.vid().unwrap_or_default();
+                self.tagged.entry(token).or_default().push(vid);
             } else if frame.get(12..14) == Some(&[0x88, 0xcc]) {
                 for (_, to) in self.relays.iter().filter(|(from, _)| *from == host) {
                     self.ground.send(to, &frame)?;
@@ -401,7 +420,7 @@ impl<G: Ground> Runner<'_, G> {
 
     // ---- frames ----
 
-    fn next_token(&mut self) -> u64 {
+    pub(super) fn next_token(&mut self) -> u64 {
         self.token += 1;
         self.token
     }
@@ -463,6 +482,11 @@ impl<G: Ground> Runner<'_, G> {
                 let mut arp = build::arp(1, src, from_ip, MacAddr::ZERO, to_ip);
                 arp.extend(data);
                 (MacAddr::BROADCAST, 0x0806, arp)
+            }
+            Kind::ArpReply => {
+                let mut arp = build::arp(2, src, from_ip, dst, to_ip);
+                arp.extend(data);
+                (dst, 0x0806, arp)
             }
             Kind::Nd => {
                 let target =
@@ -592,11 +616,11 @@ fn ipv4(host: &Host) -> Ipv4Addr {
     }
 }
 
-fn payload(token: u64) -> Vec<u8> {
+pub(super) fn payload(token: u64) -> Vec<u8> {
     format!("<{token:08}>").into_bytes()
 }
 
-fn padded(mut frame: Vec<u8>) -> Vec<u8> {
+pub(super) fn padded(mut frame: Vec<u8>) -> Vec<u8> {
     frame.resize(frame.len().max(60), 0);
     frame
 }

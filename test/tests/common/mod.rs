@@ -3,7 +3,6 @@
 #![allow(dead_code, unreachable_pub, reason = "shared by several test binaries")]
 
 pub mod audit;
-pub mod ground;
 pub mod stream;
 pub mod wires;
 

@@ -47,6 +47,11 @@ impl Asking {
         Connection::open(&self.socket.clone().unwrap_or_else(default_path))
     }
 
+    /// Whether the answer is for programs.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Asks for a list and prints it, as `{"umlaut":1,NAME:[…]}` for programs.
     fn list<R: DeserializeOwned>(
         &self,

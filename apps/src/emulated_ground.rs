@@ -1,9 +1,12 @@
-//! The ground of emulation: the sliceable switch and its network in virtual time.
+//! The ground of emulation: the sliceable switch and its network in virtual time. Pure: no IO, no
+//! clock but a first instant.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use umlaut::sliceable::Domains;
+use umlaut_controller::virtual_time::VirtualController;
+use umlaut_controller::{Apps, Seed, Shared};
 use umlaut_openflow::{
     Action, DatapathId, FlowMod, Hello, Instruction, Match, MatchField, Message, PortNo, Version,
     VlanMatch, Xid, encode,
@@ -12,16 +15,17 @@ use umlaut_slice_db::Policy;
 use umlaut_testbed::scenario::{Channel, Control, FlowLine, Ground, GroundError};
 use umlaut_testbed::{Endpoint, Network, NetworkOptions, of_policy};
 
-use super::{Driven, Told, controller};
+use crate::sliceable::{Domains, SlicePolicy, SliceableSwitch};
+use crate::virtual_lab::{Driven, Events};
 
 /// A step of virtual time.
 const PUMP: Duration = Duration::from_millis(5);
 
-/// The network.
-pub struct Emulated {
-    network: Network<Driven>,
+/// A network of emulated switches and hosts and the controller of its switches.
+pub struct EmulatedGround {
+    network: Network<Driven<SlicePolicy>>,
     domains: Domains,
-    told: Told,
+    told: Events,
     policy: String,
     seed: u64,
     streams: Vec<Flowing>,
@@ -36,15 +40,20 @@ struct Flowing {
     sent: Vec<Duration>,
 }
 
-impl Emulated {
+impl EmulatedGround {
+    /// Brings up the network of a policy, whose text the controller gets. The seed decides the
+    /// order of what happens at once.
+    ///
+    /// # Errors
+    /// A policy whose hosts and links are no network.
     pub fn start(
         version: Version,
         seed: u64,
         policy: &Policy,
         text: &str,
-    ) -> Result<Emulated, GroundError> {
-        let (domains, told) = (Domains::default(), Told::default());
-        let driven = controller(text, &domains, &told, seed, Instant::now());
+    ) -> Result<EmulatedGround, GroundError> {
+        let (domains, told) = (Domains::default(), Events::default());
+        let driven = controller(text, &domains, &told, seed, Instant::now())?;
         let mut options = NetworkOptions::speaking(version).seed(seed);
         options.backoff = (Duration::from_millis(100), Duration::from_secs(1));
         let mut network = Network::new(&of_policy(policy), options, driven)
@@ -53,15 +62,37 @@ impl Emulated {
         for host in policy.hosts() {
             network.with_host(&host.name, |host, _| host.set_answers(false));
         }
-        Ok(Emulated { network, domains, told, policy: text.to_owned(), seed, streams: Vec::new() })
+        Ok(EmulatedGround {
+            network,
+            domains,
+            told,
+            policy: text.to_owned(),
+            seed,
+            streams: Vec::new(),
+        })
     }
+}
+
+fn controller(
+    text: &str,
+    domains: &Domains,
+    told: &Events,
+    seed: u64,
+    now: Instant,
+) -> Result<Driven<SlicePolicy>, GroundError> {
+    let (policy, _) =
+        Policy::parse("policy", text).map_err(|mistakes| GroundError(mistakes[0].render(false)))?;
+    let seeds = Seed { lldp_key: [seed as u8; 16], epoch: seed as u8 };
+    let apps = Apps::new().with(SliceableSwitch::default());
+    let shared = Shared::new(apps, domains.adopt(policy), seeds, Box::new(told.clone()), now);
+    Ok(Driven(VirtualController::new(Arc::new(shared), seed, now)))
 }
 
 fn there<T>(found: Option<T>, what: &str) -> Result<T, GroundError> {
     found.ok_or_else(|| GroundError(format!("there is no such {what}")))
 }
 
-impl Ground for Emulated {
+impl Ground for EmulatedGround {
     fn elapsed(&self) -> Duration {
         self.network.elapsed()
     }
@@ -220,7 +251,7 @@ impl Ground for Emulated {
                 self.domains = Domains::default();
                 self.seed += 1;
                 let now = self.network.now();
-                let new = controller(&self.policy, &self.domains, &self.told, self.seed, now);
+                let new = controller(&self.policy, &self.domains, &self.told, self.seed, now)?;
                 self.network.replace_controller(Some(new));
             }
         }
@@ -273,7 +304,7 @@ impl Ground for Emulated {
     }
 
     fn report(&mut self) -> String {
-        let told = self.told.0.lock().unwrap();
+        let told = self.told.all();
         let last = told.iter().rev().take(12).rev();
         last.map(|event| format!("{event:?}\n")).collect()
     }

@@ -1,0 +1,223 @@
+//! Cases: which hold, and what is said of those that do not. One network, and each word in turn.
+
+use umlaut_slice_db::{Policy, PolicyFiles, judge};
+
+const NETWORK: &str = "
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2}
+hosts:
+  alice:   {mac: \"00:00:00:00:00:02\", ip: 192.168.0.2, at: s1/1}
+  carol:   {mac: \"00:00:00:00:00:03\", ip: 192.168.0.3, at: s2/1}
+  printer: {mac: \"00:00:00:00:00:09\", at: s1/5}
+  mallory: {mac: \"00:00:00:00:00:67\", at: s1/6}
+  eve:     {mac: \"00:00:00:00:00:66\", at: s2/5, vlan: 20}
+  ghost:   {mac: \"00:00:00:00:00:70\"}
+slices:
+  lab:
+    members: [{host: alice}, {host: carol}, {port: s1/5, host: printer}]
+  guests: {members: [{port: s2/5, vlan: 20}, {port: s2/6}]}
+  closed: {restrict_hosts: true, members: [{port: s1/6}]}
+  nobody: {members: [{mac: \"00:00:00:00:00:99\"}]}
+filters:
+  - {id: no-telnet, priority: 9, slice: lab, match: {ip_proto: tcp, eth_type: ipv4, tcp_dst: 23}, action: deny}
+  - {id: to-eve, priority: 8, slice: lab, match: {eth_dst: \"00:00:00:00:00:66\"}, action: deny}
+links: [[s1/24, s2/23]]
+";
+
+fn read(text: &str) -> Policy {
+    match Policy::parse("p.yaml", text) {
+        Ok((policy, _)) => policy,
+        Err(mistakes) => panic!("{}", mistakes[0].render(false)),
+    }
+}
+
+/// What is said of a case: an empty text if it holds.
+fn said(network: &str, case: &str, files: &PolicyFiles) -> String {
+    let policy = read(&format!("{network}cases:\n  - {case}\n"));
+    let judgement = judge(&policy, &policy.cases()[0], files);
+    judgement.wrong.map_or(String::new(), |wrong| wrong.what)
+}
+
+#[test]
+fn each_word_means_what_it_says() {
+    let table = [
+        // case, what is said
+        ("alice reaches carol", ""),
+        ("alice reaches printer", ""),
+        ("alice reaches eve", "alice does not reach eve when both have spoken and nobody else"),
+        ("alice never reaches eve", ""),
+        ("alice never reaches any of guests", ""),
+        ("lab is isolated from guests", ""),
+        ("alice is isolated from carol", "alice can reach carol"),
+        ("alice never reaches carol", "alice can reach carol"),
+        ("lab never reaches lab", "alice can reach carol"),
+        ("mallory is refused", ""),
+        ("mallory is refused because restricted", ""),
+        ("mallory is refused because no-binding", "the frame of mallory is refused: restricted"),
+        ("alice is refused", "the frame of alice is flooded to s1/5, s2/1"),
+        // Nobody is bound by this port: one that stands for whoever is there.
+        ("guests reaches eve", ""),
+        ("nobody never reaches lab", "nobody of nobody has a place, so that the case says nothing"),
+        ("eve never reaches eve", "the case is about one host only, so that it says nothing"),
+        // One frame.
+        ("{from: alice, to: carol, tcp_dst: 23, expect: refused, because: filtered}", ""),
+        (
+            "{from: alice, to: carol, tcp_dst: 23, expect: reached}",
+            "alice does not reach carol when both have spoken and nobody else",
+        ),
+        ("{from: alice, to: carol, tcp_dst: 22, expect: reached}", ""),
+        ("{from: alice, to: carol, tcp_dst: 23, expect: never reached}", ""),
+        ("{from: alice, to: carol, tcp_dst: 22, expect: never reached}", "alice can reach carol"),
+        ("{from: alice, to: carol, tcp_dst: 22, expect: forwarded, out: s2/1}", ""),
+        (
+            "{from: alice, to: carol, expect: forwarded, out: {port: s2/1, vlan: 7}}",
+            "the frame of alice is forwarded to s2/1",
+        ),
+        ("{from: alice, to: all, expect: flooded, out: [s2/1, s1/5]}", ""),
+        (
+            "{from: alice, to: all, expect: flooded, out: s1/5}",
+            "the frame of alice is flooded to s1/5, s2/1",
+        ),
+        ("{from: alice, to: all, expect: flooded, out: s1/5, before: nobody spoke}", ""),
+        ("{from: alice, to: eve, expect: refused, because: Filtered}", ""),
+        ("{from: alice, eth_type: arp, to: eve, expect: flooded}", ""),
+        ("{from: alice, in: s2/6, to: eve, expect: refused, because: filtered}", ""),
+        (
+            "{in: s2/6, src: \"00:00:00:00:00:77\", dst: all, expect: flooded, out: {port: s2/5, vlan: 20}}",
+            "",
+        ),
+        (
+            "{in: s2/6, vlan: 20, src: \"00:00:00:00:00:77\", dst: all, expect: refused, because: no-binding}",
+            "",
+        ),
+        // Sequences.
+        ("{after: link s1/24-s2/23 down, expect: alice never reaches carol}", ""),
+        ("{after: [link s1/24-s2/23 down, link s2/23-s1/24 up], expect: alice reaches carol}", ""),
+        ("{after: link s1/24-s2/23 down, expect: alice reaches printer}", ""),
+        ("{after: port s2/1 down, expect: alice never reaches carol}", ""),
+        (
+            "{after: port s2/1 down, expect: carol reaches alice}",
+            "carol cannot send: s2/1 is down, a link, or on a switch that stands still",
+        ),
+        ("{after: switch s2 stops, expect: alice never reaches carol}", ""),
+        ("{after: [switch s2 stops, switch s2 starts], expect: alice reaches carol}", ""),
+        ("{after: [switch s2 restarts, controller restarts], expect: alice reaches carol}", ""),
+        ("{after: carol moves to s1/9, expect: alice reaches carol}", ""),
+        (
+            "{after: carol moves to s1/9, from: alice, to: carol, expect: refused, because: no-receivers}",
+            "",
+        ),
+        (
+            "{after: [carol moves to s1/9, carol speaks], from: alice, to: carol, expect: forwarded, out: s1/9}",
+            "",
+        ),
+        (
+            "{after: [carol moves to s2/6], expect: lab is isolated from guests}",
+            "alice can reach a host at s2/6",
+        ),
+        (
+            "{after: 10 minutes pass, from: alice, to: carol, expect: refused, because: no-receivers}",
+            "",
+        ),
+        ("{after: 4 minutes pass, from: alice, to: carol, expect: forwarded}", ""),
+        (
+            "{after: policy other.yaml, expect: alice reaches carol}",
+            "alice does not reach carol when both have spoken and nobody else",
+        ),
+        ("{after: policy other.yaml, expect: alice reaches mallory}", ""),
+        ("{after: [policy other.yaml, policy old.yaml], expect: alice reaches carol}", ""),
+    ];
+    let other =
+        "umlaut: 1\nswitches: {s1: 0x1}\nslices: {lab: {members: [{port: s1/1}, {port: s1/6}]}}\n";
+    let files = PolicyFiles::from([
+        ("other.yaml".to_owned(), read(other)),
+        ("old.yaml".to_owned(), read(NETWORK)),
+    ]);
+    for (case, expected) in table {
+        assert_eq!(said(NETWORK, case, &files), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_case_that_fails_shows_the_frame_and_the_line() {
+    let policy =
+        read(&format!("{NETWORK}cases:\n  - alice reaches carol\n  - alice reaches eve\n"));
+    let case = &policy.cases()[1];
+    assert_eq!(policy.case_line(case).map(|line| policy.line(line)), Some("- alice reaches eve"));
+    let wrong = judge(&policy, case, &PolicyFiles::new()).wrong.unwrap();
+    let told = wrong.explanation.unwrap();
+    assert_eq!((told.verdict, told.reason), ("drop", Some("filtered")));
+}
+
+/// A denial that leaves a gap is found, whatever the frame must look like; one without is not.
+#[test]
+fn never_speaks_of_every_frame_that_the_filters_let_pass() {
+    let table = [
+        // filters, default, whether anything passes
+        ("[]", "allow", true),
+        ("[]", "deny", false),
+        ("[{match: {}, action: deny}]", "allow", false),
+        ("[{match: {eth_type: ipv4}, action: deny}]", "allow", true),
+        ("[{match: {eth_type: arp, arp_op: 7}, action: allow}]", "deny", true),
+        (
+            "[{match: {ip_proto: icmp, icmpv4_type: 99, ipv4_src: 10.9.8.7}, action: allow}]",
+            "deny",
+            true,
+        ),
+        ("[{match: {eth_type: 0x05ff}, action: allow}]", "deny", true),
+        ("[{match: {ipv6_nd_target: \"fd00::9\"}, action: allow}]", "deny", true),
+        (
+            "[{priority: 2, match: {ipv4_dst: 10.0.0.0/9}, action: deny}, {priority: 2, match: {ipv4_dst: 10.128.0.0/9}, action: deny}, {match: {ipv4_dst: 10.0.0.0/8}, action: allow}]",
+            "deny",
+            false,
+        ),
+        (
+            "[{priority: 2, match: {ipv4_dst: 10.0.0.0/9}, action: deny}, {match: {ipv4_dst: 10.0.0.0/8}, action: allow}]",
+            "deny",
+            true,
+        ),
+        (
+            "[{priority: 2, match: {nw_src: 10.0.0.0/8}, action: deny}, {match: {eth_type: arp, nw_src: 10.1.0.0/16}, action: allow}]",
+            "deny",
+            false,
+        ),
+        (
+            "[{priority: 2, match: {nw_proto: 1, eth_type: ipv4}, action: deny}, {priority: 1, match: {nw_proto: 1}, action: allow}]",
+            "deny",
+            true,
+        ),
+        (
+            "[{priority: 2, match: {tcp_dst: 80, eth_type: ipv4}, action: deny}, {match: {tcp_dst: 80, tcp_src: 7}, action: allow}]",
+            "deny",
+            true,
+        ),
+        ("[{priority: 2, match: {dl_vlan_pcp: 3}, action: allow}]", "deny", true),
+        ("[{match: {eth_dst: \"00:00:00:00:00:aa\"}, action: allow}]", "deny", true),
+    ];
+    // A place that takes its host's frames and group frames only.
+    let policy = read(
+        "umlaut: 1
+switches: {s1: 0x1}
+hosts: {a: {mac: \"00:00:00:00:00:01\", at: s1/1}, b: {mac: \"00:00:00:00:00:02\", at: s1/2}}
+slices: {x: {members: [{port: s1/1}, {port: s1/2, host: b}]}}
+filters: [{match: {eth_dst: \"ff:ff:ff:ff:ff:ff\"}, action: allow}]
+options: {filter_default: deny}
+cases: [a never reaches b]
+",
+    );
+    assert!(judge(&policy, &policy.cases()[0], &PolicyFiles::new()).wrong.is_some());
+    for (filters, default, passes) in table {
+        let policy = read(&format!(
+            "umlaut: 1
+switches: {{s1: 0x1}}
+hosts: {{a: {{mac: \"00:00:00:00:00:01\", at: s1/1}}, b: {{mac: \"00:00:00:00:00:02\", at: s1/2}}}}
+slices: {{x: {{members: [{{port: s1/1}}, {{port: s1/2}}]}}}}
+filters: {filters}
+options: {{filter_default: {default}}}
+cases: [a never reaches b]
+"
+        ));
+        let wrong = judge(&policy, &policy.cases()[0], &PolicyFiles::new()).wrong;
+        assert_eq!(wrong.is_some(), passes, "{filters} {default}: {wrong:?}");
+    }
+}
