@@ -180,6 +180,12 @@ fn hosts_send_to_each_other_under_a_controller_and_count_what_arrives() {
     until("the marker behind it", || labs.received("bob", "tcp") == 1);
     assert_eq!(labs.received("bob", "udp"), 0, "eric's port has no untagged member");
 
+    // A member of the slice that has not spoken is flooded to: others of the slice see that.
+    labs.ok(&["promiscuous", "bob"]);
+    labs.ok(&["send-packets", "-s", "alice", "-d", "dave"]);
+    until("a datagram for somebody else", || labs.received("bob", "udp") == 1);
+    labs.ok(&["promiscuous", "bob", "--off"]);
+
     let flows = labs.json(&["dump-flows", "s1", "--json"]);
     let lines: Vec<&str> =
         flows[0]["flows"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
@@ -278,6 +284,7 @@ fn what_there_is_not_is_told_with_what_there_is() {
         (&["send-packets", "-s", "alice", "-d", "bob", "--length", "9000"], "at most 1440 bytes"),
         (&["show-stats", "bod"], "did you mean bob?"),
         (&["reset-stats", "bod"], "did you mean bob?"),
+        (&["promiscuous", "bod"], "did you mean bob?"),
         (&["dump-flows", "s3"], "there is no switch s3; did you mean s1? (known: s1, s2)"),
         (&["port-down", "s1/9"], "there is no port s1/9; did you mean s1/1? (known: s1/1, s1/2"),
         (&["port-down", "s1"], "\"s1\" is not SWITCH/PORT"),

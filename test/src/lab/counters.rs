@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -91,7 +92,8 @@ pub struct Talk {
 pub struct Traffic {
     /// Frames that it was told to send.
     pub sent: BTreeMap<Talk, Count>,
-    /// Frames that arrived for it: to its MAC or a group address, in its VLAN.
+    /// Frames that arrived for it: to its MAC or a group address, in its VLAN; all of them while the
+    /// host is promiscuous.
     pub received: BTreeMap<Talk, Count>,
     /// Frames that arrived and were for somebody else.
     pub others: u64,
@@ -196,13 +198,19 @@ pub(super) struct Counters {
 struct Counted {
     mac: MacAddr,
     vlan: Option<VlanId>,
+    /// Whether it counts what is for others as if it were for it.
+    promiscuous: AtomicBool,
     traffic: Mutex<Traffic>,
 }
 
 impl Counters {
     pub(super) fn new(hosts: &[HostSpec]) -> Counters {
-        let counted =
-            |host: &HostSpec| Counted { mac: host.mac, vlan: host.vlan, traffic: Mutex::default() };
+        let counted = |host: &HostSpec| Counted {
+            mac: host.mac,
+            vlan: host.vlan,
+            promiscuous: AtomicBool::new(false),
+            traffic: Mutex::default(),
+        };
         Counters {
             hosts: hosts.iter().map(counted).collect(),
             probes: Mutex::default(),
@@ -237,10 +245,16 @@ impl Counters {
             return;
         }
         if let Some(mut traffic) = self.lock(host) {
-            match for_it {
+            match for_it || counted.promiscuous.load(Ordering::Acquire) {
                 true => traffic.note(frame, false),
                 false => traffic.others += 1,
             }
+        }
+    }
+
+    pub(super) fn set_promiscuous(&self, host: usize, promiscuous: bool) {
+        if let Some(counted) = self.hosts.get(host) {
+            counted.promiscuous.store(promiscuous, Ordering::Release);
         }
     }
 
@@ -387,6 +401,18 @@ mod tests {
             let traffic = counters.traffic(0);
             let got = (traffic.packets_received(), traffic.others);
             assert_eq!(got, (u64::from(wanted), u64::from(!wanted)), "{vlan:?} {frame:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_promiscuous_host_counts_what_is_for_others() {
+        let counters = Counters::new(&[HostSpec::new("b", MacAddr::from_u64(2))]);
+        let foreign = frame(MacAddr::from_u64(3), &[], 0x0800, &build::udp(A, B, 1, 1, b""));
+        for (promiscuous, wanted) in [(true, (1, 0)), (false, (1, 1))] {
+            counters.set_promiscuous(0, promiscuous);
+            counters.received(0, &foreign);
+            let traffic = counters.traffic(0);
+            assert_eq!((traffic.packets_received(), traffic.others), wanted);
         }
     }
 

@@ -28,7 +28,7 @@ pub use burst::{Burst, Frames, Kind, LONGEST, NoBurst};
 use counters::Counters;
 pub use counters::{Address, CONVERSATIONS, Protocol, Talk, Traffic};
 pub use names::{LabName, NAME_LENGTH, NoLabName};
-pub use open_vswitch::{Swept, labs_found, sweep, unusable};
+pub use open_vswitch::{Claim, Swept, labs_found, sweep, unusable};
 pub use plan::{Cable, Machine, Plan, unknown};
 
 /// Why something cannot be done.
@@ -96,6 +96,10 @@ trait Ground: Send + Sync {
     fn move_host(&self, host: usize, before: &Standing, to: Endpoint) -> Done;
     /// Switches a switch on or off. `before` is how the network stands until then.
     fn set_switch(&self, dpid: DatapathId, on: bool, before: &Standing) -> Done;
+    /// What does not work as it should, for people.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The network namespace of a host, if hosts have any.
     fn namespace(&self, host: usize) -> Option<String>;
 }
@@ -178,6 +182,11 @@ impl Lab {
         &self.plan
     }
 
+    /// What does not work as it should on this machine, for people.
+    pub fn notes(&self) -> Vec<String> {
+        self.ground.notes()
+    }
+
     /// What it consists of.
     pub fn kind(&self) -> GroundKind {
         self.kind
@@ -234,6 +243,12 @@ impl Lab {
     pub fn traffic(&self, host: usize) -> Traffic {
         self.ground.count();
         self.counters.traffic(host)
+    }
+
+    /// Whether a host counts what is for others as if it were for it.
+    pub fn set_promiscuous(&self, host: usize, promiscuous: bool) {
+        self.ground.count();
+        self.counters.set_promiscuous(host, promiscuous);
     }
 
     /// Begins to count anew.

@@ -43,6 +43,14 @@ pub(super) enum Act {
         /// The hosts [default: all]
         hosts: Vec<String>,
     },
+    /// Let a host count what is for others as if it were for it
+    Promiscuous {
+        /// The host
+        host: String,
+        /// No longer
+        #[arg(long)]
+        off: bool,
+    },
     /// The flow entries of switches
     #[command(alias = "dump_flows")]
     DumpFlows {
@@ -256,6 +264,7 @@ impl Act {
                 (What::Stats { hosts }, Show::Stats { tx: tx || !rx, rx: rx || !tx })
             }
             Act::ResetStats { hosts } => (What::Reset { hosts }, Show::Plain),
+            Act::Promiscuous { host, off } => (What::Promiscuous { host, on: !off }, Show::Plain),
             Act::DumpFlows { json, switches } => (What::Flows { switches }, plain(json)),
             Act::PortUp(port) => (What::Port { port: port.text(), up: true }, Show::Plain),
             Act::PortDown(port) => (What::Port { port: port.text(), up: false }, Show::Plain),

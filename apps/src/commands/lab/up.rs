@@ -12,11 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use umlaut_openflow::Version;
-use umlaut_testbed::lab::{GroundKind, Lab, LabName, Plan, sweep, unusable};
+use umlaut_testbed::lab::{Claim, GroundKind, Lab, LabName, Plan, sweep, unusable};
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
-use super::connection::Connection;
+use super::connection::{Connection, Holder, holder};
 use super::listening::somebody_listens;
 use super::place::{Place, Taken};
 use super::serve::Served;
@@ -183,11 +183,14 @@ fn keep(args: &Args, name: &LabName, plan: Plan, place: &Place) -> ExitCode {
 /// # Errors
 /// It runs; something cannot be removed.
 pub(super) fn take(name: &LabName, place: &Place) -> anyhow::Result<Taken> {
-    let Some(taken) = place.take(name)? else {
+    let Holder::Us(taken) = holder(place, name)? else {
         bail!("lab {name} runs already: umlaut lab down --name {name}, or choose another --name");
     };
-    if unusable().is_none() {
-        sweep(name).with_context(|| format!("what an earlier lab {name} has left"))?;
+    // One that runs elsewhere is not dead.
+    if unusable().is_none()
+        && let Some(claim) = Claim::take(name, Duration::ZERO)?
+    {
+        sweep(&claim).with_context(|| format!("what an earlier lab {name} has left"))?;
     }
     Ok(taken)
 }
