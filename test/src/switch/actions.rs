@@ -186,7 +186,7 @@ fn check_set(old: bool, field: &MatchField) -> Result<(), Refusal> {
 }
 
 /// Whether the actions fit packets of which `context` is known; it follows the tags that they push
-/// and pop.
+/// and pop. False: they do not, if nothing else is wrong.
 fn check_context(
     version: Version,
     actions: &[Action],
@@ -225,7 +225,12 @@ fn check_context(
             }
             _ => true,
         };
-        all_fit &= fits;
+        // Open vSwitch tells of some at once, of others when it has found nothing else.
+        match action {
+            _ if fits => {}
+            Action::SetField(_) => return Err(Refusal::ACTION_MATCH_INCONSISTENT),
+            _ => all_fit = false,
+        }
     }
     Ok(all_fit)
 }

@@ -1,8 +1,8 @@
 //! The emulated switch beside Open vSwitch: both get the same random flow-mods, packet-outs and
 //! frames, and must answer and send the same.
 //!
-//! Where the two differ on purpose, the generator says so and keeps away: Open vSwitch reads one tag
-//! of a frame, lets the action set of a dropped packet out, and has faults with more than two tags.
+//! Where the two differ on purpose, the generator says so and keeps away (`generate.rs`). One of every
+//! request, and mistakes in each, is sent as well (`requests.rs`).
 //!
 //! Needs the programs of Open vSwitch, but no root: it runs on the dummy datapath. Without them the
 //! test says so and passes. `UMLAUT_DIFFERENTIAL_STEPS` sets the number of steps per version,
