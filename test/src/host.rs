@@ -88,6 +88,16 @@ pub struct HostCounters {
     pub echo_replies: BTreeMap<Ipv4Addr, u64>,
 }
 
+/// A table of counts for people and programs: a line of names, then one line for each conversation,
+/// `ip_dst,tp_dst,ip_src,tp_src,n_pkts,n_octets` (octets of payload).
+pub fn table(counts: &BTreeMap<Conversation, Count>) -> String {
+    let mut text = String::from("ip_dst,tp_dst,ip_src,tp_src,n_pkts,n_octets\n");
+    for (Conversation { src, dst, tp_src, tp_dst }, Count { packets, bytes }) in counts {
+        text.push_str(&format!("{dst},{tp_dst},{src},{tp_src},{packets},{bytes}\n"));
+    }
+    text
+}
+
 #[derive(Debug)]
 struct Resolution {
     waiting: VecDeque<Vec<u8>>,
@@ -101,6 +111,7 @@ pub struct EmulatedHost {
     spec: HostSpec,
     real_arp: bool,
     answers: bool,
+    promiscuous: bool,
     neighbours: BTreeMap<IpAddr, MacAddr>,
     resolutions: BTreeMap<Ipv4Addr, Resolution>,
     sniffed: VecDeque<Sniffed>,
@@ -117,6 +128,7 @@ impl EmulatedHost {
             spec,
             real_arp: false,
             answers: true,
+            promiscuous: false,
             neighbours: BTreeMap::new(),
             resolutions: BTreeMap::new(),
             sniffed: VecDeque::new(),
@@ -159,6 +171,12 @@ impl EmulatedHost {
     /// Whether it answers ARP, echo and neighbour solicitations. At first it does.
     pub fn set_answers(&mut self, answers: bool) {
         self.answers = answers;
+    }
+
+    /// Whether it counts TCP and UDP to others in [`HostCounters::rx`] as well. At first it does not.
+    /// It answers only what is for itself all the same.
+    pub fn set_promiscuous(&mut self, promiscuous: bool) {
+        self.promiscuous = promiscuous;
     }
 
     /// Puts an address in its table.
@@ -394,7 +412,13 @@ impl EmulatedHost {
             None => None,
         };
         if vid != self.spec.vlan || !(dst.is_group() || dst == self.spec.mac) {
-            return self.counters.foreign += 1;
+            self.counters.foreign += 1;
+            if let Network::Ipv4(at) = found.network
+                && self.promiscuous
+            {
+                self.count_received(frame, &found, at);
+            }
+            return;
         }
         if dst.is_group() {
             self.counters.to_groups += 1;
@@ -455,25 +479,32 @@ impl EmulatedHost {
                 _ => {}
             },
             TCP | UDP => {
-                let header = match found.proto {
-                    TCP => usize::from(frame[transport + 12] >> 4) * 4,
-                    _ => 8,
-                };
                 if found.proto == UDP {
                     self.note_probe(&frame[transport + 8..end.max(transport + 8)]);
                 }
-                let conversation = Conversation {
-                    src: src.into(),
-                    dst: dst.into(),
-                    tp_src: u16_at(frame, transport),
-                    tp_dst: u16_at(frame, transport + 2),
-                };
-                let count = self.counters.rx.entry(conversation).or_default();
-                count.packets += 1;
-                count.bytes += end.saturating_sub(transport + header) as u64;
+                self.count_received(frame, found, at);
             }
             _ => {}
         }
+    }
+
+    fn count_received(&mut self, frame: &[u8], found: &Layout, at: usize) {
+        let Some(transport) = found.transport else { return };
+        let header = match found.proto {
+            TCP => usize::from(frame[transport + 12] >> 4) * 4,
+            UDP => 8,
+            _ => return,
+        };
+        let end = (at + usize::from(u16_at(frame, at + 2))).min(frame.len());
+        let conversation = Conversation {
+            src: Ipv4Addr::from(bytes_at::<4>(frame, at + 12)).into(),
+            dst: Ipv4Addr::from(bytes_at::<4>(frame, at + 16)).into(),
+            tp_src: u16_at(frame, transport),
+            tp_dst: u16_at(frame, transport + 2),
+        };
+        let count = self.counters.rx.entry(conversation).or_default();
+        count.packets += 1;
+        count.bytes += end.saturating_sub(transport + header) as u64;
     }
 
     fn ipv6(&mut self, frame: &[u8], found: &Layout, at: usize) {
@@ -522,6 +553,27 @@ mod tests {
             total += from_a.len() + from_b.len();
             from_a.iter().for_each(|frame| b.receive(frame, now));
             from_b.iter().for_each(|frame| a.receive(frame, now));
+        }
+    }
+
+    #[test]
+    fn a_promiscuous_host_counts_what_is_for_others_and_shows_it() {
+        let now = Instant::now();
+        let to = Ipv4Addr::new(192, 168, 0, 2);
+        for (promiscuous, line) in [(false, ""), (true, "192.168.0.2,6,192.168.0.1,5,2,44\n")] {
+            let (mut a, mut c) = (host(1), host(3));
+            c.set_promiscuous(promiscuous);
+            a.add_neighbour(to.into(), MacAddr::from_u64(2));
+            a.send_udp(to, 5, 6, b"22 bytes of a payload.", now);
+            a.send_udp(to, 5, 6, b"22 bytes of a payload.", now);
+            assert_eq!(talk(&mut a, &mut c, now), 2, "and no answer");
+            let names = "ip_dst,tp_dst,ip_src,tp_src,n_pkts,n_octets\n";
+            assert_eq!(table(&c.counters().rx), format!("{names}{line}"));
+            assert_eq!(c.counters().foreign, 2);
+            assert_eq!(
+                table(&a.counters().tx),
+                format!("{names}192.168.0.2,6,192.168.0.1,5,2,44\n")
+            );
         }
     }
 

@@ -9,6 +9,7 @@
 
 pub mod control;
 pub mod emulated;
+pub mod graphs;
 pub mod host;
 pub mod hub;
 pub mod lab;

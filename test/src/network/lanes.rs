@@ -28,11 +28,26 @@ pub(super) enum Item {
 
 #[derive(Debug, Default)]
 struct Lane {
+    /// In the order of their arrival.
     items: VecDeque<(Instant, Item)>,
+    /// When the last one arrives that keeps the order in which it entered.
+    last: Option<Instant>,
     held: bool,
 }
 
-/// All lanes. In each, what enters first leaves first.
+impl Lane {
+    fn insert(&mut self, id: LaneId, at: Instant, item: Item) -> bool {
+        if matches!(id, LaneId::Cable(..)) && self.items.len() >= CABLE_LIMIT {
+            return false;
+        }
+        // Nearly always at the end.
+        let behind = self.items.iter().rev().take_while(|(other, _)| *other > at).count();
+        self.items.insert(self.items.len() - behind, (at, item));
+        true
+    }
+}
+
+/// All lanes. In each, what enters first leaves first, but for what is put aside.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     lanes: BTreeMap<LaneId, Lane>,
@@ -57,13 +72,19 @@ impl Lanes {
     /// Puts an item in, to arrive at `at` or behind what is in already. False: the lane is full.
     pub(super) fn push(&mut self, id: LaneId, at: Instant, item: Item) -> bool {
         self.change(id, |lane| {
-            if matches!(id, LaneId::Cable(..)) && lane.items.len() >= CABLE_LIMIT {
-                return false;
+            let at = lane.last.map_or(at, |last| at.max(last));
+            let room = lane.insert(id, at, item);
+            if room {
+                lane.last = Some(at);
             }
-            let at = lane.items.back().map_or(at, |(last, _)| at.max(*last));
-            lane.items.push_back((at, item));
-            true
+            room
         })
+    }
+
+    /// Puts an item in, to arrive at `at`; what enters later does not wait for it. False: the lane is
+    /// full.
+    pub(super) fn push_aside(&mut self, id: LaneId, at: Instant, item: Item) -> bool {
+        self.change(id, |lane| lane.insert(id, at, item))
     }
 
     /// Puts back what was taken too early.
@@ -109,6 +130,7 @@ impl Lanes {
             for (at, _) in &mut lane.items {
                 *at = now.max(*at);
             }
+            lane.last = lane.items.back().map(|(at, _)| *at);
         });
     }
 

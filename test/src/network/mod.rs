@@ -100,7 +100,7 @@ impl NetworkOptions {
     }
 }
 
-/// How a cable treats frames.
+/// How a cable treats frames in one direction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Impairment {
     /// Added to the delay.
@@ -109,6 +109,10 @@ pub struct Impairment {
     pub lost_permille: u16,
     /// Of a thousand frames this many arrive twice.
     pub doubled_permille: u16,
+    /// Of a thousand frames this many are late, so that others overtake them.
+    pub late_permille: u16,
+    /// How much later they are.
+    pub late: Duration,
 }
 
 /// Why a run ended.
@@ -159,7 +163,8 @@ enum Plug {
 struct Cable {
     ends: [Plug; 2],
     whole: bool,
-    impairment: Impairment,
+    /// By the side where frames enter.
+    impairments: [Impairment; 2],
 }
 
 #[derive(Debug)]
@@ -293,7 +298,7 @@ impl<C: Controller> Network<C> {
                 self.plugs.insert((*switch, *port), (index, side));
             }
         }
-        self.cables.push(Cable { ends, whole: true, impairment: Impairment::default() });
+        self.cables.push(Cable { ends, whole: true, impairments: Default::default() });
     }
 
     fn port_of(&self, end: Endpoint) -> Option<(usize, PortNo)> {
@@ -475,7 +480,31 @@ impl<C: Controller> Network<C> {
     /// Makes a link slow or unreliable, in both directions. False: no such link.
     pub fn impair(&mut self, link: usize, impairment: Impairment) -> bool {
         let Some(index) = self.link_cable(link) else { return false };
-        self.cables[index].impairment = impairment;
+        self.cables[index].impairments = [impairment; 2];
+        true
+    }
+
+    /// Makes the cable in a port slow or unreliable for the frames that the switch sends there. False:
+    /// no cable is in such a port.
+    pub fn impair_from(&mut self, at: Endpoint, impairment: Impairment) -> bool {
+        self.impair_side(at, impairment, |side| side)
+    }
+
+    /// Makes the cable in a port slow or unreliable for the frames that come in there. False: no cable
+    /// is in such a port.
+    pub fn impair_to(&mut self, at: Endpoint, impairment: Impairment) -> bool {
+        self.impair_side(at, impairment, |side| 1 - side)
+    }
+
+    fn impair_side(
+        &mut self,
+        at: Endpoint,
+        impairment: Impairment,
+        side: impl Fn(usize) -> usize,
+    ) -> bool {
+        let plug = self.port_of(at).and_then(|port| self.plugs.get(&port));
+        let Some((cable, own)) = plug.copied() else { return false };
+        self.cables[cable].impairments[side(own)] = impairment;
         true
     }
 
@@ -733,16 +762,24 @@ impl<C: Controller> Network<C> {
 
     fn put_frame(&mut self, cable: usize, side: usize, frame: Vec<u8>) {
         self.counters.frames += 1;
-        let Impairment { delay, lost_permille, doubled_permille } = self.cables[cable].impairment;
-        if !self.cables[cable].whole || self.random.chance(lost_permille) {
+        let impairment = self.cables[cable].impairments[side];
+        if !self.cables[cable].whole || self.random.chance(impairment.lost_permille) {
             self.counters.frames_lost += 1;
             return;
         }
-        let delay = self.options.cable_delay + delay;
-        if self.random.chance(doubled_permille) {
-            self.push(LaneId::Cable(cable, side), delay, Item::Frame(frame.clone()));
+        let lane = LaneId::Cable(cable, side);
+        let delay = self.options.cable_delay + impairment.delay;
+        if self.random.chance(impairment.doubled_permille) {
+            self.push(lane, delay, Item::Frame(frame.clone()));
         }
-        if !self.push(LaneId::Cable(cable, side), delay, Item::Frame(frame)) {
+        let room = match self.random.chance(impairment.late_permille) {
+            true => {
+                let at = self.now + delay + impairment.late;
+                self.lanes.push_aside(lane, at, Item::Frame(frame))
+            }
+            false => self.push(lane, delay, Item::Frame(frame)),
+        };
+        if !room {
             self.counters.frames_lost += 1;
         }
     }

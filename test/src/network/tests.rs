@@ -206,3 +206,49 @@ fn hosts_without_addresses_are_reached_by_their_macs() {
         pairs.iter().filter(|p| p.reached).map(|p| (&p.from[..], &p.to[..])).collect();
     assert_eq!(reached, [("h1", "h2"), ("h2", "h1")]);
 }
+
+/// Of so many frames from h1 to h2, the numbers in the order of their arrival.
+fn arrived(net: &mut Network<Hub>, frames: u8) -> Vec<u8> {
+    net.reset_hosts();
+    for number in 0..frames {
+        net.send_udp("h1", "h2", &[b'#', number, b'#']).unwrap();
+        let _ = net.run_for(Duration::from_micros(50));
+    }
+    let _ = net.run_until_idle(Duration::from_secs(1));
+    let number =
+        |frame: &[u8]| frame.windows(3).find(|w| w[0] == b'#' && w[2] == b'#').map(|w| w[1]);
+    net.host("h2").unwrap().sniffed().filter_map(|seen| number(&seen.frame)).collect()
+}
+
+#[test]
+fn a_direction_of_a_cable_loses_and_reorders_by_its_seed() {
+    let run = |seed: u64, change: fn(&mut Network<Hub>)| {
+        let options = NetworkOptions::default().seed(seed);
+        let mut net = Network::new(&Topology::single(2), options, Hub::new()).unwrap();
+        let _ = net.run_for(Duration::from_secs(1));
+        change(&mut net);
+        arrived(&mut net, 100)
+    };
+    let in_order: Vec<u8> = (0..100).collect();
+    assert_eq!(run(1, |_| {}), in_order);
+    let late = |net: &mut Network<Hub>| assert!(net.impair_from(Endpoint::new(1, 2), LATE));
+    let reordered = run(1, late);
+    let mut sorted = reordered.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, in_order, "none is lost");
+    assert_ne!(reordered, in_order);
+    assert_eq!(reordered, run(1, late), "the same seed, the same order");
+    // The other direction is whole.
+    assert_eq!(run(2, |net| assert!(net.impair_to(Endpoint::new(1, 2), LOST))), in_order);
+    assert!(run(2, |net| assert!(net.impair_from(Endpoint::new(1, 2), LOST))).is_empty());
+}
+
+const WHOLE: Impairment = Impairment {
+    delay: Duration::ZERO,
+    lost_permille: 0,
+    doubled_permille: 0,
+    late_permille: 0,
+    late: Duration::ZERO,
+};
+const LOST: Impairment = Impairment { lost_permille: 1000, ..WHOLE };
+const LATE: Impairment = Impairment { late_permille: 200, late: Duration::from_millis(2), ..WHOLE };

@@ -5,7 +5,7 @@
 //! that were wrong stay as wrong as they were (RFC 1624).
 
 use umlaut_openflow::{
-    Action, GroupId, Instruction, Masked, MatchField, PortNo, TableId, Version, VlanMatch,
+    Action, GroupId, Instruction, Masked, MatchField, MeterId, PortNo, TableId, Version, VlanMatch,
 };
 
 use super::error::Refusal;
@@ -45,11 +45,19 @@ pub(crate) fn check_instructions(
             _ => return Err(Refusal::INSTRUCTION_UNKNOWN),
         }
     }
+    let no_meter =
+        |i: &Instruction| matches!(i, Instruction::Meter(id) if !(1..=MeterId::MAX.0).contains(id));
+    if instructions.iter().any(no_meter) {
+        return Err(Refusal::METER_INVALID);
+    }
     let mut context = criteria.clone();
+    let mut fits = true;
     for instruction in instructions {
         match instruction {
-            Instruction::Apply(actions) => check_context(version, actions, &mut context)?,
-            Instruction::Write(actions) => check_context(version, actions, &mut context.clone())?,
+            Instruction::Apply(actions) => fits &= check_context(version, actions, &mut context)?,
+            Instruction::Write(actions) => {
+                fits &= check_context(version, actions, &mut context.clone())?;
+            }
             _ => {}
         }
     }
@@ -57,9 +65,11 @@ pub(crate) fn check_instructions(
         Instruction::Goto(to) => to.0 <= table.0 || to.0 >= n_tables,
         _ => false,
     };
-    match instructions.iter().any(backwards) {
-        true => Err(Refusal::INSTRUCTION_BAD_TABLE),
-        false => Ok(()),
+    match (instructions.iter().any(backwards), fits) {
+        (true, _) => Err(Refusal::INSTRUCTION_BAD_TABLE),
+        // Told last of all.
+        (false, false) => Err(Refusal::ACTION_MATCH_INCONSISTENT),
+        (false, true) => Ok(()),
     }
 }
 
@@ -108,8 +118,10 @@ pub(crate) fn check_actions(
     has_group: &dyn Fn(GroupId) -> bool,
 ) -> Result<(), Refusal> {
     actions.iter().try_for_each(|action| check_form(version, action))?;
-    check_context(version, actions, &mut context)?;
-    check_references(actions, has_group)
+    match check_context(version, actions, &mut context)? {
+        true => check_references(actions, has_group),
+        false => Err(Refusal::ACTION_MATCH_INCONSISTENT),
+    }
 }
 
 /// Whether this version has the action, with such arguments.
@@ -174,13 +186,14 @@ fn check_set(old: bool, field: &MatchField) -> Result<(), Refusal> {
 }
 
 /// Whether the actions fit packets of which `context` is known; it follows the tags that they push
-/// and pop.
+/// and pop. False: they do not, if nothing else is wrong.
 fn check_context(
     version: Version,
     actions: &[Action],
     context: &mut Criteria,
-) -> Result<(), Refusal> {
+) -> Result<bool, Refusal> {
     let old = version == Version::V1_0;
+    let mut all_fit = true;
     let mut tags = usize::from(context.has_tag());
     for action in actions {
         let fits = match action {
@@ -212,11 +225,14 @@ fn check_context(
             }
             _ => true,
         };
-        if !fits {
-            return Err(Refusal::ACTION_MATCH_INCONSISTENT);
+        // Open vSwitch tells of some at once, of others when it has found nothing else.
+        match action {
+            _ if fits => {}
+            Action::SetField(_) => return Err(Refusal::ACTION_MATCH_INCONSISTENT),
+            _ => all_fit = false,
         }
     }
-    Ok(())
+    Ok(all_fit)
 }
 
 fn check_references(
@@ -305,6 +321,14 @@ pub(crate) fn edit(packet: &mut Packet, action: &Action) -> Edited {
             Some(_) => set_tag(&mut packet.bytes, &found, u16::from(*pcp) << 13, 0xe000),
             None => packet.push_tag(VLAN, u16::from(*pcp) << 13),
         },
+        // Only in buckets, whose actions are not looked at in their context: as in Open vSwitch they
+        // make the tag that they need.
+        Action::SetField(MatchField::VlanVid(VlanMatch::Tagged(vid))) if found.tag.is_none() => {
+            packet.push_tag(VLAN, *vid & 0xfff);
+        }
+        Action::SetField(MatchField::VlanPcp(pcp)) if found.tag.is_none() => {
+            packet.push_tag(VLAN, u16::from(*pcp) << 13);
+        }
         Action::SetField(field) => set_field(&mut packet.bytes, &found, field),
         Action::SetNwTtl(ttl) => set_ttl(&mut packet.bytes, &found, *ttl),
         Action::DecNwTtl => {
@@ -598,7 +622,7 @@ mod tests {
                 &[Action::PushVlan(SERVICE_VLAN), set(9)],
                 with(&[(SERVICE_VLAN, 0x6009), (VLAN, 0x6005)]),
             ),
-            (with(&[]), &[set(9)], with(&[])),
+            (with(&[]), &[set(9)], with(&[(VLAN, 9)])),
         ];
         for (frame, actions, result) in table {
             assert_eq!(&edited(frame, actions), result, "{frame:02x?} {actions:?}");

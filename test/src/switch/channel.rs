@@ -7,8 +7,8 @@ use std::time::Instant;
 use bytes::BytesMut;
 use umlaut_openflow::{
     ConfigFlags, ErrorMessage, Features, FlowMod, FlowModCommand, FlowModFlags, FlowRemoved,
-    Header, Hello, Message, PacketOut, PortNo, PortStatus, SwitchConfig, TableId, Version, Xid,
-    decode, encode, next_frame,
+    FlowRemovedReason, Header, Hello, Message, PacketOut, PortNo, PortStatus, SwitchConfig,
+    TableId, Version, Xid, decode, encode, next_frame,
 };
 
 use super::actions::{
@@ -19,6 +19,7 @@ use super::groups;
 use super::key::{Criteria, key_of};
 use super::multipart::worded;
 use super::roles::Roles;
+use super::table::METER_DELETE;
 use super::{EmulatedSwitch, Output};
 use crate::layout::Packet;
 
@@ -163,10 +164,20 @@ impl EmulatedSwitch {
     }
 
     pub(super) fn send_flow_removed(&mut self, mut removed: FlowRemoved) {
-        if self.version() == Some(Version::V1_0) {
+        let Some(version) = self.version() else { return };
+        if version == Version::V1_0 {
             removed.hard_timeout = 0;
         }
-        if self.send(Xid(0), &Message::FlowRemoved(removed)) {
+        // Who asks for a reason that 1.3 does not have is told "deleted", as by Open vSwitch.
+        let told = match removed.reason {
+            METER_DELETE => FlowRemovedReason::DELETE,
+            reason => reason,
+        };
+        if !self.channel.roles.wants(&Message::FlowRemoved(removed.clone())) {
+            return;
+        }
+        removed.reason = told;
+        if self.send_in(version, Xid(0), &Message::FlowRemoved(removed)) {
             self.counters.flow_removals += 1;
         }
     }
@@ -296,10 +307,10 @@ impl EmulatedSwitch {
             }
             Message::Experimenter { .. } => return Err(Refusal::BAD_EXPERIMENTER),
             Message::GroupMod(change) => {
-                groups::check(&change)?;
                 for bucket in &change.buckets {
                     check_bucket(version, &bucket.actions)?;
                 }
+                groups::check(&change)?;
                 for group in self.groups.modify(change, now)? {
                     for removed in self.tables.remove_group(group, now) {
                         self.send_flow_removed(removed);
@@ -412,6 +423,11 @@ impl EmulatedSwitch {
                 return Err(Refusal::FLOW_BAD_TABLE);
             }
             check_instructions(version, &flow_mod.instructions, &criteria, table, n_tables)?;
+            in_order(&mut flow_mod.instructions);
+            // As Open vSwitch: without the packet no entry either.
+            if let Some(id) = flow_mod.buffer_id {
+                self.buffers.peek(id)?;
+            }
             // What changes nothing refers to nothing.
             if self.tables.is_effective(version, &flow_mod, &criteria) {
                 check_instruction_references(
@@ -420,14 +436,9 @@ impl EmulatedSwitch {
                     &|meter| self.meters.contains(meter),
                 )?;
             }
-            in_order(&mut flow_mod.instructions);
         }
         if table.0 == HIDDEN_TABLE && self.options.n_tables == HIDDEN_TABLE {
             return Err(Refusal::NOT_PERMITTED);
-        }
-        // As Open vSwitch: without the packet no entry either.
-        if let Some(id) = flow_mod.buffer_id.filter(|_| !deletes) {
-            self.buffers.peek(id)?;
         }
         for removed in self.tables.modify(version, &flow_mod, criteria, now)? {
             self.send_flow_removed(removed);
@@ -435,7 +446,7 @@ impl EmulatedSwitch {
         match flow_mod.buffer_id {
             Some(id) if !deletes => {
                 let (in_port, frame) = self.buffers.take(id)?;
-                self.run_tables(Packet::new(frame), in_port, now);
+                self.run_tables(&mut Packet::new(frame), in_port, now);
                 Ok(())
             }
             _ => Ok(()),

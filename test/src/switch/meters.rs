@@ -23,6 +23,9 @@ const MAX_METERS: u32 = 0x4_0000;
 /// Tokens per packet, and per bit: a rate of one fills one token in a millisecond.
 const PACKET: u64 = 1000;
 
+/// The units of rates: one of them is set.
+const UNITS: u16 = MeterFlags::KBPS.0 | MeterFlags::PKTPS.0;
+
 #[derive(Debug)]
 struct Meter {
     config: MeterConfig,
@@ -64,7 +67,6 @@ fn is_meter(id: MeterId) -> bool {
 
 /// Whether a meter-mod is one, whatever meters there are. In the order in which Open vSwitch looks.
 fn check(change: &MeterMod) -> Result<(), Refusal> {
-    let unit = MeterFlags::KBPS.0 | MeterFlags::PKTPS.0;
     if change.command.0 > MeterCommand::DELETE.0 {
         return Err(Refusal::METER_BAD_COMMAND);
     }
@@ -74,19 +76,36 @@ fn check(change: &MeterMod) -> Result<(), Refusal> {
     if change.bands.iter().any(|band| matches!(band.kind, MeterBandKind::Raw { .. })) {
         return Err(Refusal::METER_BAD_BAND);
     }
-    if change.flags.0 & unit == unit || change.flags.0 & unit == 0 || change.flags.0 & !0xf != 0 {
+    if change.flags.0 & UNITS == UNITS {
         return Err(Refusal::METER_BAD_FLAGS);
-    }
-    if change.bands.iter().any(|band| band.rate == 0) {
-        return Err(Refusal::METER_BAD_RATE);
     }
     if !is_meter(change.meter_id) {
         return Err(Refusal::METER_INVALID);
     }
-    if change.bands.is_empty() || change.bands.len() > MAX_BANDS {
+    if change.bands.len() > MAX_BANDS {
         return Err(Refusal::METER_OUT_OF_BANDS);
     }
     Ok(())
+}
+
+/// Whether the datapath can do it: that it is asked when the meter is known to be new, or there.
+fn check_datapath(change: &MeterMod) -> Result<(), Refusal> {
+    if change.flags.0 & UNITS == 0 {
+        return Err(Refusal::METER_BAD_FLAGS);
+    }
+    if change.bands.is_empty() {
+        return Err(Refusal::METER_OUT_OF_BANDS);
+    }
+    if change.bands.iter().any(|band| band.rate == 0) {
+        return Err(Refusal::METER_BAD_RATE);
+    }
+    if change.flags.0 & !0xf != 0 {
+        return Err(Refusal::METER_BAD_FLAGS);
+    }
+    match change.bands.iter().any(|band| !matches!(band.kind, MeterBandKind::Drop)) {
+        true => Err(Refusal::METER_BAD_BAND),
+        false => Ok(()),
+    }
 }
 
 impl Meters {
@@ -113,9 +132,7 @@ impl Meters {
             (MeterCommand::MODIFY, false) => return Err(Refusal::METER_UNKNOWN),
             _ => {}
         }
-        if change.bands.iter().any(|band| !matches!(band.kind, MeterBandKind::Drop)) {
-            return Err(Refusal::METER_BAD_BAND);
-        }
+        check_datapath(&change)?;
         let own = |band: MeterBand| MeterBand {
             burst_size: if band.burst_size == 0 { band.rate } else { band.burst_size },
             ..band

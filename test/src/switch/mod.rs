@@ -302,6 +302,13 @@ impl EmulatedSwitch {
         self.tell_port(PortStatusReason::ADD, port, now);
     }
 
+    /// Gives a port another hardware address, without a word to the controller.
+    pub fn set_port_address(&mut self, port_no: PortNo, address: MacAddr) {
+        if let Some(port) = self.ports.get_mut(&port_no) {
+            port.hw_addr = address;
+        }
+    }
+
     /// Adds a queue to a port, or gives one other properties. Frames leave by it if an action says so;
     /// they are counted, not slowed down. Nothing happens if there is no such port.
     pub fn add_queue(
@@ -357,9 +364,11 @@ impl EmulatedSwitch {
 
     fn change_port(&mut self, port_no: PortNo, now: Instant, change: impl FnOnce(&mut Port)) {
         let Some(port) = self.ports.get_mut(&port_no) else { return };
-        let before = (port.config, port.state);
+        let before = port.state;
         change(port);
-        if (port.config, port.state) != before {
+        // As in Open vSwitch: who changes the configuration is not told that it has changed, but for
+        // what comes of it.
+        if port.state != before {
             let port = port.clone();
             if !port.is_up() {
                 self.learned.retain(|_, at| *at != port_no);

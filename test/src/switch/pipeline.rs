@@ -89,7 +89,7 @@ impl EmulatedSwitch {
             traffic.rx_packets += 1;
             traffic.rx_bytes += frame.len() as u64;
         }
-        self.run_tables(Packet::new(frame.to_vec()), port, now);
+        self.run_tables(&mut Packet::new(frame.to_vec()), port, now);
     }
 
     pub(super) fn run_packet_out(
@@ -111,8 +111,8 @@ impl EmulatedSwitch {
         self.run_actions(&mut packet, actions, place, now);
     }
 
-    /// Runs a packet through the tables from the first.
-    pub(super) fn run_tables(&mut self, mut packet: Packet, in_port: PortNo, now: Instant) {
+    /// Runs a packet through the tables from the first. It comes out as their actions have left it.
+    pub(super) fn run_tables(&mut self, packet: &mut Packet, in_port: PortNo, now: Instant) {
         if self.config.flags == ConfigFlags::FRAG_DROP
             && packet.layout().is_some_and(|found| found.part != Part::Whole)
         {
@@ -122,7 +122,7 @@ impl EmulatedSwitch {
         let mut metadata = 0;
         let mut written: Vec<Action> = Vec::new();
         loop {
-            let key = key_of(&packet, in_port, metadata);
+            let key = key_of(packet, in_port, metadata);
             let found = self.tables.lookup(table_id, &key);
             let lookups = self.lookups.entry(table_id).or_default();
             lookups.all += 1;
@@ -131,7 +131,7 @@ impl EmulatedSwitch {
                 self.missed(&packet.bytes, in_port, table_id, now);
                 return;
             };
-            self.tables.count(id, packet.bytes.len(), now);
+            self.tables.count(id, packet.len, now);
             let Some(entry) = self.tables.entry(id) else { return };
             let miss = entry.is_table_miss() && self.version() != Some(Version::V1_0);
             let place = Place {
@@ -153,7 +153,7 @@ impl EmulatedSwitch {
                         }
                     }
                     Instruction::Apply(actions) => {
-                        let edited = self.run_actions(&mut packet, &actions, place, now);
+                        let edited = self.run_actions(packet, &actions, place, now);
                         let Edited::Whole = edited else { return };
                     }
                     Instruction::Clear => written.clear(),
@@ -171,7 +171,7 @@ impl EmulatedSwitch {
                 Some(to) if to > table_id => table_id = to,
                 _ => {
                     let set = in_set_order(&written);
-                    self.run_actions(&mut packet, &set, Place { metadata, ..place }, now);
+                    self.run_actions(packet, &set, Place { metadata, ..place }, now);
                     return;
                 }
             }
@@ -239,7 +239,7 @@ impl EmulatedSwitch {
         let hash = key_of(packet, place.in_port, 0).conversation();
         let chosen = self.groups.choose(id, hash, &|port| self.is_up(port));
         let Some(Chosen { places, buckets }) = chosen else { return false };
-        self.groups.count(id, &places, packet.bytes.len());
+        self.groups.count(id, &places, packet.len);
         let place = Place { depth: place.depth + 1, ..place };
         for bucket in buckets {
             let mut packet = packet.clone();
@@ -248,13 +248,20 @@ impl EmulatedSwitch {
         true
     }
 
-    fn output(&mut self, packet: &Packet, port: PortNo, max_len: MaxLen, at: Place, now: Instant) {
-        let frame = &packet.bytes[..];
+    fn output(
+        &mut self,
+        packet: &mut Packet,
+        port: PortNo,
+        max_len: MaxLen,
+        at: Place,
+        now: Instant,
+    ) {
         match port {
             PortNo::IN_PORT => self.transmit(packet, at.in_port),
-            PortNo::CONTROLLER => self.packet_in(frame, at, max_len, now),
+            PortNo::CONTROLLER => self.packet_in(&packet.bytes, at, max_len, now),
             PortNo::TABLE if at.from_controller => {
-                self.run_tables(packet.clone(), at.in_port, now);
+                // What comes behind it sees the packet as the tables have left it, as in Open vSwitch.
+                self.run_tables(packet, at.in_port, now);
             }
             PortNo::TABLE | PortNo::ANY => {}
             PortNo::ALL => self.flood(packet, at.in_port, 0),

@@ -114,6 +114,9 @@ impl Entry {
 /// Why an entry went that made room: 1.4's number, which earlier versions tell only who asks for it.
 const EVICTION: FlowRemovedReason = FlowRemovedReason(5);
 
+/// Why an entry went with its meter: 1.4's number, as [`EVICTION`].
+pub(super) const METER_DELETE: FlowRemovedReason = FlowRemovedReason(4);
+
 /// Names an entry as long as it exists; later entries have higher numbers.
 pub(crate) type EntryId = u64;
 
@@ -179,9 +182,10 @@ impl Tables {
         self.evicts = evicts;
     }
 
-    /// How many entries name a group.
+    /// How often entries name a group.
     pub(crate) fn uses_of_group(&self, group: GroupId) -> u32 {
-        self.entries.values().filter(|entry| entry.uses_group(group)).count() as u32
+        let actions = self.entries.values().flat_map(Entry::actions);
+        actions.filter(|action| **action == Action::Group(group)).count() as u32
     }
 
     /// How many entries use a meter.
@@ -194,9 +198,9 @@ impl Tables {
         self.remove_all(FlowRemovedReason::GROUP_DELETE, now, |entry| entry.uses_group(group))
     }
 
-    /// Removes the entries that use a meter that is gone. 1.3 has no reason of its own for it.
+    /// Removes the entries that use a meter that is gone.
     pub(crate) fn remove_meter(&mut self, meter: u32, now: Instant) -> Removals {
-        self.remove_all(FlowRemovedReason::DELETE, now, |entry| entry.uses_meter(meter))
+        self.remove_all(METER_DELETE, now, |entry| entry.uses_meter(meter))
     }
 
     fn remove_all(

@@ -1,10 +1,28 @@
-//! Random flow-mods, packet-outs and frames over few values, so that they meet often.
+//! Random messages and frames over few values, so that they meet often: flow-mods over three tables
+//! with metadata, groups of all kinds, meters, port-mods, packet-outs, questions, and mistakes in all.
+//!
+//! The two switches differ on purpose, and the generator keeps away, where Open vSwitch
+//!
+//! - reads one tag of a frame only: behind a pop it knows neither a tag nor what is in it;
+//! - writes IP addresses to wrong places behind a push, and keeps two of three tags;
+//! - does not copy VID and PCP into a new tag;
+//! - lets the action set of a packet out that a miss in a later table drops;
+//! - mends a "checksum" in the data of later fragments of TCP and UDP;
+//! - remembers of a match that leaves out a prerequisite that it was one of Ethernet;
+//! - knows no ports above 65,279;
+//! - loses the whole packet in a loop of groups, not only what is in the loop;
+//! - chooses the bucket of a select group by a hash of its own, and counts it by and by;
+//! - does by and by what takes it time: dropping by meters, ports that go down, time-outs.
+//!
+//! These have tests of their own beside the emulated switch.
 
 use std::net::Ipv4Addr;
 
 use umlaut_openflow::{
-    Action, BufferId, Cookie, FlowMod, FlowModCommand, FlowModFlags, Instruction, MacAddr, Masked,
-    Match, MatchField, MaxLen, PacketOut, PortNo, TableId, Version, VlanMatch, build,
+    Action, Bucket, BufferId, Cookie, FlowMod, FlowModCommand, FlowModFlags, FlowStatsRequest,
+    GroupCommand, GroupId, GroupMod, GroupType, Instruction, MacAddr, Masked, Match, MatchField,
+    MaxLen, Message, MeterBand, MeterBandKind, MeterCommand, MeterFlags, MeterId, MeterMod,
+    PacketOut, PortConfig, PortMod, PortNo, TableId, Version, VlanMatch, build,
 };
 
 /// The ports of both switches.
@@ -124,6 +142,13 @@ fn matches(random: &mut Random, version: Version, may_stray: bool) -> Match {
     if random.one_in(2) && !stray {
         list.push(MatchField::EthType(eth_type));
     }
+    if !old && random.one_in(6) {
+        let metadata = match random.below(2) {
+            0 => Masked { value: random.below(2) as u64, mask: Some(1) },
+            _ => Masked { value: random.below(4) as u64, mask: None },
+        };
+        list.push(MatchField::Metadata(metadata));
+    }
     if random.one_in(3) {
         let vlan = match random.below(if old { 3 } else { 5 }) {
             0 => VlanMatch::Absent,
@@ -230,8 +255,9 @@ pub(crate) fn actions(random: &mut Random, version: Version) -> Vec<Action> {
             10 if random.one_in(6) => {
                 Action::output(random.pick(&[PortNo::ANY, PortNo(0), PortNo(0xfeff)]))
             }
-            11 if random.one_in(6) && !old => random.pick(&[
-                Action::Group(umlaut_openflow::GroupId(5)),
+            11 if !old => Action::Group(GroupId(random.below(5) as u32)),
+            12 if !old => Action::SetQueue(0),
+            13 if random.one_in(6) && !old => random.pick(&[
                 Action::PushVlan(0x9999),
                 Action::SetField(MatchField::EthType(5)),
                 Action::SetField(MatchField::InPort(PortNo(5))),
@@ -255,6 +281,121 @@ pub(crate) fn actions(random: &mut Random, version: Version) -> Vec<Action> {
         kept
     });
     list
+}
+
+/// A group of any kind, few numbers, now and then one that is none. Which bucket a packet of a select
+/// group takes is left open: there is one bucket that counts. A group names only higher ones, and so
+/// never itself: in Open vSwitch such a loop loses the whole packet, here what is in the loop.
+pub(crate) fn group_mod(random: &mut Random, version: Version) -> GroupMod {
+    let command = random.pick(&[
+        GroupCommand::ADD,
+        GroupCommand::ADD,
+        GroupCommand::MODIFY,
+        GroupCommand::DELETE,
+    ]);
+    let kind = random.pick(&[
+        GroupType::ALL,
+        GroupType::ALL,
+        GroupType::SELECT,
+        GroupType::INDIRECT,
+        GroupType::FAST_FAILOVER,
+    ]);
+    let group_id = random.below(5) as u32;
+    let mut buckets = Vec::new();
+    for place in 0..random.below(4) {
+        let mut actions: Vec<Action> = actions(random, version)
+            .into_iter()
+            .filter(|action| !matches!(action, Action::Group(_) | Action::PushVlan(_)))
+            .collect();
+        if group_id < 4 && random.one_in(6) {
+            actions.push(Action::Group(GroupId(group_id + 1)));
+        }
+        let mut bucket = Bucket::new(actions);
+        let watches = match kind {
+            GroupType::FAST_FAILOVER => !random.one_in(12),
+            GroupType::SELECT => false,
+            _ => random.one_in(20),
+        };
+        if watches {
+            bucket.watch_port = PortNo(random.pick(&[1, 2, 3, 4, 9]));
+        }
+        let weighs = if kind == GroupType::SELECT { place == 0 } else { random.one_in(30) };
+        bucket.weight = u16::from(weighs);
+        buckets.push(bucket);
+    }
+    if command == GroupCommand::DELETE && !random.one_in(8) {
+        buckets.clear();
+    }
+    if kind == GroupType::INDIRECT && !random.one_in(6) {
+        buckets.truncate(1);
+    }
+    GroupMod { command, kind, group_id: GroupId(group_id), buckets }
+}
+
+/// A meter that never drops: time is not stopped in Open vSwitch.
+pub(crate) fn meter_mod(random: &mut Random) -> MeterMod {
+    let command = random.pick(&[MeterCommand::ADD, MeterCommand::MODIFY, MeterCommand::DELETE]);
+    let band = |random: &mut Random| MeterBand {
+        rate: random.pick(&[1_000_000, 2_000_000, 0]),
+        burst_size: random.pick(&[0, 1_000_000]),
+        kind: MeterBandKind::Drop,
+    };
+    let bands = (0..random.below(3)).map(|_| band(random)).collect();
+    MeterMod {
+        command,
+        flags: MeterFlags(random.pick(&[1, 2, 6, 10, 3])),
+        meter_id: MeterId(random.below(4) as u32),
+        bands,
+    }
+}
+
+/// The only port whose configuration changes.
+pub(crate) const MUTABLE: u32 = 4;
+/// 1.0 only: not to be flooded to.
+const NO_FLOOD: u32 = 16;
+
+/// Lets a port send or not, be flooded to or not; with mistakes. Not what would keep markers from
+/// coming in or to the controller: no packet-ins, no reception. And not down: Open vSwitch takes a while.
+pub(crate) fn port_mod(random: &mut Random, version: Version, address: MacAddr) -> PortMod {
+    let bit = match random.below(2) {
+        0 if version == Version::V1_0 => NO_FLOOD,
+        _ => PortConfig::NO_FWD.0,
+    };
+    PortMod {
+        port_no: PortNo(if random.one_in(6) { 9 } else { MUTABLE }),
+        hw_addr: if random.one_in(6) { MacAddr::from_u64(1) } else { address },
+        config: PortConfig(random.pick(&[0, 0, bit])),
+        mask: PortConfig(random.pick(&[0, bit, bit])),
+        advertise: 0,
+    }
+}
+
+/// A request for statistics of some kind.
+pub(crate) fn question(random: &mut Random, version: Version) -> Message<'static> {
+    let selection = |random: &mut Random| FlowStatsRequest {
+        table_id: random.pick(&[TableId::ALL, TableId(0), TableId(1)]),
+        out_port: PortNo(random.pick(&[PortNo::ANY.0, 1, 2])),
+        cookie: Cookie(random.below(4) as u64),
+        cookie_mask: random.pick(&[0, 1, 3]),
+        ..FlowStatsRequest::of(matches(random, version, false))
+    };
+    match random.below(12) {
+        0 => Message::FlowStatsRequest(selection(random)),
+        1 => Message::AggregateStatsRequest(selection(random)),
+        2 => Message::TableStatsRequest,
+        3 => Message::PortStatsRequest { port: PortNo(random.pick(&[1, 9, PortNo::ANY.0])) },
+        4 => Message::QueueStatsRequest {
+            port: PortNo(random.pick(&[1, 9, PortNo::ANY.0])),
+            queue_id: random.pick(&[0, 3, u32::MAX]),
+        },
+        5 => Message::GroupStatsRequest { group_id: GroupId(random.pick(&[1, 2, GroupId::ALL.0])) },
+        6 => Message::MeterStatsRequest { meter_id: MeterId(random.pick(&[1, 2, MeterId::ALL.0])) },
+        7 => Message::MeterConfigRequest { meter_id: MeterId(random.pick(&[1, MeterId::ALL.0])) },
+        8 => Message::GroupDescriptionRequest,
+        9 => Message::PortDescriptionRequest,
+        10 => Message::GetConfigRequest,
+        _ => Message::FeaturesRequest,
+    }
 }
 
 /// A priority from 101 that equal matches share and others hardly (FNV-1a).
@@ -308,13 +449,27 @@ pub(crate) fn flow_mod(random: &mut Random, version: Version) -> FlowMod {
         flow.instructions.push(Instruction::Apply(list.clone()));
     }
     let writes = random.one_in(6);
-    if !old && !deletes && writes {
-        flow.instructions
-            .push(Instruction::Write(vec![Action::output(PortNo(random.pick(&PORTS)))]));
-    }
     let retags = |a: &Action| matches!(a, Action::PopVlan | Action::PushVlan(_));
+    if !old && !deletes && writes {
+        let output = Action::output(PortNo(random.pick(&PORTS)));
+        let written = match random.below(3) {
+            // Not behind a push: what the bucket writes would go to wrong places.
+            0 if !list.iter().any(retags) => {
+                vec![output, Action::Group(GroupId(random.below(5) as u32))]
+            }
+            _ => vec![output],
+        };
+        flow.instructions.push(Instruction::Write(written));
+    }
+    if !old && !deletes && random.one_in(8) {
+        flow.instructions.push(Instruction::Meter(random.below(4) as u32));
+    }
     // A packet that is dropped by a miss in a later table leaves Open vSwitch by its action set.
     if !old && !deletes && !writes && !list.iter().any(retags) && random.one_in(4) {
+        if random.one_in(2) {
+            let (metadata, mask) = (random.below(4) as u64, random.pick(&[1, 2, 3, u64::MAX]));
+            flow.instructions.push(Instruction::WriteMetadata { metadata, mask });
+        }
         flow.instructions.push(Instruction::Goto(TableId(random.pick(&[1, 2, 2, 0]))));
     }
     flow
@@ -338,6 +493,10 @@ pub(crate) fn packet_out(random: &mut Random, version: Version) -> PacketOut<'st
     let blind = is_stacked(&frame) && actions.contains(&Action::PopVlan);
     if random.one_in(4) && !pushes && !blind {
         actions.push(Action::output(PortNo::TABLE));
+    }
+    if random.one_in(10) {
+        let special = [PortNo::LOCAL, PortNo::ALL, PortNo::FLOOD, PortNo::IN_PORT];
+        actions.push(Action::output(random.pick(&special)));
     }
     PacketOut { buffer_id: None, in_port, actions, data: frame.into() }
 }

@@ -1,12 +1,12 @@
 //! The emulated switch beside Open vSwitch: both get the same random flow-mods, packet-outs and
 //! frames, and must answer and send the same.
 //!
-//! Where the two differ on purpose, the generator says so and keeps away: Open vSwitch reads one tag
-//! of a frame, lets the action set of a dropped packet out, and has faults with more than two tags.
+//! Where the two differ on purpose, the generator says so and keeps away (`generate.rs`). One of every
+//! request, and mistakes in each, is sent as well (`requests.rs`).
 //!
 //! Needs the programs of Open vSwitch, but no root: it runs on the dummy datapath. Without them the
 //! test says so and passes. `UMLAUT_DIFFERENTIAL_STEPS` sets the number of steps per version,
-//! `UMLAUT_DIFFERENTIAL_SEED` the seed.
+//! `UMLAUT_DIFFERENTIAL_SEED` the seed; `UMLAUT_DIFFERENTIAL_SHOW` tells every step.
 
 mod generate;
 mod real;
@@ -15,12 +15,12 @@ mod sides;
 
 use std::time::Instant;
 
-use generate::{PORTS, Random};
+use generate::{MUTABLE, PORTS, Random};
 use real::OpenVswitch;
 use sides::{Deed, Emulated, Real, Switch, bytes, greeting};
 use umlaut_openflow::{
-    Cookie, DatapathId, FlowMod, FlowModFlags, FlowStatsRequest, GroupId, Match, Message, PortNo,
-    TableId, Version,
+    Cookie, DatapathId, FlowMod, FlowModFlags, FlowStatsRequest, GroupId, MacAddr, Match, Message,
+    PortConfig, PortNo, TableId, Version,
 };
 use umlaut_testbed::{EmulatedSwitch, SwitchOptions};
 
@@ -28,20 +28,28 @@ use umlaut_testbed::{EmulatedSwitch, SwitchOptions};
 #[derive(Debug)]
 enum Step {
     Message(Message<'static>),
+    Question(Message<'static>),
     Frame(u32, Vec<u8>),
 }
 
-fn step(random: &mut Random, version: Version) -> Step {
-    match random.below(20) {
+fn step(random: &mut Random, version: Version, address: MacAddr) -> Step {
+    let old = version == Version::V1_0;
+    match random.below(26) {
         0..8 => Step::Message(Message::FlowMod(generate::flow_mod(random, version))),
         8..11 => Step::Message(Message::PacketOut(generate::packet_out(random, version))),
         11 if random.one_in(12) => {
             let mut all = FlowMod::delete(Match::new()).flags(FlowModFlags(0));
-            if version == Version::V1_0 {
+            if old {
                 all.table_id = TableId(0);
             }
             Step::Message(Message::FlowMod(all))
         }
+        12 | 13 if !old => Step::Message(Message::GroupMod(generate::group_mod(random, version))),
+        14 if !old => Step::Message(Message::MeterMod(generate::meter_mod(random))),
+        15 if random.one_in(2) => {
+            Step::Message(Message::PortMod(generate::port_mod(random, version, address)))
+        }
+        16 => Step::Question(generate::question(random, version)),
         _ => Step::Frame(PORTS[random.below(PORTS.len())], generate::frame(random, version)),
     }
 }
@@ -62,6 +70,11 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// Whether every step is told as it is done.
+fn shows() -> bool {
+    std::env::var_os("UMLAUT_DIFFERENTIAL_SHOW").is_some()
+}
+
 /// Both switches, greeted. `None`: there is no Open vSwitch here.
 fn both(version: Version) -> Option<(Real, Emulated)> {
     if let Some(missing) = real::missing() {
@@ -78,18 +91,30 @@ fn both(version: Version) -> Option<(Real, Emulated)> {
         switch.add_port(PortNo(port), now);
     }
     switch.connected(now);
-    let mut real = Real { ovs, removals: Vec::new() };
+    let mut real = Real { ovs, version, removals: Vec::new() };
     let mut emulated = Emulated { switch, now, removals: Vec::new() };
     let greeting = greeting(version);
     // What each says to the greeting is its own matter.
-    let deed = Deed { version, number: 0, message: Some(&greeting), frame: None, quiet: false };
+    let deed = Deed {
+        version,
+        number: 0,
+        message: Some(&greeting),
+        frame: None,
+        quiet: false,
+        counts: false,
+        silent: None,
+    };
     real.step(deed);
     emulated.step(deed);
     Some((real, emulated))
 }
 
 fn compare(version: Version) {
-    let Some((real, emulated)) = both(version) else { return };
+    let Some((mut real, mut emulated)) = both(version) else { return };
+    // A port has one address, whichever switch it is on.
+    let address = real.address(version, MUTABLE);
+    emulated.switch.set_port_address(PortNo(MUTABLE), address);
+    let mut sends = true;
     let mut switches: [Box<dyn Switch>; 2] = [Box::new(real), Box::new(emulated)];
     let seed = number("UMLAUT_DIFFERENTIAL_SEED", 1);
     let mut random = Random(seed);
@@ -97,22 +122,36 @@ fn compare(version: Version) {
     let mut entries = String::new();
     let steps = number("UMLAUT_DIFFERENTIAL_STEPS", 1500) as u32;
     for number in 1..=steps {
-        let step = step(&mut random, version);
+        let step = step(&mut random, version, address);
         let (message, frame) = match &step {
             Step::Frame(port, frame) => (None, Some((*port, &frame[..]))),
-            Step::Message(message) => match bytes(version, 1_000_000 + number, message) {
-                Some(mut message_bytes) => {
-                    if matches!(message, Message::FlowMod(_)) {
-                        message_bytes.extend(bytes(version, 0, &everything()).unwrap());
+            Step::Message(message) | Step::Question(message) => {
+                match bytes(version, 1_000_000 + number, message) {
+                    Some(mut message_bytes) => {
+                        if matches!(message, Message::FlowMod(_)) {
+                            message_bytes.extend(bytes(version, 0, &everything()).unwrap());
+                        }
+                        (Some(message_bytes), None)
                     }
-                    (Some(message_bytes), None)
+                    // Not expressible in this version: nothing to compare.
+                    None => continue,
                 }
-                // Not expressible in this version: nothing to compare.
-                None => continue,
-            },
+            }
         };
         history.push(format!("{step:02x?}"));
-        let deed = Deed { version, number, message: message.as_deref(), frame, quiet: false };
+        if shows() {
+            println!("{number} {step:02x?}");
+        }
+        if let Step::Message(Message::PortMod(change)) = &step
+            && (change.port_no, change.hw_addr) == (PortNo(MUTABLE), address)
+            && change.mask.0 & PortConfig::NO_FWD.0 != 0
+        {
+            sends = change.config.0 & PortConfig::NO_FWD.0 == 0;
+        }
+        let silent = (!sends).then_some(MUTABLE);
+        let message = message.as_deref();
+        let counts = matches!(step, Step::Question(_));
+        let deed = Deed { version, number, message, frame, quiet: false, counts, silent };
         let outcomes = switches.each_mut().map(|switch| switch.step(deed));
         if outcomes[0] != outcomes[1] {
             let recent = &history[history.len().saturating_sub(3)..];
@@ -141,9 +180,17 @@ fn answers_differ(version: Version) -> Vec<String> {
     for (number, (name, message)) in (1..).zip(requests::requests(version)) {
         // To a slave nothing is sent.
         let quiet = name.starts_with("quiet");
-        let deed = Deed { version, number, message: Some(&message), frame: None, quiet };
+        let deed = Deed {
+            version,
+            number,
+            message: Some(&message),
+            frame: None,
+            quiet,
+            counts: true,
+            silent: None,
+        };
         let outcomes = (real.step(deed), emulated.step(deed));
-        if std::env::var_os("UMLAUT_DIFFERENTIAL_SHOW").is_some() {
+        if shows() {
             println!("{name}\n   {}", outcomes.0);
         }
         // Into how many parts a long answer is cut is each one's own matter.

@@ -127,12 +127,11 @@ fn essence(bytes: &[u8]) -> String {
             };
             format!("tables {:?} more {more}", tables.iter().map(line).collect::<Vec<_>>())
         }
-        Message::AggregateStatsReply(stats) => format!("aggregate of {} entries", stats.flow_count),
+        Message::AggregateStatsReply(stats) => format!("{stats:?}"),
         Message::GroupStatsReply { groups, more } => {
+            // A select group of Open vSwitch counts what its datapath sends back to it, by and by.
             let line = |g: &GroupStats| {
-                let (packets, bytes) = (g.packet_count, g.byte_count);
-                let GroupStats { group_id, ref_count, buckets, .. } = g;
-                format!("{group_id} used by {ref_count}, {packets} {bytes} {buckets:?}")
+                format!("{} used by {}, {} buckets", g.group_id, g.ref_count, g.buckets.len())
             };
             format!("groups {:?} more {more}", sorted(groups.iter().map(line)))
         }
@@ -212,6 +211,10 @@ pub(crate) struct Deed<'a> {
     pub(crate) frame: Option<(u32, &'a [u8])>,
     /// Only the answers are looked at: nothing enters, nothing is waited for at the ports.
     pub(crate) quiet: bool,
+    /// Counters are asked for.
+    pub(crate) counts: bool,
+    /// A port that sends nothing, no marker either.
+    pub(crate) silent: Option<u32>,
 }
 
 impl Deed<'_> {
@@ -246,10 +249,32 @@ pub(crate) trait Switch {
 
 pub(crate) struct Real {
     pub(crate) ovs: OpenVswitch,
+    pub(crate) version: Version,
     pub(crate) removals: Vec<String>,
 }
 
 impl Real {
+    /// The hardware address of a port.
+    pub(crate) fn address(&mut self, version: Version, port: u32) -> MacAddr {
+        let request = match version {
+            Version::V1_0 => Message::FeaturesRequest,
+            _ => Message::PortDescriptionRequest,
+        };
+        self.ovs.tell(&bytes(version, 0xadd, &request).unwrap()).unwrap();
+        let limit = Instant::now() + PATIENCE;
+        while Instant::now() < limit {
+            let bytes = self.ovs.hear().unwrap();
+            let ports = match decode(&bytes).unwrap().1 {
+                Message::FeaturesReply(features) => features.ports,
+                Message::PortDescriptionReply { ports, .. } => ports,
+                _ => continue,
+            };
+            let port = ports.iter().find(|other| other.port_no == PortNo(port));
+            return port.expect("a port of the switch").hw_addr;
+        }
+        panic!("no answer");
+    }
+
     /// Takes messages up to the awaited one.
     fn hear(&mut self, into: &mut Vec<String>, awaited: impl Fn(Xid, &Message<'_>) -> bool) {
         // Probes of the switch would keep a wait without a limit alive for ever.
@@ -279,6 +304,10 @@ impl Real {
 impl Switch for Real {
     fn step(&mut self, deed: Deed<'_>) -> Outcome {
         let mut outcome = Outcome::default();
+        if deed.counts {
+            // What the datapath has counted comes to the tables.
+            self.ovs.purge().unwrap();
+        }
         self.ovs.tell(&deed.control()).unwrap();
         self.hear(&mut outcome.messages, |xid, message| {
             xid.0 == deed.number && *message == Message::BarrierReply
@@ -294,7 +323,7 @@ impl Switch for Real {
         self.hear(&mut outcome.messages, |_, message| {
             matches!(message, Message::PacketIn(packet) if packet.data[..] == marker[..])
         });
-        for port in PORTS {
+        for port in PORTS.into_iter().filter(|port| Some(*port) != deed.silent) {
             let mut frames = Vec::new();
             loop {
                 let frame = self.ovs.leave(port).unwrap();
@@ -311,9 +340,14 @@ impl Switch for Real {
     }
 
     fn removals(&mut self, awaited: usize) -> Vec<String> {
-        let mut others = Vec::new();
-        while self.removals.len() < awaited {
-            self.hear(&mut others, |_, message| matches!(message, Message::FlowRemoved(_)));
+        // The last of them may come late. A barrier tells that none is left.
+        let limit = Instant::now() + PATIENCE;
+        while self.removals.len() < awaited && Instant::now() < limit {
+            let barrier = bytes(self.version, 0xba7, &Message::BarrierRequest).unwrap();
+            self.ovs.tell(&barrier).unwrap();
+            self.hear(&mut Vec::new(), |xid, message| {
+                xid.0 == 0xba7 && *message == Message::BarrierReply
+            });
         }
         self.removals.sort();
         self.removals.clone()

@@ -206,6 +206,13 @@ fn entries_go_with_their_meter_and_packet_ins_can_be_limited() {
     let mut bench = new();
     bench.done(meter(MeterCommand::ADD, MeterFlags::PKTPS, 1, &[(10, 0)]));
     bench.flow(metered().flags(FlowModFlags::SEND_FLOW_REM));
+    // A reason that 1.3 does not have is told only who asks for it.
+    bench.done(meter(MeterCommand::DELETE, MeterFlags(0), 1, &[]));
+    assert_eq!(bench.switch.flow_count(), 0);
+    let config = AsyncConfig { packet_in: [3, 0], port_status: [7, 0], flow_removed: [0x1f, 0] };
+    bench.done(Message::SetAsync(config));
+    bench.done(meter(MeterCommand::ADD, MeterFlags::PKTPS, 1, &[(10, 0)]));
+    bench.flow(metered().flags(FlowModFlags::SEND_FLOW_REM));
     let said = bench.ask(meter(MeterCommand::DELETE, MeterFlags(0), 1, &[]));
     let [Message::FlowRemoved(removed)] = &said[..] else { panic!("{said:?}") };
     assert_eq!(removed.reason, FlowRemovedReason::DELETE);
