@@ -116,7 +116,7 @@ fn every_explanation_in_the_docs_is_what_the_command_prints() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 2);
+    assert_eq!(seen, 5);
 }
 
 #[test]

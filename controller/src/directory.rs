@@ -84,6 +84,11 @@ impl Directory {
         self.by_dpid.get(&dpid).map_or(0, |peer| peer.mailbox.room())
     }
 
+    /// How many more commands the mailbox of a session takes; `None` if it has ended.
+    pub fn room_of_session(&self, session: SessionNo) -> Option<usize> {
+        self.by_session.get(&session).map(|mailbox| mailbox.room())
+    }
+
     /// Sends a command that must not be lost to a datapath; there is nothing to lose if it is gone.
     pub fn insist(&self, dpid: DatapathId, command: Command) {
         let mailbox = self.by_dpid.get(&dpid).map(|peer| peer.mailbox.clone());

@@ -246,8 +246,8 @@ pub enum Kind {
 pub enum State {
     /// Hops on other switches are not all confirmed; the ingress entry is not sent.
     Installing {
-        /// Confirmations still missing.
-        missing: usize,
+        /// The entries that are not confirmed: where, and where the frames come in.
+        missing: Vec<(DatapathId, PortNo)>,
         /// When it is given up.
         deadline: Instant,
         /// The first frame, which goes out at the egress when all is confirmed.

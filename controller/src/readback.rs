@@ -12,7 +12,7 @@ use umlaut_openflow::{
     MatchField, PortNo, TableId, Version, Vid, VlanId, VlanMatch,
 };
 
-use crate::path::{FlowKey, PATH_PRIORITY, PathCookie};
+use crate::path::{FlowKey, HopName, PATH_PRIORITY, PathCookie};
 use crate::program::{ARP, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP, flow_match, forward_actions};
 
 /// A path's entry as a switch has it.
@@ -42,6 +42,12 @@ impl OwnEntry {
         let vid = vid.or(key.headers.tag.vid().filter(|_| cookie.mark.last));
         let entry = OwnEntry { cookie, key, out_port, vid };
         same_actions(&entry.actions(version), actions).then_some(entry)
+    }
+
+    /// Its name in the run that its cookie tells.
+    pub(crate) fn name(&self) -> HopName {
+        let PathCookie { path, mark, .. } = self.cookie;
+        HopName { path, leg: mark.leg, in_port: self.key.in_port }
     }
 
     /// What it does to frames.

@@ -117,15 +117,21 @@ impl Registry {
         Ok(PathRef { session: self.session, slot, generation: entry.generation })
     }
 
-    /// Forgets all paths. Generations go on, so that late messages about them find nothing.
-    pub fn clear(&mut self) {
+    /// Forgets all paths and returns them. Generations go on, so that late messages about them find
+    /// nothing.
+    pub fn take_all(&mut self) -> Vec<(PathRef, Path)> {
         self.by_key.clear();
         self.by_host.clear();
+        let mut all = Vec::with_capacity(self.len());
         for slot in 0..self.slots.len() {
-            if self.slots[slot].path.take().is_some() {
+            let entry = &mut self.slots[slot];
+            if let Some(path) = entry.path.take() {
+                let (session, generation) = (self.session, entry.generation);
+                all.push((PathRef { session, slot: slot as u32, generation }, *path));
                 self.free.push(slot as u32);
             }
         }
+        all
     }
 
     /// Forgets a path and returns it; `None` if it is gone already.

@@ -31,7 +31,7 @@ use crate::origin::Origin;
 use crate::path::{LLDP_TYPE, Leg, SessionNo};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::{DETACHED_TIMEOUT, Shared};
-use crate::switch::{Bucket, Ended, Remains, Switch};
+use crate::switch::{Bucket, Ended, Switch};
 use crate::view::{Event, View};
 use crate::world::World;
 
@@ -103,7 +103,10 @@ pub struct Session<P: Policy> {
     /// Whether a new policy refused it: it is not waited for.
     refused: bool,
     lldp: Bucket,
+    /// Commands to run: those that came before the switch was ready wait here.
     commands: VecDeque<Command>,
+    /// Whether one of those that wait was lost.
+    overrun: bool,
     adopting: Option<adopt::Adopting>,
 }
 
@@ -142,6 +145,7 @@ impl<P: Policy> Session<P> {
             refused: false,
             lldp: Bucket::new(LLDP_RATE, now),
             commands: VecDeque::new(),
+            overrun: false,
             adopting: None,
         }
     }
@@ -230,8 +234,15 @@ impl<P: Policy> Session<P> {
         // Publish, then check: what was registered in this turn under an older World is decided
         // again in the next.
         let outdated = self.is_active() && shared.world.revision() != self.world.revision;
+        // What waited for the switch to be ready.
+        let waited = self.is_active() && !(self.commands.is_empty() && self.mailbox.is_empty());
         self.closed().is_none()
-            && (more_commands || more_messages || more_kept || outdated || self.sweep.is_some())
+            && (more_commands
+                || more_messages
+                || more_kept
+                || outdated
+                || waited
+                || self.sweep.is_some())
     }
 
     fn note_world(&mut self, shared: &Shared<P>) {
@@ -266,41 +277,57 @@ impl<P: Policy> Session<P> {
 
     fn run_commands(&mut self, now: Instant, shared: &Shared<P>) -> bool {
         // What was lost may take back what still waits: all of it comes before the new start.
-        let overrun = self.mailbox.take_overrun();
-        let most = if overrun { MAILBOX_COMMANDS } else { COMMANDS_PER_TURN };
+        self.overrun |= self.mailbox.take_overrun();
+        let most = if self.overrun { MAILBOX_COMMANDS } else { COMMANDS_PER_TURN };
         let mut commands = std::mem::take(&mut self.commands);
-        self.mailbox.take(most, &mut commands);
+        if commands.len() < MAILBOX_COMMANDS {
+            self.mailbox.take(most, &mut commands);
+        }
+        if !self.is_active() {
+            // What others want of the switch waits until it is ready; no more of it than a mailbox
+            // takes, and a second mailbox behind it.
+            commands.retain(|command| self.connection_command(command));
+            self.commands = commands;
+            return self.commands.len() < MAILBOX_COMMANDS && !self.mailbox.is_empty();
+        }
         for command in commands.drain(..) {
-            self.command(command, now, shared);
+            if self.connection_command(&command) {
+                self.command(command, now, shared);
+            }
         }
         self.commands = commands;
-        if overrun {
+        if std::mem::take(&mut self.overrun) {
             self.resync(now, shared);
         }
         !self.mailbox.is_empty()
     }
 
-    fn command(&mut self, command: Command, now: Instant, shared: &Shared<P>) {
+    /// Handles a command that is about the connection. Returns whether it is about the switch.
+    fn connection_command(&mut self, command: &Command) -> bool {
         match command {
             Command::Prove { asker, from } => {
-                self.askers.push(asker);
+                self.askers.push(asker.clone());
                 if from.succeeds(&self.origin) {
-                    return self.close("a newer connection of the same switch");
+                    self.close("a newer connection of the same switch");
+                } else {
+                    self.early_send(&Message::EchoRequest(b"umlaut"[..].into()));
                 }
-                self.early_send(&Message::EchoRequest(b"umlaut"[..].into()));
-                return;
             }
             Command::Proved => {
                 if let Phase::Duplicate { features, .. } = &self.phase {
                     let reason = format!("datapath {} is connected and alive", features.dpid);
                     self.close(&reason);
                 }
-                return;
             }
-            Command::Superseded => return self.close("a newer connection of the same datapath"),
-            Command::Shutdown => return self.close("the controller ends"),
-            _ => {}
+            Command::Superseded => self.close("a newer connection of the same datapath"),
+            Command::Shutdown => self.close("the controller ends"),
+            _ => return true,
         }
+        false
+    }
+
+    /// Runs a command for the switch.
+    fn command(&mut self, command: Command, now: Instant, shared: &Shared<P>) {
         let active = self.is_active();
         let Some(switch) = &mut self.switch else { return };
         let view = &view(shared, &self.world, now);
@@ -323,7 +350,7 @@ impl<P: Policy> Session<P> {
                     shared.net.directory.insist_session(hop.path.session, command);
                 }
             }
-            Command::RemoveHop(hop) => switch.remove_hop(hop),
+            Command::RemoveHop(hop) => switch.remove_hop(view, hop),
             Command::HopConfirmed { hop, dpid } => switch.hop_confirmed(view, hop, dpid),
             Command::HopFailed { hop, dpid, failure } => {
                 switch.hop_failed(view, hop, dpid, failure);
@@ -368,10 +395,12 @@ impl<P: Policy> Session<P> {
         }
         let Some(switch) = &mut self.switch else { return };
         switch.counters.resyncs += 1;
-        let remains = switch.take_remains();
+        let mut remains = switch.take_remains();
         switch.delete_all();
         switch.install_standing();
         let dpid = switch.dpid();
+        self.stop_adopting(&mut remains, now, shared);
+        let Some(switch) = &mut self.switch else { return };
         shared.release(&remains, dpid);
         shared.net.observer.event(&Event::Resync { dpid });
         let view = view(shared, &self.world, now);
@@ -748,19 +777,18 @@ impl<P: Policy> Session<P> {
     /// switches stay until the datapath is back or given up.
     pub fn end(&mut self, reason: &str, now: Instant, shared: &Shared<P>) {
         self.close(reason);
-        self.give_up_adopting(shared);
         let reason = self.closed().unwrap_or(reason).to_owned();
         let Some(mut switch) = self.switch.take() else {
             let peer = self.origin.peer.clone();
             return shared.net.observer.event(&Event::ConnectionRefused { peer, reason });
         };
         let dpid = switch.dpid();
-        let remains: Remains = switch.take_remains();
-        let held = shared.net.directory.leave(dpid, self.no);
+        let mut remains = switch.take_remains();
+        self.give_up_adopting(&mut remains, shared);
+        let wait = if self.refused { Duration::ZERO } else { DETACHED_TIMEOUT };
+        let held = shared.switch_down((dpid, self.no), remains, wait, now);
         // The place is free for whoever waits for it.
         self.askers.drain(..).for_each(|asker| asker.wake());
-        let wait = if self.refused { Duration::ZERO } else { DETACHED_TIMEOUT };
-        shared.switch_down(dpid, remains, wait, now);
         if held {
             let view = view(shared, &self.world, now);
             shared.apps.each(view, &self.world.policy, |app, cx| app.switch_gone(dpid, cx));

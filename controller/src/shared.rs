@@ -5,7 +5,7 @@
 //! before it returns: a session that tells of a port gone sees a World without it when it handles
 //! its next message. Discovery's timers run from [`Shared::poll`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,7 +35,16 @@ const AGEING_STEP: usize = 8192;
 
 struct Detached {
     until: Instant,
-    remains: Vec<Remains>,
+    remains: Remains,
+}
+
+/// What is left for a switch that is back.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    /// Of its own sessions.
+    pub(crate) remains: Remains,
+    /// Sessions that have ended and whose switches are waited for, its own among them.
+    pub(crate) awaited: BTreeSet<SessionNo>,
 }
 
 struct SlowPath {
@@ -221,7 +230,7 @@ impl<P: Policy> Shared<P> {
         // Entries of switches that are away cannot be decided again by their owners.
         let detached = std::mem::take(&mut slow.detached);
         for (dpid, gone) in detached {
-            gone.remains.iter().for_each(|remains| self.release(remains, dpid));
+            self.release(&gone.remains, dpid);
             self.forget_switch(&mut slow, dpid, now);
         }
         slow.dirty = false;
@@ -266,51 +275,74 @@ impl<P: Policy> Shared<P> {
 
     // ---- told by sessions ----
 
-    pub(crate) fn switch_up(&self, dpid: DatapathId, ports: Vec<Port>, now: Instant) {
+    /// A switch is served. What is left of its last connection, if it was waited for; its caller
+    /// answers for that from now on.
+    pub(crate) fn switch_up(
+        &self,
+        dpid: DatapathId,
+        ports: &[Port],
+        now: Instant,
+    ) -> Option<Returned> {
+        let mut returned = None;
         self.change(|slow| {
             slow.lost.back(dpid);
-            if let Some(gone) = slow.detached.remove(&dpid) {
-                // It is back with an empty table: what others had there is gone. Hosts are where
-                // they were, if their ports still are.
-                gone.remains.iter().for_each(|remains| self.release(remains, dpid));
-                self.take_switch_out(slow, dpid, now);
-                let up = |port| ports.iter().any(|p| p.port_no == port && p.is_up());
-                let gone =
-                    self.net.hosts.forget(|_, host| host.at.dpid == dpid && !up(host.at.port));
-                self.net.hosts_gone(&gone);
+            let gone = slow.detached.remove(&dpid);
+            if let Some(gone) = gone.filter(|_| slow.topology.has_switch(dpid)) {
+                self.take_switch_back(slow, dpid, ports, now);
+                let awaited = slow.detached.values().flat_map(|gone| gone.remains.owners());
+                let awaited = awaited.chain(gone.remains.owners()).collect();
+                returned = Some(Returned { remains: gone.remains, awaited });
+            } else {
+                slow.reshape(|topology| topology.with_switch(dpid, ports.iter().cloned()));
+                slow.discovery.switch_up(dpid, ports, now);
             }
-            slow.reshape(|topology| topology.with_switch(dpid, ports.iter().cloned()));
-            slow.discovery.switch_up(dpid, &ports, now);
             // Told again for every switch that joins, even if all its ports are bound.
             slow.settled = false;
         });
+        returned
     }
 
-    /// A switch's connection ended; it is waited for so long.
+    /// What is known of a switch stays, as far as its ports are the same: so do the paths over its
+    /// links, and the hosts.
+    fn take_switch_back(
+        &self,
+        slow: &mut SlowPath,
+        dpid: DatapathId,
+        ports: &[Port],
+        now: Instant,
+    ) {
+        let replaced = slow.topology.ports_gone(dpid, ports);
+        let up = |port| {
+            ports.iter().any(|p| p.port_no == port && p.is_up()) && !replaced.contains(&port)
+        };
+        let hosts = self.net.hosts.forget(|_, host| host.at.dpid == dpid && !up(host.at.port));
+        self.net.hosts_gone(&hosts);
+        slow.reshape(|topology| topology.with_switch_back(dpid, ports));
+        for port in &replaced {
+            slow.discovery.port_removed(dpid, *port, now);
+        }
+        slow.discovery.switch_back(dpid, ports, now);
+    }
+
+    /// A session ended; its switch is waited for so long. Returns whether it was served by it.
     pub(crate) fn switch_down(
         &self,
-        dpid: DatapathId,
+        (dpid, session): (DatapathId, SessionNo),
         remains: Remains,
         wait: Duration,
         now: Instant,
-    ) {
+    ) -> bool {
         let until = now + wait;
+        let mut held = false;
         self.change(|slow| {
-            let entry = slow
-                .detached
-                .entry(dpid)
-                .or_insert_with(|| Detached { until, remains: Vec::new() });
-            entry.remains.push(remains);
-            if self.net.directory.peer(dpid).is_some() {
-                // Its successor is connected already.
-                let gone = slow.detached.remove(&dpid);
-                for remains in gone.iter().flat_map(|gone| &gone.remains) {
-                    self.release(remains, dpid);
-                }
-            } else {
-                slow.lost.gone(dpid, now);
-            }
+            // Under the lock: a successor that takes the place finds what is left when it is ready.
+            held = self.net.directory.leave(dpid, session);
+            let fresh = || Detached { until, remains: Remains::default() };
+            slow.detached.entry(dpid).or_insert_with(fresh).remains.merge(remains);
+            slow.discovery.switch_away(dpid);
+            slow.lost.gone(dpid, now);
         });
+        held
     }
 
     pub(crate) fn port_changed(
@@ -343,7 +375,7 @@ impl<P: Policy> Shared<P> {
             let mut admitted = false;
             self.net.hosts.at_port(dpid, in_port, &mut |_, entry| admitted |= !entry.tentative);
             if admitted {
-                slow.discovery.host_admitted(dpid, in_port);
+                slow.discovery.host_admitted(dpid, in_port, now);
             }
             slow.discovery.lldp_received(dpid, in_port, frame, now);
         });
@@ -358,8 +390,10 @@ impl<P: Policy> Shared<P> {
 
     /// Removes what is left of a session on other switches, and tells owners of what is left here.
     pub(crate) fn release(&self, remains: &Remains, dpid: DatapathId) {
-        for (at, hop) in &remains.orphans {
-            self.net.directory.insist(*at, Command::RemoveHop(*hop));
+        for (name, left) in &remains.paths {
+            for hop in left.elsewhere(*name, dpid) {
+                self.net.directory.insist(hop.dpid, Command::RemoveHop(hop.name));
+            }
         }
         for hop in remains.guests.iter().copied() {
             let command = match hop.leg {
@@ -371,11 +405,7 @@ impl<P: Policy> Shared<P> {
     }
 
     fn forget_switch(&self, slow: &mut SlowPath, dpid: DatapathId, now: Instant) {
-        self.take_switch_out(slow, dpid, now);
         self.net.hosts_gone(&self.net.hosts.forget_switch(dpid));
-    }
-
-    fn take_switch_out(&self, slow: &mut SlowPath, dpid: DatapathId, now: Instant) {
         slow.discovery.switch_down(dpid, now);
         self.apply(slow);
         slow.reshape(|topology| topology.without_switch(dpid));
@@ -397,7 +427,7 @@ impl<P: Policy> Shared<P> {
                 .collect();
             for dpid in due {
                 if let Some(gone) = slow.detached.remove(&dpid) {
-                    gone.remains.iter().for_each(|remains| self.release(remains, dpid));
+                    self.release(&gone.remains, dpid);
                     self.forget_switch(slow, dpid, now);
                 }
             }

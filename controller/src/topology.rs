@@ -116,6 +116,30 @@ impl Topology {
         next
     }
 
+    /// With the ports of a switch that was away, as it tells them now. Roles and links of those
+    /// that are as before stay.
+    #[must_use]
+    pub fn with_switch_back(&self, dpid: DatapathId, ports: &[Port]) -> Topology {
+        if !self.switches.contains_key(&dpid) {
+            return self.with_switch(dpid, ports.iter().cloned());
+        }
+        let gone = self.ports_gone(dpid, ports);
+        let next = gone.iter().fold(self.clone(), |next, port| next.without_port(dpid, *port));
+        let changed =
+            |port: &&Port| next.port(dpid, port.port_no).is_none_or(|known| known.port != **port);
+        let changed: Vec<&Port> = ports.iter().filter(changed).collect();
+        changed.into_iter().fold(next, |next, port| next.with_port(dpid, port.clone()))
+    }
+
+    /// The ports of a switch that are not among these: missing, or another under the same number.
+    pub fn ports_gone(&self, dpid: DatapathId, ports: &[Port]) -> Vec<PortNo> {
+        let same =
+            |a: &Port, b: &Port| (a.port_no, a.hw_addr, &a.name) == (b.port_no, b.hw_addr, &b.name);
+        let known = self.switches.get(&dpid).into_iter().flat_map(|ports| ports.values());
+        let gone = known.filter(|info| !ports.iter().any(|port| same(port, &info.port)));
+        gone.map(|info| info.port.port_no).collect()
+    }
+
     /// Without a switch and its links.
     #[must_use]
     pub fn without_switch(&self, dpid: DatapathId) -> Topology {
@@ -205,6 +229,11 @@ impl Topology {
     }
 
     // ---- questions ----
+
+    /// Whether a switch is known.
+    pub fn has_switch(&self, dpid: DatapathId) -> bool {
+        self.switches.contains_key(&dpid)
+    }
 
     /// A port.
     pub fn port(&self, dpid: DatapathId, port: PortNo) -> Option<&PortInfo> {

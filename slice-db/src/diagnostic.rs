@@ -115,10 +115,7 @@ impl fmt::Display for Diagnostic {
 }
 
 /// The name among `known` that is nearest to `given`, if it is near at all.
-pub(crate) fn nearest<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (given.chars().count() / 3).max(1);
     known
         .into_iter()

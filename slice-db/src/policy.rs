@@ -114,7 +114,7 @@ pub struct Options {
     pub hard_timeout: u16,
     /// What happens to a frame that no filter matches.
     pub filter_default: FilterAction,
-    /// Flows match every field that they can, not only those that were read.
+    /// Flows match every field of OpenFlow 1.0, not only those that were read.
     pub exact_match: bool,
     /// A MAC-bound host on a port of another slice is refused.
     pub refuse_macs_on_foreign_ports: bool,
@@ -170,6 +170,8 @@ pub struct Policy {
     pub(crate) bound: BTreeSet<End>,
     pub(crate) filters: FilterTable,
     pub(crate) links: Vec<(End, End)>,
+    /// Interfaces of the machine that labs plug into ports.
+    pub(crate) interfaces: Vec<(End, String)>,
     pub(crate) options: Options,
     pub(crate) cases: Vec<Case>,
     /// Places of the file that are looked up on demand.
@@ -192,6 +194,11 @@ impl Policy {
     /// The file that it was read from.
     pub fn file(&self) -> &str {
         &self.file
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The switches that it names, by name.
@@ -323,6 +330,11 @@ impl Policy {
     /// The options.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The network interfaces of the machine that labs plug into ports, by port; for labs only.
+    pub fn interfaces(&self) -> impl Iterator<Item = ((DatapathId, PortNo), &str)> + '_ {
+        self.interfaces.iter().map(|(end, name)| (*end, name.as_str()))
     }
 
     /// The links that it declares.

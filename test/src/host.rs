@@ -181,6 +181,11 @@ impl EmulatedHost {
         self.sniffed.iter()
     }
 
+    /// Every frame that arrived since the last call, oldest first. They are forgotten.
+    pub fn take_sniffed(&mut self) -> Vec<Sniffed> {
+        self.sniffed.drain(..).collect()
+    }
+
     /// How many frames arrived that contain these bytes.
     pub fn saw(&self, needle: &[u8]) -> usize {
         let contains = |frame: &[u8]| {

@@ -97,12 +97,14 @@ pub(crate) struct Packet {
     pub(crate) bytes: Vec<u8>,
     /// How many tags are looked through: one, and those that the switch itself has put before it.
     tags: usize,
+    /// By which queue of a port it would leave.
+    pub(crate) queue: u32,
 }
 
 impl Packet {
     /// A frame as it came in.
     pub(crate) fn new(bytes: Vec<u8>) -> Packet {
-        Packet { bytes, tags: 1 }
+        Packet { bytes, tags: 1, queue: 0 }
     }
 
     /// Its headers; `None` if it is shorter than an Ethernet header.

@@ -5,12 +5,13 @@
 //!   any controller  --- TCP on loopback ---------- EmulatedLab --- the same switches and hosts
 //! ```
 //!
-//! Everything but [`emulated`] is pure: values in, values out, `now` as an argument.
+//! Everything but [`emulated`], [`lab`] and [`ovs`] is pure: values in, values out, `now` as an argument.
 
 pub mod control;
 pub mod emulated;
 pub mod host;
 pub mod hub;
+pub mod lab;
 mod layout;
 pub mod network;
 mod of_policy;

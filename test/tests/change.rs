@@ -12,6 +12,7 @@ use common::stream::{EVERY, outage};
 use common::{Bed, TEST_TYPE, VERSIONS, saw};
 use umlaut_controller::command::Command;
 use umlaut_controller::path::{Leg, Path};
+use umlaut_controller::switch::OLD_WAY_TIME;
 use umlaut_openflow::build::ethernet;
 use umlaut_openflow::{
     Cookie, DatapathId, Message, PacketIn, PacketInReason, PortNo, PortState, PortStatus,
@@ -188,6 +189,8 @@ fn a_path_is_on_its_new_way_before_the_next_packet_of_the_same_read() {
         assert_eq!(sent, ["hp", "h"], "{version}");
         bed.run(Duration::from_millis(50));
         assert_eq!(bed.network.who_saw(token), saw(&["a2"]));
+        assert_eq!(flow_mods(&bed) - before, 3, "{version}");
+        bed.run(OLD_WAY_TIME);
         // Nothing but what the new way needs: two entries, the ingress again, one taken back.
         assert_eq!(flow_mods(&bed) - before, 4, "{version}");
     }

@@ -97,7 +97,7 @@ fn an_entry_deleted_by_a_stranger_ends_the_path_everywhere() {
 
 /// Rule 3: a datapath that connects again is a new session; what was said to the old one is void.
 #[test]
-fn a_reconnected_switch_starts_from_an_empty_table() {
+fn switches_that_connect_again_one_after_the_other_have_what_the_registries_say() {
     for version in VERSIONS {
         for seed in 0..20u64 {
             let mut bed = Bed::new(LINE, version, seed);
@@ -327,9 +327,9 @@ fn an_entry_that_is_taken_back_and_given_again_stays() {
 }
 
 /// Rule 3: a switch that was away and is back before the owner of a path looks again: nothing that
-/// the owner can see has changed, and it is told all the same.
+/// the owner can see has changed, and it is asked for its entries all the same.
 #[test]
-fn a_switch_that_comes_back_between_two_turns_of_an_owner_has_not_kept_its_entries() {
+fn a_switch_that_comes_back_between_two_turns_of_an_owner_is_given_its_entries() {
     let text = r#"
 umlaut: 1
 switches: {s1: 0x1, s2: 0x2, s3: 0x3, s4: 0x4}

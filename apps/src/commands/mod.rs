@@ -65,6 +65,9 @@ enum Command {
     /// Control switches
     #[command(after_help = EXIT_CODES)]
     Run(run::Args),
+    /// Networks to try things out: emulated ones, or on Open vSwitch
+    #[cfg(feature = "lab")]
+    Lab(lab::Args),
     /// Look for mistakes in policy files
     Check(check::Args),
     /// Try the cases of policy files
@@ -88,6 +91,8 @@ impl Cli {
     pub fn execute(self) -> ExitCode {
         let done = match self.command {
             Command::Run(args) => run::execute(args),
+            #[cfg(feature = "lab")]
+            Command::Lab(args) => lab::execute(args),
             Command::Check(args) => check::execute(&args),
             Command::Test(args) => test::execute(&args),
             Command::Explain(args) => explain::execute(&args),

@@ -151,7 +151,7 @@ fn read_config(path: Option<&Path>) -> anyhow::Result<Result<Config, String>> {
     Ok(Config::parse(&text).map_err(|mistake| format!("{name}: {mistake}")))
 }
 
-fn version(text: &str) -> Result<Version, String> {
+pub(super) fn version(text: &str) -> Result<Version, String> {
     match text {
         "1.0" => Ok(Version::V1_0),
         "1.3" => Ok(Version::V1_3),
@@ -232,7 +232,7 @@ fn bring_up(
     version: Version,
     mut stopped: watch::Receiver<bool>,
 ) -> anyhow::Result<tokio::task::JoinHandle<anyhow::Result<()>>> {
-    use super::lab;
+    use super::lab::report as lab;
     let policy = policy.cloned();
     let topology = match &policy {
         Some(policy) => umlaut_testbed::of_policy(policy),

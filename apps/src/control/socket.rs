@@ -2,6 +2,8 @@
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
+#[cfg(feature = "lab")]
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
@@ -83,6 +85,16 @@ impl ControlSocket {
     /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The same socket for threads.
+    ///
+    /// # Errors
+    /// What the system says.
+    #[cfg(feature = "lab")]
+    pub(crate) fn to_std(&self) -> io::Result<std::os::unix::net::UnixListener> {
+        let duplicate = self.listener.as_fd().try_clone_to_owned()?;
+        Ok(duplicate.into())
     }
 
     pub(super) fn listener(&self) -> &UnixListener {

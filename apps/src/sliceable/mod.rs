@@ -7,27 +7,26 @@
 //! What a frame may do is decided by [`umlaut_slice_db::decide`] and nowhere else; this module
 //! carries out decisions.
 
+pub(crate) mod carry;
 mod fabric;
 mod policy;
 mod refusals;
 
 use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
-use umlaut_controller::program::matchable;
 use umlaut_controller::{
-    Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Route, Switch,
+    Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Switch,
 };
-use umlaut_openflow::packet::{Field, Headers, Tag};
-use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PacketIn, PortNo, Vid};
+use umlaut_openflow::packet::{Headers, Tag};
+use umlaut_openflow::{Attachment, DatapathId, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
     Shown, SliceId, Verdict, admit, admit_switch, decide, may_be_guessed,
 };
 
+use carry::{arp_apart, drop_class, route, width};
 pub use policy::{Domains, SlicePolicy};
 use refusals::Refusals;
-
-const ARP: u16 = 0x0806;
 
 /// The application.
 #[derive(Default)]
@@ -139,13 +138,15 @@ impl App<SlicePolicy> for SliceableSwitch {
                 let here = network.locate(slice, key.headers.eth_src).is_some_and(|location| {
                     (location.at.dpid, location.at.port) == (dpid, key.in_port)
                 });
-                if !here || arp_apart(cx, &key.headers) {
+                if !here || arp_apart(options(cx), &key.headers) {
                     return Again::Nothing;
                 }
-                Again::Route(route(sw, cx, &key.headers, &decision, (slice, *to)))
+                Again::Route(route(cx.policy, &key.headers, &decision, (slice, *to)))
             }
             Verdict::Drop(reason) => match drop_class(*reason) {
-                Some(class) => Again::Drop { class, width: width(sw, cx, &key.headers, &decision) },
+                Some(class) => {
+                    Again::Drop { class, width: width(options(cx), &key.headers, &decision) }
+                }
                 None => Again::Nothing,
             },
             Verdict::Flood { .. } => Again::Nothing,
@@ -217,11 +218,11 @@ impl SliceableSwitch {
         match &decision.verdict {
             Verdict::Forward { to } => {
                 let Some(slice) = admitted(&decision) else { return };
-                if arp_apart(cx, headers) {
+                if arp_apart(options(cx), headers) {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
                 }
-                let route = route(sw, cx, headers, &decision, (slice, *to));
+                let route = route(cx.policy, headers, &decision, (slice, *to));
                 if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
                     self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
                 }
@@ -279,7 +280,7 @@ impl SliceableSwitch {
         class: DropClass,
     ) {
         if fabric::port_role(cx.topology, sw.dpid(), in_port) == PortRole::Edge {
-            let width = width(sw, cx, headers, decision);
+            let width = width(options(cx), headers, decision);
             sw.drop_flow(&cx.view, in_port, headers, width, class);
         }
     }
@@ -344,55 +345,10 @@ pub(crate) fn decision(cx: &Cx<'_>, dpid: DatapathId, key: &FlowKey) -> Decision
     decide(network.policy(), &network, ingress, &mut NoTrace)
 }
 
+fn options<'a>(cx: &Cx<'a>) -> &'a umlaut_slice_db::Options {
+    cx.policy.policy.options()
+}
+
 fn admitted(decision: &Decision) -> Option<SliceId> {
     decision.admission.as_ref().ok().map(|admission| admission.slice)
-}
-
-/// Whether ARP is always forwarded frame by frame.
-fn arp_apart(cx: &Cx<'_>, headers: &Headers) -> bool {
-    cx.policy.policy.options().arp_packet_out && headers.eth_type == Field::Is(ARP)
-}
-
-fn width(sw: &Switch, cx: &Cx<'_>, headers: &Headers, decision: &Decision) -> FieldSet {
-    match cx.policy.policy.options().exact_match {
-        true => decision.reads | matchable(sw.version(), headers),
-        false => decision.reads | FieldSet::LAYER_2,
-    }
-}
-
-/// The route to a host at its place. There is a way back only for a receiver that may send there: it
-/// may be a guess, of whom nothing is taken.
-fn route(
-    sw: &Switch,
-    cx: &Cx<'_>,
-    headers: &Headers,
-    decision: &Decision,
-    (slice, egress): (SliceId, Attachment),
-) -> Route {
-    let policy = &cx.policy.policy;
-    let options = policy.options();
-    let may_reply = || admit(policy, egress, headers.eth_dst).is_ok_and(|a| a.slice == slice);
-    Route {
-        domain: cx.policy.domain(slice),
-        egress,
-        width: width(sw, cx, headers, decision),
-        idle_timeout: options.idle_timeout,
-        hard_timeout: options.hard_timeout,
-        reverse: options.reverse_flow && may_reply(),
-    }
-}
-
-/// Which refusals get a drop entry: those that nothing but the policy or the topology can change.
-fn drop_class(reason: DropReason) -> Option<DropClass> {
-    match reason {
-        DropReason::NoBinding
-        | DropReason::Restricted
-        | DropReason::PinnedElsewhere
-        | DropReason::ForeignPort
-        | DropReason::Filtered(_)
-        | DropReason::FilterDefault
-        | DropReason::OtherSlice => Some(DropClass::Denied),
-        DropReason::NoPath => Some(DropClass::NoPath),
-        _ => None,
-    }
 }

@@ -41,6 +41,9 @@ pub struct Config {
     /// No port settles within this time of the first switch: frames of an earlier run's flows may
     /// arrive over links that are not known yet.
     pub start_grace: Duration,
+    /// A link of a switch that was away is gone if nothing was heard over it within this time of the
+    /// return: a cable that was moved meanwhile may have left both ports up.
+    pub doubt: Duration,
 }
 
 impl Default for Config {
@@ -52,6 +55,7 @@ impl Default for Config {
             lost_periods: 3,
             hold_down: Duration::from_secs(5),
             start_grace: Duration::from_secs(1),
+            doubt: Duration::from_secs(2),
         }
     }
 }
@@ -169,6 +173,8 @@ struct PortState {
     /// Whose authentic probe arrived here last, and when.
     heard: Option<(End, Instant)>,
     due: Instant,
+    /// Its switch was away, and what the port was before is doubted until then.
+    doubt: Option<Instant>,
     alarmed: Option<Instant>,
 }
 
@@ -179,6 +185,8 @@ pub struct Discovery {
     bound: IsBound,
     declared: Option<Arc<BTreeSet<(End, End)>>>,
     ports: BTreeMap<End, PortState>,
+    /// Switches without a control connection: nothing is heard of them, which says nothing.
+    away: BTreeSet<DatapathId>,
     timers: BTreeSet<(Instant, End)>,
     nonce: u64,
     settle_from: Option<Instant>,
@@ -194,6 +202,7 @@ impl Discovery {
             bound: Arc::new(|_, _| false),
             declared: None,
             ports: BTreeMap::new(),
+            away: BTreeSet::new(),
             timers: BTreeSet::new(),
             nonce: 0,
             settle_from: None,
@@ -256,10 +265,49 @@ impl Discovery {
         }
     }
 
+    /// A switch has lost its control connection. What is known of its ports stays.
+    pub fn switch_away(&mut self, dpid: DatapathId) {
+        self.away.insert(dpid);
+    }
+
+    /// A switch that was away is back. The ports that are as before keep what they are, and are
+    /// probed at once; the caller has removed those that are no more.
+    pub fn switch_back(&mut self, dpid: DatapathId, ports: &[Port], now: Instant) {
+        self.away.remove(&dpid);
+        for port in ports {
+            self.port_changed(dpid, port, now);
+        }
+        for end in self.ends(dpid) {
+            let Some(phase) = self.ports.get(&end).map(|state| state.phase) else { continue };
+            match phase {
+                Phase::Down | Phase::Fixed => {}
+                Phase::Probing { .. } => self.probe_from_now(end, now),
+                Phase::Edge => self.doubt(end, now, self.config.burst * self.config.tries),
+                Phase::Link { peer } => {
+                    self.doubt(end, now, self.config.doubt);
+                    self.doubt(peer, now, self.config.doubt);
+                }
+                Phase::Withdrawn { .. } => self.schedule(end, now),
+            }
+        }
+    }
+
+    fn doubt(&mut self, end: End, now: Instant, time: Duration) {
+        if let Some(state) = self.ports.get_mut(&end) {
+            state.doubt = Some(now + time);
+            self.schedule(end, now);
+        }
+    }
+
+    fn ends(&self, dpid: DatapathId) -> Vec<End> {
+        let ends = self.ports.range((dpid, PortNo(0))..=(dpid, PortNo::ANY));
+        ends.map(|(end, _)| *end).collect()
+    }
+
     /// A switch is gone: so are its links.
     pub fn switch_down(&mut self, dpid: DatapathId, now: Instant) {
-        let ends = self.ports.range((dpid, PortNo(0))..=(dpid, PortNo::ANY));
-        for end in ends.map(|(end, _)| *end).collect::<Vec<_>>() {
+        self.away.remove(&dpid);
+        for end in self.ends(dpid) {
             self.port_removed(dpid, end.1, now);
         }
     }
@@ -277,6 +325,7 @@ impl Discovery {
             outstanding: VecDeque::new(),
             heard: None,
             due: now,
+            doubt: None,
             alarmed: None,
         });
         state.hw_addr = port.hw_addr;
@@ -341,6 +390,7 @@ impl Discovery {
         {
             state.phase = Phase::Withdrawn { peer, until };
             state.heard = None;
+            state.doubt = None;
             self.schedule(end, now);
         }
     }
@@ -348,6 +398,7 @@ impl Discovery {
     fn enter(&mut self, end: End, phase: Phase, role: PortRole) {
         if let Some(state) = self.ports.get_mut(&end) {
             state.phase = phase;
+            state.doubt = None;
             let (dpid, port) = end;
             self.outputs.push_back(Output::Role { dpid, port, role });
         }
@@ -379,19 +430,33 @@ impl Discovery {
     }
 
     fn due(&mut self, end: End, now: Instant) {
-        let Some(phase) = self.ports.get(&end).map(|state| state.phase) else { return };
+        let Some(state) = self.ports.get(&end) else { return };
+        let (phase, doubt) = (state.phase, state.doubt);
+        if self.away.contains(&end.0) {
+            // Nothing can be sent, and that nothing is heard says nothing.
+            return self.schedule(end, now + self.config.period);
+        }
         match phase {
             Phase::Down | Phase::Fixed => {}
             Phase::Probing { since, sent } => self.probing_due(end, since, sent, now),
             Phase::Edge => {
                 self.send(end);
-                self.schedule(end, now + self.config.period);
+                let doubted = doubt.is_some_and(|until| now < until);
+                let wait = if doubted { self.config.burst } else { self.config.period };
+                self.schedule(end, now + wait);
             }
             Phase::Link { peer } => {
                 let silence = self.config.period * self.config.lost_periods;
-                if self.heard_since(end, peer, now, silence) {
+                let believed = match doubt {
+                    _ if self.away.contains(&peer.0) => true,
+                    Some(until) => now < until,
+                    None => self.heard_since(end, peer, now, silence),
+                };
+                if believed {
                     self.send(end);
-                    self.schedule(end, now + self.config.period);
+                    let doubted = doubt.is_some_and(|until| now < until);
+                    let wait = if doubted { self.config.burst } else { self.config.period };
+                    self.schedule(end, now + wait);
                 } else {
                     self.unlink(end, peer, now);
                     self.withdraw(end, peer, now);
@@ -454,10 +519,12 @@ impl Discovery {
 
     // ---- LLDP received ----
 
-    /// A host was admitted on this port. On a settled edge, LLDP there makes no link any more.
-    pub fn host_admitted(&mut self, dpid: DatapathId, port: PortNo) {
+    /// A host was admitted on this port. On a settled edge, LLDP there makes no link any more,
+    /// unless its switch was away just now: a cable may have taken the host's place.
+    pub fn host_admitted(&mut self, dpid: DatapathId, port: PortNo, now: Instant) {
         if let Some(state) = self.ports.get_mut(&(dpid, port))
             && matches!(state.phase, Phase::Edge)
+            && state.doubt.is_none_or(|until| until <= now)
         {
             state.barred = true;
         }
@@ -515,7 +582,10 @@ impl Discovery {
                 }
                 self.probe_from_now(at, now);
             }
-            Phase::Link { .. } => return,
+            Phase::Link { .. } => {
+                state.doubt = None;
+                return;
+            }
             Phase::Probing { .. } | Phase::Withdrawn { .. } => {}
         }
         let open = |end: End| {

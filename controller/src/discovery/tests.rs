@@ -151,7 +151,7 @@ fn with_a_host_admitted_lldp_is_an_alarm_until_port_down() {
     let mut lab = cable();
     lab.up(1);
     lab.run(Duration::from_secs(20));
-    lab.discovery.host_admitted(DatapathId(1), PortNo(1));
+    lab.discovery.host_admitted(DatapathId(1), PortNo(1), lab.now);
     lab.up(2);
     lab.run(Duration::from_secs(20));
     assert!(lab.links.is_empty());
@@ -273,7 +273,7 @@ proptest! {
                 1 => lab.discovery.switch_down(DatapathId(dpid), lab.now),
                 2 => lab.discovery.port_changed(DatapathId(dpid), &port(port_no, false), lab.now),
                 3 => lab.discovery.port_changed(DatapathId(dpid), &port(port_no, true), lab.now),
-                4 => lab.discovery.host_admitted(DatapathId(dpid), PortNo(port_no)),
+                4 => lab.discovery.host_admitted(DatapathId(dpid), PortNo(port_no), lab.now),
                 _ => lab.run(Duration::from_millis(u64::from(port_no) * 3000)),
             }
             lab.settle();

@@ -3,9 +3,9 @@
 use umlaut_openflow::{Cookie, DatapathId, Match, Version};
 
 use crate::path::{DROP_PRIORITY, Kind, Leg, Mark, PATH_PRIORITY};
+use crate::plan::hop_entry;
 use crate::program::{flow_match, reply_headers};
 use crate::switch::PathSnapshot;
-use crate::switch::paths::hop_entry;
 
 /// One entry that a path wants on a switch.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -5,8 +5,12 @@
 //! where it enters. What else belongs to longer paths waits until the links and the other switches
 //! are known, [`ADOPTION_TIME`] at most. Until nothing waits any more packet-ins are held back, for
 //! [`HOLD_TIME`] at most: a switch that does not come back must not keep others from new flows.
+//!
+//! A switch that has lost nothing but its connection is back in the same run: its paths and the
+//! entries that others have there are known. Its paths keep their ways, and the owners of the others
+//! are asked for their entries again; only what they do not have any more is deleted.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use umlaut_openflow::{FlowStats, Message, PacketIn};
@@ -14,9 +18,9 @@ use umlaut_openflow::{FlowStats, Message, PacketIn};
 use super::{CleaningStep, HANDSHAKE_TIMEOUT, OUTPUT_HIGH_WATER, Phase, Session, view};
 use crate::app::Policy;
 use crate::command::Command;
-use crate::path::{Leg, PATH_EPOCH};
-use crate::shared::Shared;
-use crate::switch::{Earlier, Verdict, is_entrance};
+use crate::path::{HopName, Leg, PATH_EPOCH, PathRef, SessionNo};
+use crate::shared::{Returned, Shared};
+use crate::switch::{Earlier, Remains, Verdict, is_entrance};
 
 /// How long entries of paths over several switches wait for the others to be known; then they are
 /// deleted. Open vSwitch tries to connect every 8 s at the latest.
@@ -28,6 +32,11 @@ const ENTRIES_PER_TURN: usize = 1024;
 /// Bytes of packet-ins that are held back. When there are as many, further ones are dropped and
 /// counted as shed.
 const HELD_BYTES: usize = 1 << 20;
+/// Owners asked for an entry in one turn, and the room that they and this switch must have in their
+/// mailboxes for it; otherwise they are asked [`ASK_AGAIN`] later.
+const ASKS_PER_TURN: usize = 512;
+const ROOM: usize = 2048;
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 enum Step {
     /// Hosts are noted, from this entry on.
@@ -58,11 +67,36 @@ pub(super) struct Adopting {
     refused: Vec<Earlier>,
     held: VecDeque<PacketIn<'static>>,
     held_bytes: usize,
+    /// What is known of the last connection, if the switch was waited for.
+    known: Option<Known>,
+}
+
+/// What an earlier connection in the same run left.
+struct Known {
+    /// Its paths that are not decided yet, and entries of others.
+    remains: Remains,
+    /// Its paths whose entrance the switch still has.
+    found: BTreeSet<PathRef>,
+    /// See [`Returned::awaited`].
+    awaited: BTreeSet<SessionNo>,
+    /// Entries whose owners are to be asked for them.
+    asks: VecDeque<HopName>,
+    ask_at: Option<Instant>,
+}
+
+impl Known {
+    fn new(returned: Returned) -> Known {
+        let Returned { remains, awaited } = returned;
+        let asks = remains.guests.iter().copied().collect();
+        Known { remains, found: BTreeSet::new(), awaited, asks, ask_at: None }
+    }
 }
 
 impl Adopting {
     pub(super) fn deadline(&self) -> Instant {
-        self.hold_until.unwrap_or(self.until)
+        let ask_at = self.known.as_ref().and_then(|known| known.ask_at);
+        let until = self.hold_until.unwrap_or(self.until);
+        ask_at.map_or(until, |at| at.min(until))
     }
 
     /// Keeps a packet-in for later, if packet-ins are held back.
@@ -111,16 +145,27 @@ impl<P: Policy> Session<P> {
 
     // ---- deciding ----
 
-    pub(super) fn start_adopting(&mut self, now: Instant, shared: &Shared<P>) {
-        if self.switch.as_ref().is_some_and(|switch| switch.kept() > 0) {
+    pub(super) fn start_adopting(
+        &mut self,
+        returned: Option<Returned>,
+        now: Instant,
+        shared: &Shared<P>,
+    ) {
+        let Some(switch) = &self.switch else { return };
+        let (dpid, kept) = (switch.dpid(), switch.kept());
+        let guests = returned.as_ref().is_some_and(|back| !back.remains.guests.is_empty());
+        if kept == 0 && !guests {
+            returned.iter().for_each(|back| shared.release(&back.remains, dpid));
+        } else {
             shared.net.adoptions().begin();
             self.adopting = Some(Adopting {
                 until: now + ADOPTION_TIME,
-                hold_until: Some(now + HOLD_TIME),
+                hold_until: (kept > 0).then_some(now + HOLD_TIME),
                 step: Step::Recalling(0),
                 refused: Vec::new(),
                 held: VecDeque::new(),
                 held_bytes: 0,
+                known: returned.map(Known::new),
             });
         }
     }
@@ -132,7 +177,8 @@ impl<P: Policy> Session<P> {
         }
         let Some(switch) = &mut self.switch else { return false };
         let Some(mut adopting) = self.adopting.take() else { return false };
-        if switch.kept() == 0 || adopting.until <= now {
+        let asked = adopting.known.as_ref().is_none_or(|known| known.asks.is_empty());
+        if switch.kept() == 0 && asked || adopting.until <= now {
             self.end_adopting(adopting, now, shared);
             return false;
         }
@@ -149,20 +195,22 @@ impl<P: Policy> Session<P> {
         }
         let known = (self.world.revision, shared.net.recalls());
         let places = switch.kept_places();
+        let asking = self.ask(&mut adopting, now, shared);
         adopting.step = match adopting.step {
             Step::Recalling(from) => {
                 let to = places.min(from + ENTRIES_PER_TURN);
-                self.recall(from..to, now, shared);
+                self.recall(from..to, &mut adopting.known, now, shared);
                 if to < places {
                     Step::Recalling(to)
                 } else {
+                    self.release_ended(&mut adopting.known, now, shared);
                     shared.recalled();
                     Step::Deciding(0)
                 }
             }
             Step::Deciding(from) => {
                 let to = places.min(from + ENTRIES_PER_TURN);
-                self.decide_kept(from..to, &mut adopting.refused, now, shared);
+                self.decide_kept(from..to, &mut adopting, now, shared);
                 if to < places {
                     Step::Deciding(to)
                 } else {
@@ -173,17 +221,60 @@ impl<P: Policy> Session<P> {
             Step::Waiting(revision, recalls) if (revision, recalls) != known => Step::Deciding(0),
             waiting @ Step::Waiting(..) => waiting,
         };
-        let more = !matches!(adopting.step, Step::Waiting(..));
+        let more = asking || !matches!(adopting.step, Step::Waiting(..));
+        let asked = adopting.known.as_ref().is_none_or(|known| known.asks.is_empty());
         self.adopting = Some(adopting);
         let left = self.switch.as_ref().map_or(0, |switch| switch.kept());
-        more || left == 0
+        more || left == 0 && asked
     }
 
-    /// Notes where the entries say that hosts are, and which paths leave here.
-    fn recall(&mut self, places: std::ops::Range<usize>, now: Instant, shared: &Shared<P>) {
+    /// Asks owners of entries that were here for them, as far as everybody has room. Returns whether
+    /// more can be asked at once.
+    fn ask(&self, adopting: &mut Adopting, now: Instant, shared: &Shared<P>) -> bool {
+        let (Some(switch), Some(known)) = (&self.switch, &mut adopting.known) else { return false };
+        if known.ask_at.is_some_and(|at| now < at) {
+            return false;
+        }
+        known.ask_at = None;
+        let (dpid, directory) = (switch.dpid(), &shared.net.directory);
+        for _ in 0..ASKS_PER_TURN {
+            let Some(hop) = known.asks.front().copied() else { return false };
+            let room = directory.room_of_session(hop.path.session).unwrap_or(ROOM);
+            if room.min(self.mailbox.room()) < ROOM {
+                known.ask_at = Some(now + ASK_AGAIN);
+                return false;
+            }
+            known.asks.pop_front();
+            directory.insist_session(hop.path.session, Command::Renew { hop, dpid });
+        }
+        true
+    }
+
+    /// Notes where the entries say that hosts are, and which paths leave here. Of entries of this
+    /// run, whose hosts are known, who is to be asked for them.
+    fn recall(
+        &mut self,
+        places: std::ops::Range<usize>,
+        known: &mut Option<Known>,
+        now: Instant,
+        shared: &Shared<P>,
+    ) {
         let Some(switch) = &self.switch else { return };
         let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
         for own in places.filter_map(|at| switch.kept_at(at)) {
+            if let Some(known) = known
+                && own.cookie.epoch == shared.net.epoch | PATH_EPOCH
+            {
+                let name = own.name();
+                if is_entrance(&own) {
+                    known.found.insert(name.path);
+                } else if !known.remains.guests.contains(&name)
+                    && !known.awaited.contains(&name.path.session)
+                {
+                    known.asks.push_back(name);
+                }
+                continue;
+            }
             if own.cookie.mark.last && own.cookie.mark.leg == Leg::Forward {
                 shared.net.adoptions().note_egress((own.cookie.epoch, own.cookie.path));
             }
@@ -193,31 +284,66 @@ impl<P: Policy> Session<P> {
         }
     }
 
+    /// Paths that the switch does not know of any more: what they have elsewhere goes.
+    fn release_ended(&mut self, known: &mut Option<Known>, now: Instant, shared: &Shared<P>) {
+        let (Some(switch), Some(known)) = (&mut self.switch, known) else { return };
+        let view = view(shared, &self.world, now);
+        let Known { remains, found, .. } = known;
+        remains.paths.retain(|name, left| {
+            let has = found.contains(name);
+            if !has {
+                switch.release_left(&view, *name, left);
+            }
+            has
+        });
+    }
+
     fn decide_kept(
         &mut self,
         places: std::ops::Range<usize>,
-        refused: &mut Vec<Earlier>,
+        adopting: &mut Adopting,
         now: Instant,
         shared: &Shared<P>,
     ) {
+        let Adopting { refused, known, .. } = adopting;
         let Some(switch) = &mut self.switch else { return };
         let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
         let fabric = shared.apps.fabric(policy);
         for at in places {
             let Some(own) = switch.kept_at(at) else { continue };
+            let (dpid, port) = (switch.dpid(), own.key.in_port);
+            let mine = own.cookie.epoch == shared.net.epoch | PATH_EPOCH;
+            let known = known.as_mut().filter(|_| mine);
             if is_entrance(&own) {
-                let (app, again) = shared.apps.decide_anew(switch, view, policy, &own.key);
-                let path = (own.cookie.epoch, own.cookie.path);
-                let known = own.cookie.mark.last || shared.net.adoptions().knows_egress(path);
-                if let Verdict::Refused(path) = switch.settle_kept(&view, at, app, again, known) {
+                let decided = shared.apps.decide_anew(switch, view, policy, &own.key);
+                let name = own.cookie.path;
+                let path = (own.cookie.epoch, name);
+                let receiver_known = known.is_some()
+                    || own.cookie.mark.last
+                    || shared.net.adoptions().knows_egress(path);
+                let left = known.as_ref().and_then(|known| known.remains.paths.get(&name));
+                let verdict = switch.settle_kept(&view, at, decided, receiver_known, left);
+                if let Verdict::Refused(path) = verdict {
                     refused.push(path);
+                }
+                if verdict != Verdict::Later
+                    && let Some(known) = known
+                    && let Some(left) = known.remains.paths.remove(&name)
+                    && verdict != Verdict::Adopted
+                {
+                    switch.release_left(&view, name, &left);
+                }
+            } else if let Some(known) = known {
+                // Its owner was asked, or comes back and sends it again.
+                let owner = own.cookie.path.session;
+                let awaited = known.awaited.contains(&owner);
+                if !awaited && !shared.net.directory.has_session(owner) {
+                    switch.discard(at);
                 }
             } else if !own.cookie.mark.first {
                 // Passed on from a port that is gone, or that the policy gives to hosts: nobody
                 // answers for these frames. Elsewhere a switch may come back.
-                let (dpid, port) = (switch.dpid(), own.key.in_port);
                 // Of this run: its owner was told that it is gone, and sends it again.
-                let mine = own.cookie.epoch == shared.net.epoch | PATH_EPOCH;
                 if mine || view.topology.port(dpid, port).is_none() || (fabric.bound)(dpid, port) {
                     switch.discard(at);
                 }
@@ -237,16 +363,36 @@ impl<P: Policy> Session<P> {
                 switch.discard(at);
             }
         }
+        let dpid = switch.dpid();
         tell_refused(&mut adopting.refused, shared);
+        if let Some(mut known) = adopting.known.take() {
+            // Those asked have answered, or are there and do.
+            known.remains.guests = known.asks.into_iter().collect();
+            shared.release(&known.remains, dpid);
+        }
         shared.net.adoptions().end();
         self.handle_held(&mut adopting, now, shared);
     }
 
-    /// The connection ended before all was decided.
-    pub(super) fn give_up_adopting(&mut self, shared: &Shared<P>) {
-        if self.adopting.take().is_some() {
+    /// The connection ended before all was decided: the next one goes on with it.
+    pub(super) fn give_up_adopting(&mut self, remains: &mut Remains, shared: &Shared<P>) {
+        if let Some(adopting) = self.adopting.take() {
+            remains.merge(adopting.known.map(|known| known.remains).unwrap_or_default());
             shared.net.adoptions().end();
         }
+    }
+
+    /// All entries are deleted: there is nothing to decide any more.
+    pub(super) fn stop_adopting(
+        &mut self,
+        remains: &mut Remains,
+        now: Instant,
+        shared: &Shared<P>,
+    ) {
+        let Some(mut adopting) = self.adopting.take() else { return };
+        remains.merge(adopting.known.take().map(|known| known.remains).unwrap_or_default());
+        shared.net.adoptions().end();
+        self.handle_held(&mut adopting, now, shared);
     }
 
     fn handle_held(&mut self, adopting: &mut Adopting, now: Instant, shared: &Shared<P>) {

@@ -130,9 +130,9 @@ impl<P: Policy> Session<P> {
         let (dpid, version) = (switch.dpid(), switch.version());
         let count = ports.len();
         shared.net.observer.event(&Event::SwitchReady { dpid, version, ports: count });
-        shared.switch_up(dpid, ports, now);
+        let returned = shared.switch_up(dpid, &ports, now);
         self.note_world(shared);
-        self.start_adopting(now, shared);
+        self.start_adopting(returned, now, shared);
         let view = view(shared, &self.world, now);
         if self.is_active()
             && let Some(switch) = &mut self.switch

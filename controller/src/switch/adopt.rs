@@ -17,10 +17,13 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use umlaut_openflow::{FlowMod, FlowStats, Match, Message, TableId, Version};
 
-use super::{Again, Sent, Switch};
+use super::{Again, LeftPath, Sent, Switch};
 use crate::app::AppNo;
-use crate::path::{DropClass, FlowKey, Hop, Leg, PATH_PRIORITY, PathRef, Route};
-use crate::program::{flow_match, reply_headers};
+use crate::path::{
+    DropClass, FlowKey, Hop, HopName, Leg, PATH_EPOCH, PATH_PRIORITY, PathRef, Route,
+};
+use crate::plan;
+use crate::program::flow_match;
 use crate::readback::{OwnEntry, flow_key, same_match};
 use crate::view::View;
 
@@ -38,6 +41,7 @@ pub(crate) struct Kept {
     /// In the order in which the switch told them.
     entries: Vec<Option<OwnEntry>>,
     by_key: HashMap<FlowKey, usize, RandomState>,
+    by_name: HashMap<(u8, HopName), usize, RandomState>,
     foreign: Vec<(TableId, u16, Match)>,
     /// More than can be told apart: the whole table goes.
     wipe: bool,
@@ -54,6 +58,7 @@ impl Kept {
         match own {
             Some(own) if self.entries.len() < crate::registry::REGISTRY_PATHS => {
                 if self.by_key.insert(own.key, self.entries.len()).is_none() {
+                    self.by_name.insert((own.cookie.epoch, own.name()), self.entries.len());
                     self.entries.push(Some(own));
                 } else {
                     self.wipe = true;
@@ -69,6 +74,7 @@ impl Kept {
     fn take(&mut self, at: usize) -> Option<OwnEntry> {
         let own = self.entries.get_mut(at)?.take()?;
         self.by_key.remove(&own.key);
+        self.by_name.remove(&(own.cookie.epoch, own.name()));
         Some(own)
     }
 
@@ -145,21 +151,23 @@ impl Switch {
     }
 
     /// The entry in a place was decided again by an application. `egress_known`: the switch where
-    /// its frames leave the network has told its entries, so that the receiver was noted.
+    /// its frames leave the network has told its entries, so that the receiver was noted. `left`:
+    /// the path that it was of, if it was lost with the last connection.
     pub(crate) fn settle_kept(
         &mut self,
         view: &View<'_>,
         at: usize,
-        app: AppNo,
-        again: Again,
+        (app, again): (AppNo, Again),
         egress_known: bool,
+        left: Option<&LeftPath>,
     ) -> Verdict {
         let Some(own) = self.kept_at(at) else { return Verdict::Adopted };
         let ways_known = egress_known && !view.topology.is_probing();
         match again {
             Again::Route(route) if own.key.width.contains(route.width.with_prerequisites()) => {
-                match self.hops_to(view, own.key.in_port, route.egress) {
-                    Some(hops) => self.take_over(view, at, &own, app, route, hops),
+                let best = self.hops_to(view, own.key.in_port, route.egress);
+                match left.and_then(|left| left.way(view, &route, best.as_deref())).or(best) {
+                    Some(hops) => self.take_over(view, at, &own, (app, route, hops), left),
                     None if ways_known => self.discard(at),
                     None => Verdict::Later,
                 }
@@ -176,9 +184,8 @@ impl Switch {
         view: &View<'_>,
         at: usize,
         own: &OwnEntry,
-        app: AppNo,
-        route: Route,
-        hops: Vec<Hop>,
+        (app, route, hops): (AppNo, Route, Vec<Hop>),
+        left: Option<&LeftPath>,
     ) -> Verdict {
         let others = hops.iter().skip(1).map(|hop| hop.dpid);
         if others.into_iter().any(|dpid| view.net.directory.room(dpid) < ROOM) {
@@ -188,13 +195,21 @@ impl Switch {
         if self.registry.by_key(&key).is_some() {
             return self.discard(at);
         }
-        if (hops[0].out_port, hops[0].vid) != (own.out_port, own.vid) {
+        let same = (hops[0].out_port, hops[0].vid) == (own.out_port, own.vid);
+        // The way that it has leads there as well, as far as can be told.
+        let led = |left: &LeftPath| {
+            let link =
+                || own.vid.is_none() && view.topology.peer(self.dpid, own.out_port).is_some();
+            left.leads_to(route.egress) && (same || link())
+        };
+        if left.map_or(same, led) {
+            self.kept.take(at);
+        } else {
             // It goes elsewhere now, and not by the old way until the new one is there.
             self.discard(at);
-        } else {
-            self.kept.take(at);
         }
-        self.adopt_path(view, app, key, route, hops);
+        let old = left.map_or(Vec::new(), |left| left.hops(own.cookie.path));
+        self.adopt_path(view, app, key, route, hops, old);
         Verdict::Adopted
     }
 
@@ -202,12 +217,18 @@ impl Switch {
     /// entry; else the key of the entry, which is narrower.
     fn key_of(&self, own: &OwnEntry, route: &Route) -> FlowKey {
         let (in_port, headers) = (own.key.in_port, &own.key.headers);
-        let replied = route.reverse && reply_headers(headers, route.egress.vid).is_some();
-        let width = if replied { route.width | super::REPLIED } else { route.width };
-        let asked = FlowKey::new(in_port, headers, width);
+        let asked = plan::key(in_port, headers, route);
         let same = flow_match(self.version, in_port, &asked.headers, asked.width)
             .is_ok_and(|matches| same_match(&matches, &own.matches(self.version)));
         if same { asked } else { own.key }
+    }
+
+    /// Deletes the entry of this name, if one of this run is there from an earlier connection.
+    pub(super) fn discard_hop(&mut self, view: &View<'_>, name: HopName) {
+        let known = (view.net.epoch | PATH_EPOCH, name);
+        if let Some(at) = self.kept.by_name.get(&known).copied() {
+            self.discard(at);
+        }
     }
 
     /// Deletes the entry in a place.

@@ -8,6 +8,7 @@ use super::{Behind, Claim, LocalHop, Reply, Sent, Switch};
 use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{FlowKey, HopName, Kind, Leg, PATH_PRIORITY, PathRef, State};
+use crate::plan::flow_mod;
 use crate::program::forward_actions;
 use crate::view::{Event, Frame, View};
 
@@ -43,7 +44,7 @@ impl Switch {
             return Err(HopFailure::Claimed);
         }
         let flow_mod =
-            self.entry_flow_mod(&entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
+            flow_mod(self.version, &entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
         let name = entry.name();
         let matches = flow_mod.matches.clone();
         self.kept.overwritten(self.version, &matches);
@@ -112,8 +113,11 @@ impl Switch {
     }
 
     /// Removes an entry of a path that another session owns, or of a way back.
-    pub(crate) fn remove_hop(&mut self, name: HopName) {
-        let Some(hop) = self.take_hop(name) else { return };
+    pub(crate) fn remove_hop(&mut self, view: &View<'_>, name: HopName) {
+        let Some(hop) = self.take_hop(name) else {
+            // What was there before the connection was lost, perhaps.
+            return self.discard_hop(view, name);
+        };
         let delete = FlowMod::delete_strict(hop.matches, PATH_PRIORITY);
         self.infallible(&Message::FlowMod(delete), Sent::Other);
     }
@@ -164,12 +168,12 @@ impl Switch {
     /// To the owner: one more hop is in place.
     pub(crate) fn hop_confirmed(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
         let Some(path) = self.registry.by_ref_mut(hop.path) else { return };
-        if !path.has_hop(dpid, hop.leg, hop.in_port) {
+        if hop.leg != Leg::Forward || !path.has_hop(dpid, hop.leg, hop.in_port) {
             return;
         }
         if let State::Installing { missing, .. } = &mut path.state {
-            *missing = missing.saturating_sub(1);
-            if *missing == 0 {
+            missing.retain(|one| *one != (dpid, hop.in_port));
+            if missing.is_empty() {
                 self.complete(view, hop.path);
             }
         }
@@ -226,7 +230,7 @@ impl Switch {
             // The reply's way is not needed any more; the path itself stays.
             (Leg::Reverse, Kind::Forward { reverse, .. }) => {
                 for old in std::mem::take(reverse) {
-                    self.take_back(view, hop.path, Leg::Reverse, &old);
+                    self.take_back(view, old.dpid, old.name(hop.path, Leg::Reverse));
                 }
             }
             (Leg::Reverse, Kind::Drop { .. }) => {}

@@ -14,7 +14,9 @@ mod audit;
 mod entries;
 mod hops;
 mod inspect;
+mod old_ways;
 pub(crate) mod paths;
+mod remains;
 mod send;
 mod senders;
 mod told;
@@ -32,7 +34,8 @@ use umlaut_openflow::{
 use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
 use crate::hosts::Domain;
-use crate::path::{DropClass, FlowKey, Hop, HopName, Leg, Path, PathRef, Route, SessionNo, State};
+use crate::path::{DropClass, FlowKey, HopName, Path, PathRef, Route, SessionNo, State};
+use crate::plan::by_switch;
 use crate::program::{flood_actions, padded};
 use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
@@ -44,6 +47,10 @@ use audit::Audit;
 pub use entries::ENTRIES;
 use entries::Entries;
 pub use inspect::{PATHS_PER_PAGE, PathPage, PathSnapshot, SwitchLevels, SwitchStatus};
+use old_ways::OldWays;
+pub use old_ways::{OLD_WAY_TIME, OLD_WAYS};
+pub(crate) use remains::LeftPath;
+pub use remains::Remains;
 pub use send::SendError;
 pub use senders::ALL_QUEUES;
 pub(crate) use told::Ended;
@@ -58,23 +65,11 @@ pub const WAITING_BYTES: usize = 4 << 20;
 pub const ONE_BY_ONE_RATE: u32 = 2000;
 /// Drop entries per port. When there are as many, further refused frames come to the controller.
 pub const DROPS_PER_PORT: usize = 64;
-/// How long a drop entry of each class lives.
-pub const DENIED_SECONDS: u16 = 60;
-/// See [`DENIED_SECONDS`].
-pub const NO_PATH_SECONDS: u16 = 1;
 /// After a switch refused an entry, no further entry is asked of it for this long, doubling with
 /// each refusal up to [`BACKOFF_MAX`].
 pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// See [`BACKOFF_MIN`].
 pub const BACKOFF_MAX: Duration = Duration::from_secs(16);
-/// What the entries of a path with a way back match beside what the decision read, as far as the
-/// frame has it.
-const REPLIED: FieldSet = FieldSet::IP_PROTO
-    .union(FieldSet::IPV4_SRC)
-    .union(FieldSet::IPV4_DST)
-    .union(FieldSet::TP_SRC)
-    .union(FieldSet::TP_DST)
-    .union(FieldSet::ICMP_TYPE);
 /// How many flow-mods of late are remembered to tell what an error message speaks of. An error that
 /// comes later is reported without its path.
 const REMEMBERED_SENDS: usize = 8192;
@@ -192,15 +187,6 @@ impl Bucket {
     }
 }
 
-/// What is left on other switches when a session ends.
-#[derive(Clone, Debug, Default)]
-pub struct Remains {
-    /// Entries of its paths elsewhere.
-    pub orphans: Vec<(DatapathId, HopName)>,
-    /// Entries here of paths of others.
-    pub guests: Vec<HopName>,
-}
-
 /// A connected switch.
 pub struct Switch {
     session: SessionNo,
@@ -227,8 +213,7 @@ pub struct Switch {
     /// What an earlier run left and is not decided yet.
     kept: Kept,
     audit: Audit,
-    /// Hops of old ways of its paths, which go when the new way is in use.
-    retiring: BTreeMap<PathRef, Vec<(Leg, Hop)>>,
+    old_ways: OldWays,
     claims: HashMap<Claim, (Domain, u32), RandomState>,
     /// Ways back by the frames that they are for, and how many there are of each width.
     replies: HashMap<FlowKey, Reply, RandomState>,
@@ -274,7 +259,7 @@ impl Switch {
             by_match: HashMap::default(),
             kept: Kept::default(),
             audit: Audit::new(now),
-            retiring: BTreeMap::new(),
+            old_ways: OldWays::default(),
             claims: HashMap::default(),
             replies: HashMap::default(),
             reply_widths: BTreeMap::new(),
@@ -333,12 +318,8 @@ impl Switch {
         frame: Frame<'_>,
         outputs: &[Attachment],
     ) {
-        let mut by_switch: BTreeMap<DatapathId, Vec<(PortNo, Vid)>> = BTreeMap::new();
-        for output in outputs {
-            by_switch.entry(output.dpid).or_default().push((output.port, output.vid));
-        }
         let mut shared: Option<std::sync::Arc<[u8]>> = None;
-        for (dpid, outputs) in by_switch {
+        for (dpid, outputs) in by_switch(outputs) {
             if dpid == self.dpid {
                 let actions = flood_actions(self.version, in_port, frame.tag, &outputs);
                 if frame.whole {
@@ -381,12 +362,14 @@ impl Switch {
             .filter_map(|queue| queue.front().map(|(at, _)| *at))
             .chain(self.requests.deadline())
             .chain([self.audit.deadline()])
+            .chain(self.old_ways.deadline())
             .min()
     }
 
     /// Gives up paths that were not confirmed in time and forgets drop entries that have ended.
     pub(crate) fn poll(&mut self, view: &View<'_>) {
         self.poll_audit(view.now);
+        self.poll_old_ways(view);
         while let Some((at, name)) = self.installing.front().copied() {
             let open = |switch: &Switch| {
                 switch.registry.by_ref(name).is_some_and(
@@ -421,24 +404,11 @@ impl Switch {
         }
     }
 
-    /// Forgets all entries and tells what is left of them on other switches.
-    pub(crate) fn take_remains(&mut self) -> Remains {
-        let mut remains = Remains::default();
-        for (name, path) in self.paths() {
-            for leg in [Leg::Forward, Leg::Reverse] {
-                let hops = path.hops(leg).iter().filter(|hop| hop.dpid != self.dpid);
-                remains.orphans.extend(hops.map(|hop| (hop.dpid, hop.name(name, leg))));
-            }
-        }
-        for (name, old) in std::mem::take(&mut self.retiring) {
-            let old = old.iter().filter(|(_, hop)| hop.dpid != self.dpid);
-            remains.orphans.extend(old.map(|(leg, hop)| (hop.dpid, hop.name(name, *leg))));
-        }
-        remains.guests =
-            self.hops.keys().copied().filter(|hop| hop.path.session != self.session).collect();
-        remains.guests.sort_unstable();
+    /// Forgets all entries.
+    fn clear(&mut self) {
         self.entries.clear();
-        self.registry.clear();
+        self.registry.take_all();
+        self.old_ways.take_all();
         self.hops.clear();
         self.by_match.clear();
         self.kept = Kept::default();
@@ -453,7 +423,6 @@ impl Switch {
         self.no_path.clear();
         self.drops.clear();
         self.waiting_bytes = 0;
-        remains
     }
 
     /// Deletes all flows of the switch.

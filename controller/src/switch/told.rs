@@ -116,7 +116,7 @@ impl Switch {
             }
             Sent::Hop(hop) => {
                 // An entry that it was to replace would still be there.
-                self.remove_hop(hop);
+                self.remove_hop(view, hop);
                 if hop.leg == Leg::Reverse {
                     return;
                 }

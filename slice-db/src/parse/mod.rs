@@ -2,6 +2,7 @@
 
 mod cases;
 mod filters;
+mod links;
 mod members;
 mod reader;
 mod switches;
@@ -16,6 +17,7 @@ use crate::filter::{FilterAction, FilterTable};
 use crate::policy::{Host, Map, Options, Policy};
 use crate::values;
 use crate::yaml::{self, Hop, Place};
+use links::Links;
 use reader::{At, Reader, unreadable};
 use switches::Switches;
 
@@ -89,6 +91,7 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
         bound: Default::default(),
         filters: FilterTable::default(),
         links: Vec::new(),
+        interfaces: Vec::new(),
         options: Options::default(),
         cases: Vec::new(),
         slices_entry: entry("slices"),
@@ -102,7 +105,8 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
     if let Some(at) = fields.get("options") {
         policy.options = read_options(r, at);
     }
-    let links = fields.get("links").map(|at| read_links(r, at, &policy)).unwrap_or_default();
+    let Links { links, interfaces } =
+        fields.get("links").map(|at| links::read_links(r, at, &policy)).unwrap_or_default();
     match fields.get("slices") {
         Some(at) => members::read_slices(r, at, &mut policy),
         None => {
@@ -120,6 +124,7 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
         }
     }
     policy.links = links.into_iter().map(|(_, a, b)| (a, b)).collect();
+    policy.interfaces = interfaces;
     if let Some(at) = fields.get("filters") {
         policy.filters = filters::read_filters(r, at, &policy);
     }
@@ -243,41 +248,6 @@ fn read_hosts(r: &mut Reader, at: &At<'_>, policy: &mut Policy) {
         policy.hosts_by_name.insert(name.clone(), policy.hosts.len());
         policy.hosts.push(Host { name, mac, ip, at: place });
     }
-}
-
-type LinkAt = (Place, (DatapathId, PortNo), (DatapathId, PortNo));
-
-fn read_links(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Vec<LinkAt> {
-    let mut links: Vec<LinkAt> = Vec::new();
-    let mut used: HashMap<(DatapathId, PortNo), Place> = HashMap::new();
-    for item in r.items(at, "a list of links ([s1/24, s2/23])").unwrap_or_default() {
-        let Some(ends) = r.items(&item, "a link ([s1/24, s2/23])") else { continue };
-        let [a, b] = &ends[..] else {
-            let message = format!("a link has two ends, not {}", ends.len());
-            r.error("wrong-value", &item.place, message);
-            continue;
-        };
-        let places = [a.place.clone(), b.place.clone()];
-        let (Some(a), Some(b)) =
-            (read_port(r, a, &policy.switches), read_port(r, b, &policy.switches))
-        else {
-            continue;
-        };
-        let mut good = true;
-        for (end, place) in [a, b].into_iter().zip(&places) {
-            if let Some(first) = used.get(&end) {
-                let name = format!("{}/{}", policy.switch_name(end.0), end.1);
-                r.error("port-in-two-links", place, format!("{name} is an end of two links"))
-                    .other(first, "first here");
-                good = false;
-            }
-            used.insert(end, place.clone());
-        }
-        if good {
-            links.push((item.place.clone(), a, b));
-        }
-    }
-    links
 }
 
 fn read_options(r: &mut Reader, at: &At<'_>) -> Options {

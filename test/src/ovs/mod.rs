@@ -5,7 +5,7 @@
 //! and after a run, so that a run that crashed leaves nothing for long.
 
 mod process;
-mod sniff;
+pub(crate) mod sniff;
 mod stream;
 
 use std::collections::BTreeMap;

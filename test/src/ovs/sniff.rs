@@ -20,11 +20,11 @@ use super::Event;
 use crate::scenario::GroundError;
 
 /// A packet socket on `eth0` of a namespace.
-pub(super) struct RawSocket(OwnedFd);
+pub(crate) struct RawSocket(OwnedFd);
 
 impl RawSocket {
     /// Opens it. A thread enters the namespace for that and ends there; the socket stays.
-    pub(super) fn open(namespace: &str) -> Result<RawSocket, GroundError> {
+    pub(crate) fn open(namespace: &str) -> Result<RawSocket, GroundError> {
         let path = format!("/var/run/netns/{namespace}");
         let opened = std::thread::spawn(move || -> Result<OwnedFd, String> {
             let namespace = File::open(&path).map_err(|error| format!("{path}: {error}"))?;
@@ -50,7 +50,7 @@ impl RawSocket {
         }
     }
 
-    pub(super) fn send(&self, frame: &[u8]) -> Result<(), GroundError> {
+    pub(crate) fn send(&self, frame: &[u8]) -> Result<(), GroundError> {
         match send(self.0.as_raw_fd(), frame, MsgFlags::empty()) {
             // The port is down, or is just coming up: the frame is lost as it would be in a cable.
             Ok(_) | Err(Errno::ENETDOWN | Errno::ENOBUFS) => Ok(()),
@@ -60,7 +60,7 @@ impl RawSocket {
 }
 
 /// A running `tcpdump` in a namespace. Dropped: killed and reaped.
-pub(super) struct Sniffer {
+pub(crate) struct Sniffer {
     child: Child,
 }
 
@@ -75,7 +75,7 @@ const FRAME_LIMIT: usize = 65_536;
 
 impl Sniffer {
     /// Starts it for the host of this number; each frame that arrives becomes an event.
-    pub(super) fn start(
+    pub(crate) fn start(
         namespace: &str,
         host: usize,
         events: Sender<Event>,

@@ -27,7 +27,7 @@ pub use ground::{Channel, Control, FlowLine, Ground, GroundError};
 pub use markers::MARKER_SLICE;
 pub use run::{Failure, run};
 pub use stream::{Course, Lost, Stream, StreamCount};
-pub use trial::{Suite, try_cases};
+pub use trial::{Suite, Tried, try_cases};
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]

@@ -30,12 +30,31 @@ type End = (DatapathId, PortNo);
 pub struct Suite<'a> {
     /// The policy.
     pub policy: &'a Policy,
-    /// Its text.
-    pub text: &'a str,
     /// The policies that events name.
     pub files: &'a PolicyFiles,
-    /// Their texts.
-    pub texts: &'a BTreeMap<String, String>,
+}
+
+/// What came of a case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tried {
+    /// It holds.
+    Holds,
+    /// This happened instead.
+    Wrong(String),
+    /// It cannot be tried on this ground, for this reason.
+    Not(String),
+}
+
+/// Why a case stopped.
+enum Stop {
+    Wrong(String),
+    Not(String),
+}
+
+impl From<GroundError> for Stop {
+    fn from(error: GroundError) -> Stop {
+        Stop::Wrong(error.0)
+    }
 }
 
 /// A case to be tried, with the frames for it or what keeps it from being tried.
@@ -51,7 +70,7 @@ pub fn try_cases<G: Ground>(
     suite: &Suite<'_>,
     cases: &[&Case],
     mut make: impl FnMut(&Policy, &str) -> Result<G, GroundError>,
-    mut tell: impl FnMut(usize, Result<(), String>),
+    mut tell: impl FnMut(usize, Tried),
 ) {
     let alone = |case: &Case| case.silent || !case.after.is_empty();
     let all = cases.iter().enumerate();
@@ -67,7 +86,7 @@ pub fn try_cases<G: Ground>(
             .collect();
         if let Err(failure) = try_group(suite, &trials, &mut make, &mut tell) {
             for trial in &trials {
-                tell(trial.index, Err(failure.0.clone()));
+                tell(trial.index, Tried::Wrong(failure.0.clone()));
             }
         }
     }
@@ -78,7 +97,7 @@ fn try_group<G: Ground>(
     suite: &Suite<'_>,
     trials: &[Trial<'_>],
     make: &mut impl FnMut(&Policy, &str) -> Result<G, GroundError>,
-    tell: &mut impl FnMut(usize, Result<(), String>),
+    tell: &mut impl FnMut(usize, Tried),
 ) -> Result<(), GroundError> {
     let scenario = scenario(suite, trials)?;
     let mut runner = begin(&scenario, make).map_err(|failure| GroundError(failure.message))?;
@@ -94,8 +113,12 @@ fn try_group<G: Ground>(
     }
     for trial in trials {
         let done = match &trial.probes {
-            Ok(probes) => trying.case(trial.case, probes).map_err(|error| error.0),
-            Err(why) => Err(why.clone()),
+            Ok(probes) => match trying.case(trial.case, probes) {
+                Ok(()) => Tried::Holds,
+                Err(Stop::Wrong(instead)) => Tried::Wrong(instead),
+                Err(Stop::Not(why)) => Tried::Not(why),
+            },
+            Err(why) => Tried::Wrong(why.clone()),
         };
         tell(trial.index, done);
     }
@@ -144,13 +167,13 @@ fn scenario(suite: &Suite<'_>, trials: &[Trial<'_>]) -> Result<Scenario, GroundE
         Ok(value)
     };
     let mut revisions = BTreeMap::new();
-    for (name, text) in suite.texts {
-        revisions.insert(name.clone(), watch(text)?);
+    for (name, policy) in suite.files {
+        revisions.insert(name.clone(), watch(policy.text())?);
     }
     Ok(Scenario {
         name: policy.file().to_owned(),
         about: String::new(),
-        policy: watch(suite.text)?,
+        policy: watch(policy.text())?,
         revisions,
         mac_slices: 0,
         steps: Vec::new(),
@@ -187,7 +210,7 @@ fn share_ports(root: &mut Mapping, policy: &Policy) {
 type Seen = BTreeMap<Attachment, usize>;
 
 impl<G: Ground> Trying<'_, '_, G> {
-    fn case(&mut self, case: &Case, probes: &[Probe]) -> Result<(), GroundError> {
+    fn case(&mut self, case: &Case, probes: &[Probe]) -> Result<(), Stop> {
         for event in &case.after {
             self.happen(event)?;
         }
@@ -242,7 +265,7 @@ impl<G: Ground> Trying<'_, '_, G> {
         self.interfaces.iter().find(|(_, place)| **place == end).map(|(name, _)| name.clone())
     }
 
-    fn happen(&mut self, event: &Event) -> Result<(), GroundError> {
+    fn happen(&mut self, event: &Event) -> Result<(), Stop> {
         let name = |dpid: DatapathId| self.policy.switch_name(dpid);
         let end = |(dpid, port): End| format!("{}/{port}", name(dpid));
         let state = |up: bool| if up { "up" } else { "down" };
@@ -277,7 +300,8 @@ impl<G: Ground> Trying<'_, '_, G> {
                 let old = self.places.get(host);
                 let sharing = self.places.values().filter(|place| Some(*place) == old).count();
                 if sharing > 1 || !self.interfaces.contains_key(host) {
-                    return error(format!("{host} shares its port and cannot move alone"));
+                    let why = format!("{host} shares its port and cannot move alone");
+                    return Err(Stop::Not(why));
                 }
                 self.interfaces.insert(host.clone(), place);
                 let r#move = Some(format!("{host} to {}", end(place)));
@@ -292,10 +316,10 @@ impl<G: Ground> Trying<'_, '_, G> {
             Event::Pass(seconds) => {
                 let time = Duration::from_secs(*seconds);
                 if !self.runner.ground.is_virtual() && time > PATIENCE {
-                    return error(format!(
-                        "here time is real: {seconds} seconds are more than {} that may pass",
-                        PATIENCE.as_secs()
-                    ));
+                    let most = PATIENCE.as_secs();
+                    return Err(Stop::Not(format!(
+                        "time is real here, and {seconds} seconds are more than {most}"
+                    )));
                 }
                 let pass = u64::try_from(time.as_millis()).ok();
                 steps.push(Step { pass, ..Step::default() });
@@ -304,7 +328,7 @@ impl<G: Ground> Trying<'_, '_, G> {
         for step in &steps {
             self.runner.step(step)?;
         }
-        self.runner.settle()
+        Ok(self.runner.settle()?)
     }
 
     // ---- frames ----

@@ -5,7 +5,7 @@
 //! that were wrong stay as wrong as they were (RFC 1624).
 
 use umlaut_openflow::{
-    Action, Instruction, Masked, MatchField, PortNo, TableId, Version, VlanMatch,
+    Action, GroupId, Instruction, Masked, MatchField, PortNo, TableId, Version, VlanMatch,
 };
 
 use super::error::Refusal;
@@ -63,18 +63,41 @@ pub(crate) fn check_instructions(
     }
 }
 
-/// Whether the groups and meters that the instructions of an entry name are there: none are.
-pub(crate) fn check_instruction_references(instructions: &[Instruction]) -> Result<(), Refusal> {
+/// Puts instructions in the order in which they are executed (1.3.5 §5.9), in which Open vSwitch also
+/// tells them.
+pub(crate) fn in_order(instructions: &mut [Instruction]) {
+    instructions.sort_by_key(|instruction| match instruction {
+        Instruction::Meter(_) => 0,
+        Instruction::Apply(_) => 1,
+        Instruction::Clear => 2,
+        Instruction::Write(_) => 3,
+        Instruction::WriteMetadata { .. } => 4,
+        _ => 5,
+    });
+}
+
+/// Whether the groups and meters that the instructions of an entry name are there.
+pub(crate) fn check_instruction_references(
+    instructions: &[Instruction],
+    has_group: &dyn Fn(GroupId) -> bool,
+    has_meter: &dyn Fn(u32) -> bool,
+) -> Result<(), Refusal> {
     for instruction in instructions {
         match instruction {
             Instruction::Apply(actions) | Instruction::Write(actions) => {
-                check_references(actions)?;
+                check_references(actions, has_group)?;
             }
-            Instruction::Meter(_) => return Err(Refusal::METER_UNKNOWN),
+            Instruction::Meter(meter) if !has_meter(*meter) => return Err(Refusal::METER_INVALID),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether a switch accepts the actions of a bucket, whatever packets come to it. As in Open vSwitch
+/// what they need of a packet is not looked at, nor whether groups that they name are there.
+pub(crate) fn check_bucket(version: Version, actions: &[Action]) -> Result<(), Refusal> {
+    actions.iter().try_for_each(|action| check_form(version, action))
 }
 
 /// Whether a switch accepts an action list for a packet of which `context` is known.
@@ -82,10 +105,11 @@ pub(crate) fn check_actions(
     version: Version,
     actions: &[Action],
     mut context: Criteria,
+    has_group: &dyn Fn(GroupId) -> bool,
 ) -> Result<(), Refusal> {
     actions.iter().try_for_each(|action| check_form(version, action))?;
     check_context(version, actions, &mut context)?;
-    check_references(actions)
+    check_references(actions, has_group)
 }
 
 /// Whether this version has the action, with such arguments.
@@ -195,9 +219,12 @@ fn check_context(
     Ok(())
 }
 
-/// There are no groups.
-fn check_references(actions: &[Action]) -> Result<(), Refusal> {
-    match actions.iter().any(|action| matches!(action, Action::Group(_))) {
+fn check_references(
+    actions: &[Action],
+    has_group: &dyn Fn(GroupId) -> bool,
+) -> Result<(), Refusal> {
+    let dangling = |action: &Action| matches!(action, Action::Group(group) if !has_group(*group));
+    match actions.iter().any(dangling) {
         true => Err(Refusal::ACTION_BAD_OUT_GROUP),
         false => Ok(()),
     }
@@ -243,6 +270,10 @@ pub(crate) fn in_set_order(written: &[Action]) -> Vec<Action> {
         set.retain(|other| !same(other, action));
         set.push(action.clone());
     }
+    // Where there is a group, the output is not done.
+    if set.iter().any(|action| matches!(action, Action::Group(_))) {
+        set.retain(|action| !matches!(action, Action::Output { .. }));
+    }
     set.sort_by_key(rank);
     set
 }
@@ -287,6 +318,7 @@ pub(crate) fn edit(packet: &mut Packet, action: &Action) -> Edited {
             }
             set_ttl(&mut packet.bytes, &found, ttl - 1);
         }
+        Action::SetQueue(queue) => packet.queue = *queue,
         _ => {}
     }
     Edited::Whole

@@ -2,18 +2,23 @@
 //! §7; 1.0 §4.5, §5). Pure.
 
 use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use umlaut_openflow::{
-    AggregateStats, Cookie, ErrorMessage, Features, FlowMod, FlowModCommand, FlowModFlags,
-    FlowRemoved, FlowStats, FlowStatsRequest, Header, Hello, Message, PacketOut, Port, PortNo,
-    PortStats, PortStatus, SwitchDescription, TableId, Version, Xid, decode, encode, next_frame,
+    ConfigFlags, ErrorMessage, Features, FlowMod, FlowModCommand, FlowModFlags, FlowRemoved,
+    Header, Hello, Message, PacketOut, PortNo, PortStatus, SwitchConfig, TableId, Version, Xid,
+    decode, encode, next_frame,
 };
 
-use super::actions::{check_actions, check_instruction_references, check_instructions};
+use super::actions::{
+    check_actions, check_bucket, check_instruction_references, check_instructions, in_order,
+};
 use super::error::Refusal;
+use super::groups;
 use super::key::{Criteria, key_of};
+use super::multipart::worded;
+use super::roles::Roles;
 use super::{EmulatedSwitch, Output};
 use crate::layout::Packet;
 
@@ -21,8 +26,8 @@ use crate::layout::Packet;
 /// as it fits.
 const ERROR_DATA: usize = 0xffff - 12;
 
-/// How many bytes of entries one part of a statistics reply carries.
-const REPLY_PART: usize = 60_000;
+/// Behind its 254 tables Open vSwitch has one that is not for controllers.
+const HIDDEN_TABLE: u8 = 254;
 
 /// State of the connection to the controller.
 #[derive(Debug, Default)]
@@ -32,6 +37,7 @@ pub(super) struct Channel {
     /// When the controller was last heard, and whether a probe is under way since.
     heard: Option<Instant>,
     probing: bool,
+    pub(super) roles: Roles,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -54,13 +60,22 @@ impl Channel {
     pub(super) fn is_open(&self) -> bool {
         self.stage != Stage::Closed
     }
+
+    /// Forgets the connection, but not which generation of masters was heard last.
+    fn close(&mut self) {
+        let mut roles = std::mem::take(&mut self.roles);
+        roles.reconnect();
+        *self = Channel { roles, ..Channel::default() };
+    }
 }
 
 impl EmulatedSwitch {
     /// The control channel is open: the hello goes out.
     pub fn connected(&mut self, now: Instant) {
         self.expire(now);
-        self.channel = Channel { stage: Stage::Greeting, heard: Some(now), ..Channel::default() };
+        self.channel.close();
+        self.channel.stage = Stage::Greeting;
+        self.channel.heard = Some(now);
         let highest = self.options.versions.iter().copied().max().unwrap_or(Version::V1_0);
         let hello = match highest {
             Version::V1_0 => Hello::default(),
@@ -72,7 +87,7 @@ impl EmulatedSwitch {
     /// The control channel is gone. Entries stay.
     pub fn disconnected(&mut self, now: Instant) {
         self.expire(now);
-        self.channel = Channel::default();
+        self.channel.close();
     }
 
     /// Bytes from the controller, cut anywhere. Ignored while there is no channel.
@@ -104,7 +119,7 @@ impl EmulatedSwitch {
     }
 
     pub(super) fn close(&mut self) {
-        self.channel = Channel::default();
+        self.channel.close();
         self.outputs.push(Output::Close);
     }
 
@@ -138,8 +153,12 @@ impl EmulatedSwitch {
         fits
     }
 
-    /// Sends on an open channel; false if there is none or the version cannot express it.
+    /// Sends on an open channel; false if there is none, if the controller does not want to be told
+    /// this, or if the version cannot express it.
     pub(super) fn send(&mut self, xid: Xid, message: &Message<'_>) -> bool {
+        if !self.channel.roles.wants(message) {
+            return false;
+        }
         self.channel.version().is_some_and(|version| self.send_in(version, xid, message))
     }
 
@@ -161,7 +180,8 @@ impl EmulatedSwitch {
     }
 
     fn refuse(&mut self, version: Version, xid: Xid, refusal: Refusal, request: &[u8]) {
-        self.refuse_as(version, xid, refusal.code(version), request);
+        let data = [refusal.prefix(version), request].concat();
+        self.refuse_as(version, xid, refusal.code(version), &data);
     }
 
     fn refuse_as(
@@ -238,9 +258,16 @@ impl EmulatedSwitch {
         message: Message<'_>,
         now: Instant,
     ) -> Result<(), Refusal> {
+        if self.channel.roles.refuses(&message) {
+            return Err(Refusal::IS_SLAVE);
+        }
+        let Some(message) = self.statistics(version, xid, message, now)? else { return Ok(()) };
         match message {
             Message::Hello(_) | Message::EchoReply(_) => {}
-            Message::Error(_) => self.counters.errors_received += 1,
+            Message::Error(_) => {
+                self.counters.errors_received += 1;
+                return Err(Refusal::BAD_TYPE);
+            }
             Message::EchoRequest(data) => {
                 self.send(xid, &Message::EchoReply(data));
             }
@@ -251,20 +278,7 @@ impl EmulatedSwitch {
             Message::GetConfigRequest => {
                 self.send(xid, &Message::GetConfigReply(self.config));
             }
-            Message::SetConfig(config) => self.config = config,
-            Message::DescriptionRequest => self.description(xid),
-            Message::PortDescriptionRequest => self.port_description(version, xid),
-            Message::FlowStatsRequest(request) => self.flow_stats(version, xid, request, now)?,
-            Message::AggregateStatsRequest(request) => {
-                let flows = self.selected_flows(version, request, now)?;
-                let stats = AggregateStats {
-                    packet_count: flows.iter().map(|flow| flow.packet_count).sum(),
-                    byte_count: flows.iter().map(|flow| flow.byte_count).sum(),
-                    flow_count: flows.len() as u32,
-                };
-                self.send(xid, &Message::AggregateStatsReply(stats));
-            }
-            Message::PortStatsRequest { port } => self.port_stats(version, xid, port, now)?,
+            Message::SetConfig(config) => self.set_config(version, config)?,
             Message::PortMod(change) => {
                 let port = self.ports.get(&change.port_no).ok_or(Refusal::PORT_MOD_BAD_PORT)?;
                 if port.hw_addr != change.hw_addr {
@@ -281,16 +295,48 @@ impl EmulatedSwitch {
                 self.packet_out(version, packet, now)?;
             }
             Message::Experimenter { .. } => return Err(Refusal::BAD_EXPERIMENTER),
-            Message::TableStatsRequest
-            | Message::QueueStatsRequest { .. }
-            | Message::GroupStatsRequest { .. }
-            | Message::GroupDescriptionRequest
-            | Message::GroupFeaturesRequest
-            | Message::MeterStatsRequest { .. }
-            | Message::MeterConfigRequest { .. }
-            | Message::MeterFeaturesRequest
-            | Message::TableFeaturesRequest { .. }
-            | Message::ExperimenterStatsRequest { .. } => return Err(Refusal::BAD_STATISTICS),
+            Message::GroupMod(change) => {
+                groups::check(&change)?;
+                for bucket in &change.buckets {
+                    check_bucket(version, &bucket.actions)?;
+                }
+                for group in self.groups.modify(change, now)? {
+                    for removed in self.tables.remove_group(group, now) {
+                        self.send_flow_removed(removed);
+                    }
+                }
+            }
+            Message::MeterMod(change) => {
+                for meter in self.meters.modify(change, now)? {
+                    for removed in self.tables.remove_meter(meter.0, now) {
+                        self.send_flow_removed(removed);
+                    }
+                }
+            }
+            // There is nothing to configure: what 1.3 has is deprecated.
+            Message::TableMod(change) => {
+                if change.table_id != TableId::ALL && change.table_id.0 >= self.options.n_tables {
+                    return Err(Refusal::TABLE_MOD_NOT_PERMITTED);
+                }
+            }
+            Message::RoleRequest(request) => {
+                let reply = self.channel.roles.request(version, request)?;
+                self.send(xid, &Message::RoleReply(reply));
+            }
+            Message::GetAsyncRequest => {
+                let config = self.channel.roles.async_config();
+                self.send(xid, &Message::GetAsyncReply(config));
+            }
+            Message::SetAsync(config) => self.channel.roles.set_async(config),
+            Message::QueueGetConfigRequest { port } => {
+                let all = port == PortNo::ANY && version != Version::V1_0;
+                let known = self.ports.contains_key(&port) && port != PortNo::LOCAL;
+                if !all && !known {
+                    return Err(Refusal::QUEUE_BAD_PORT);
+                }
+                let queues = self.queues.configs((!all).then_some(port));
+                self.send(xid, &Message::QueueGetConfigReply { port, queues });
+            }
             Message::Opaque(opaque) => {
                 let statistics = if version == Version::V1_0 { 16 } else { 18 };
                 return Err(match opaque.kind {
@@ -298,7 +344,7 @@ impl EmulatedSwitch {
                     _ => Refusal::BAD_TYPE,
                 });
             }
-            // What only switches send, and what this one has not: groups, meters, roles, queues.
+            // What only switches send.
             _ => return Err(Refusal::BAD_TYPE),
         }
         Ok(())
@@ -309,10 +355,10 @@ impl EmulatedSwitch {
         let features = Features {
             dpid: self.options.dpid,
             n_buffers: self.options.n_buffers,
-            n_tables: if old { 1 } else { self.options.n_tables },
+            n_tables: self.options.n_tables,
             auxiliary_id: 0,
-            // Flow statistics; 1.0: and matching ARP's addresses.
-            capabilities: if old { 0x81 } else { 0x01 },
+            // Statistics of flows, tables, ports, queues; 1.0: matching ARP's addresses; later: groups.
+            capabilities: if old { 0xc7 } else { 0x4f },
             // 1.0: the twelve standard actions.
             actions: if old { 0xfff } else { 0 },
             ports: if old { self.worded_ports(version) } else { Vec::new() },
@@ -320,127 +366,18 @@ impl EmulatedSwitch {
         self.send(xid, &Message::FeaturesReply(features));
     }
 
-    /// Its ports as this version tells them; those that it cannot number are left out.
-    fn worded_ports(&self, version: Version) -> Vec<Port> {
-        let numbered = |port: &&Port| version != Version::V1_0 || port.port_no.to_v10().is_some();
-        self.ports.values().filter(numbered).map(|port| worded(version, port)).collect()
-    }
-
-    fn description(&mut self, xid: Xid) {
-        let description = SwitchDescription {
-            manufacturer: text("umlaut"),
-            hardware: text("emulated switch"),
-            software: text(env!("CARGO_PKG_VERSION")),
-            serial_number: text("none"),
-            datapath: text(&self.options.name),
-        };
-        self.send(xid, &Message::DescriptionReply(Box::new(description)));
-    }
-
-    fn port_description(&mut self, version: Version, xid: Xid) {
-        // 64 bytes each: a thousand to a part.
-        let ports = self.worded_ports(version);
-        let mut parts = ports.chunks(1000).peekable();
-        if parts.peek().is_none() {
-            self.send(xid, &Message::PortDescriptionReply { ports: Vec::new(), more: false });
+    /// Takes a configuration. As in Open vSwitch: fragments are not reassembled, and of such a request
+    /// only the length counts.
+    fn set_config(&mut self, version: Version, config: SwitchConfig) -> Result<(), Refusal> {
+        // The third bit of 1.0: packets whose time to live ran out come to the controller.
+        let known = if version == Version::V1_0 { 0x7 } else { 0x3 };
+        if config.flags.0 & !known != 0 {
+            return Err(Refusal::CONFIG_BAD_FLAGS);
         }
-        while let Some(part) = parts.next() {
-            let more = parts.peek().is_some();
-            self.send(xid, &Message::PortDescriptionReply { ports: part.to_vec(), more });
+        self.config.miss_send_len = config.miss_send_len;
+        if config.flags != ConfigFlags::FRAG_REASM {
+            self.config.flags = config.flags;
         }
-    }
-
-    fn port_stats(
-        &mut self,
-        version: Version,
-        xid: Xid,
-        port: PortNo,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        if port != PortNo::ANY && !self.ports.contains_key(&port) {
-            return Err(Refusal::BAD_PORT);
-        }
-        let old = version == Version::V1_0;
-        let asked = |p: &PortNo| port == PortNo::ANY || port == *p;
-        let expressible = |p: &PortNo| !old || p.to_v10().is_some();
-        let numbers: Vec<PortNo> =
-            self.ports.keys().copied().filter(|p| asked(p) && expressible(p)).collect();
-        let stats = |port_no: &PortNo| {
-            let traffic = self.traffic.get(port_no).copied().unwrap_or_default();
-            let age =
-                |since| if old { Duration::ZERO } else { now.saturating_duration_since(since) };
-            PortStats {
-                port_no: *port_no,
-                rx_packets: traffic.rx_packets,
-                tx_packets: traffic.tx_packets,
-                rx_bytes: traffic.rx_bytes,
-                tx_bytes: traffic.tx_bytes,
-                rx_dropped: 0,
-                tx_dropped: 0,
-                rx_errors: 0,
-                tx_errors: 0,
-                rx_frame_err: 0,
-                rx_over_err: 0,
-                rx_crc_err: 0,
-                collisions: 0,
-                duration: traffic.since.map_or(Duration::ZERO, age),
-            }
-        };
-        let all: Vec<PortStats> = numbers.iter().map(stats).collect();
-        // 112 bytes each at most: five hundred to a part.
-        let mut parts = all.chunks(500).peekable();
-        if parts.peek().is_none() {
-            self.send(xid, &Message::PortStatsReply { ports: Vec::new(), more: false });
-        }
-        while let Some(part) = parts.next() {
-            let more = parts.peek().is_some();
-            self.send(xid, &Message::PortStatsReply { ports: part.to_vec(), more });
-        }
-        Ok(())
-    }
-
-    /// The entries that a statistics request asks for, oldest first.
-    fn selected_flows(
-        &self,
-        version: Version,
-        mut request: FlowStatsRequest,
-        now: Instant,
-    ) -> Result<Vec<FlowStats>, Refusal> {
-        let (criteria, _) = Criteria::of_match(version, &request.matches)?;
-        if version == Version::V1_0 {
-            (request.cookie, request.cookie_mask) = (Cookie(0), 0);
-        }
-        Ok(self.tables.stats(&request, &criteria, now))
-    }
-
-    fn flow_stats(
-        &mut self,
-        version: Version,
-        xid: Xid,
-        request: FlowStatsRequest,
-        now: Instant,
-    ) -> Result<(), Refusal> {
-        let mut part = Vec::new();
-        let mut size = 0;
-        for mut flow in self.selected_flows(version, request, now)? {
-            if version == Version::V1_0 {
-                flow.flags = FlowModFlags(0);
-            }
-            let mut bytes = BytesMut::new();
-            let alone = Message::FlowStatsReply { flows: vec![flow.clone()], more: false };
-            // An entry made in another version may be inexpressible in this one: it is left out.
-            if encode(version, xid, &alone, &mut bytes).is_err() {
-                continue;
-            }
-            if size + bytes.len() > REPLY_PART {
-                let flows = std::mem::take(&mut part);
-                self.send(xid, &Message::FlowStatsReply { flows, more: true });
-                size = 0;
-            }
-            size += bytes.len();
-            part.push(flow);
-        }
-        self.send(xid, &Message::FlowStatsReply { flows: part, more: false });
         Ok(())
     }
 
@@ -466,18 +403,27 @@ impl EmulatedSwitch {
         flow_mod.matches = matches;
         let deletes =
             matches!(flow_mod.command, FlowModCommand::DELETE | FlowModCommand::DELETE_STRICT);
+        let table = flow_mod.table_id;
         // Deletions carry no meaning in their actions.
         if !deletes {
-            let table = match flow_mod.table_id {
-                TableId::ALL => TableId(0),
-                table => table,
-            };
             let n_tables = self.options.n_tables;
+            // "All tables" is for deletions.
+            if table == TableId::ALL {
+                return Err(Refusal::FLOW_BAD_TABLE);
+            }
             check_instructions(version, &flow_mod.instructions, &criteria, table, n_tables)?;
             // What changes nothing refers to nothing.
             if self.tables.is_effective(version, &flow_mod, &criteria) {
-                check_instruction_references(&flow_mod.instructions)?;
+                check_instruction_references(
+                    &flow_mod.instructions,
+                    &|group| self.groups.contains(group),
+                    &|meter| self.meters.contains(meter),
+                )?;
             }
+            in_order(&mut flow_mod.instructions);
+        }
+        if table.0 == HIDDEN_TABLE && self.options.n_tables == HIDDEN_TABLE {
+            return Err(Refusal::NOT_PERMITTED);
         }
         // As Open vSwitch: without the packet no entry either.
         if let Some(id) = flow_mod.buffer_id.filter(|_| !deletes) {
@@ -516,7 +462,7 @@ impl EmulatedSwitch {
             None => packet.data.into_owned(),
         });
         let context = Criteria::of_packet(&key_of(&frame, in_port, 0));
-        check_actions(version, &packet.actions, context)?;
+        check_actions(version, &packet.actions, context, &|group| self.groups.contains(group))?;
         if let Some(id) = packet.buffer_id {
             self.buffers.take(id)?;
         }
@@ -526,25 +472,4 @@ impl EmulatedSwitch {
         }
         Ok(())
     }
-}
-
-/// The feature words of a 10 Gb/s copper port in this version.
-fn worded(version: Version, port: &Port) -> Port {
-    const FULL_10_GB: u32 = 1 << 6;
-    const SPEED: u32 = 10_000_000;
-    match version {
-        Version::V1_0 => Port { curr: FULL_10_GB | 1 << 7, ..port.clone() },
-        _ => {
-            Port { curr: FULL_10_GB | 1 << 11, curr_speed: SPEED, max_speed: SPEED, ..port.clone() }
-        }
-    }
-}
-
-fn text<const N: usize>(text: &str) -> [u8; N] {
-    let mut bytes = [0; N];
-    // The last byte stays zero.
-    for (place, byte) in bytes.iter_mut().take(N - 1).zip(text.bytes()) {
-        *place = byte;
-    }
-    bytes
 }

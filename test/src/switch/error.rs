@@ -6,12 +6,32 @@ use umlaut_openflow::{ErrorCode, Version};
 /// sends instead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refusal {
-    v10: (u16, u16),
+    v10: Code,
     v13: (u16, u16),
 }
 
+/// How 1.0 says it: with a code of its own, or with one of Nicira's (an error of a type and code for
+/// vendors, whose data begins with Nicira's id, type and code).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Code {
+    Own(u16, u16),
+    Nicira(&'static [u8; 8]),
+}
+
+/// OFPET_VENDOR of Open vSwitch, and its code.
+const VENDOR: (u16, u16) = (0xb0c2, 0);
+
 const fn refusal(v10: (u16, u16), v13: (u16, u16)) -> Refusal {
-    Refusal { v10, v13 }
+    Refusal { v10: Code::Own(v10.0, v10.1), v13 }
+}
+
+const fn by_nicira(v10: &'static [u8; 8], v13: (u16, u16)) -> Refusal {
+    Refusal { v10: Code::Nicira(v10), v13 }
+}
+
+/// What cannot be asked for in 1.0.
+const fn later(kind: u16, code: u16) -> Refusal {
+    refusal((1, 1), (kind, code))
 }
 
 impl Refusal {
@@ -23,7 +43,9 @@ impl Refusal {
     pub(crate) const BAD_EXPERIMENTER: Refusal = refusal((1, 3), (1, 3));
     pub(crate) const BUFFER_EMPTY: Refusal = refusal((1, 7), (1, 7));
     pub(crate) const BUFFER_UNKNOWN: Refusal = refusal((1, 8), (1, 8));
-    pub(crate) const BAD_PORT: Refusal = refusal((1, 4), (1, 11));
+    pub(crate) const NOT_PERMITTED: Refusal = refusal((1, 5), (1, 5));
+    pub(crate) const IS_SLAVE: Refusal = refusal((1, 5), (1, 10));
+    pub(crate) const BAD_PORT: Refusal = by_nicira(&[0, 0, 0x23, 0x20, 0, 1, 2, 2], (1, 11));
 
     pub(crate) const ACTION_BAD_TYPE: Refusal = refusal((2, 0), (2, 0));
     pub(crate) const ACTION_BAD_OUT_PORT: Refusal = refusal((2, 4), (2, 4));
@@ -48,16 +70,54 @@ impl Refusal {
     pub(crate) const FLOW_BAD_TABLE: Refusal = refusal((3, 0), (5, 2));
     pub(crate) const FLOW_OVERLAP: Refusal = refusal((3, 1), (5, 3));
     pub(crate) const FLOW_BAD_COMMAND: Refusal = refusal((3, 4), (5, 6));
-    pub(crate) const FLOW_BAD_FLAGS: Refusal = refusal((3, 5), (5, 7));
+    pub(crate) const FLOW_BAD_FLAGS: Refusal = by_nicira(&[0, 0, 0x23, 0x20, 0, 3, 1, 2], (5, 7));
 
     pub(crate) const PORT_MOD_BAD_PORT: Refusal = refusal((4, 0), (7, 0));
     pub(crate) const PORT_MOD_BAD_ADDRESS: Refusal = refusal((4, 1), (7, 1));
 
-    pub(crate) const METER_UNKNOWN: Refusal = refusal((2, 0), (12, 6));
+    pub(crate) const GROUP_EXISTS: Refusal = later(6, 0);
+    pub(crate) const GROUP_INVALID: Refusal = later(6, 1);
+    pub(crate) const GROUP_WATCH_UNSUPPORTED: Refusal = later(6, 6);
+    pub(crate) const GROUP_UNKNOWN: Refusal = later(6, 8);
+    pub(crate) const GROUP_BAD_TYPE: Refusal = later(6, 10);
+    pub(crate) const GROUP_BAD_COMMAND: Refusal = later(6, 11);
+
+    pub(crate) const TABLE_MOD_NOT_PERMITTED: Refusal = later(8, 2);
+
+    pub(crate) const QUEUE_BAD_PORT: Refusal = refusal((5, 0), (9, 0));
+    pub(crate) const QUEUE_BAD_QUEUE: Refusal = refusal((5, 1), (9, 1));
+
+    pub(crate) const CONFIG_BAD_FLAGS: Refusal = refusal((1, 6), (10, 0));
+
+    pub(crate) const ROLE_STALE: Refusal = later(11, 0);
+    pub(crate) const ROLE_BAD: Refusal = later(11, 2);
+
+    pub(crate) const METER_EXISTS: Refusal = later(12, 1);
+    pub(crate) const METER_INVALID: Refusal = later(12, 2);
+    pub(crate) const METER_UNKNOWN: Refusal = later(12, 3);
+    pub(crate) const METER_BAD_COMMAND: Refusal = later(12, 4);
+    pub(crate) const METER_BAD_FLAGS: Refusal = later(12, 5);
+    pub(crate) const METER_BAD_RATE: Refusal = later(12, 6);
+    pub(crate) const METER_BAD_BAND: Refusal = later(12, 8);
+    pub(crate) const METER_OUT_OF_BANDS: Refusal = later(12, 11);
+
+    pub(crate) const TABLE_FEATURES_NOT_PERMITTED: Refusal = later(13, 5);
 
     /// The error type and code in this version.
     pub(crate) fn code(self, version: Version) -> ErrorCode {
-        let (kind, code) = if version == Version::V1_0 { self.v10 } else { self.v13 };
+        let (kind, code) = match self.v10 {
+            _ if version != Version::V1_0 => self.v13,
+            Code::Own(kind, code) => (kind, code),
+            Code::Nicira(_) => VENDOR,
+        };
         ErrorCode::new(kind, code)
+    }
+
+    /// What stands before the refused message in the error's data.
+    pub(crate) fn prefix(&self, version: Version) -> &[u8] {
+        match &self.v10 {
+            Code::Nicira(words) if version == Version::V1_0 => &words[..],
+            _ => &[],
+        }
     }
 }

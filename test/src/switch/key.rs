@@ -71,6 +71,15 @@ impl Key {
         u16_at(&self.0, place.at)
     }
 
+    /// A number that is the same for all packets of a conversation in one direction (FNV-1a).
+    pub(crate) fn conversation(&self) -> u64 {
+        let fields = [ETH_SRC, ETH_DST, ETH_TYPE, PROTO, NW_SRC, NW_DST, IPV6_SRC, IPV6_DST];
+        let bytes = fields.into_iter().chain([TP_SRC, TP_DST]).flat_map(|place| self.get(place));
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+
     pub(crate) fn and(&self, other: &Key) -> Key {
         let mut out = Key::ZERO;
         for ((o, a), b) in out.0.iter_mut().zip(self.0).zip(other.0) {

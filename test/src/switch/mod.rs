@@ -20,10 +20,16 @@
 //! ```
 
 mod actions;
+mod capabilities;
 mod channel;
 mod error;
+mod groups;
 mod key;
+mod meters;
+mod multipart;
 mod pipeline;
+mod queues;
+mod roles;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -33,13 +39,17 @@ use std::time::{Duration, Instant};
 
 use umlaut_openflow::{
     ConfigFlags, DatapathId, FlowStats, FlowStatsRequest, GroupId, MacAddr, Match, Port,
-    PortConfig, PortNo, PortState, PortStatus, PortStatusReason, SwitchConfig, TableId, Version,
-    VlanId,
+    PortConfig, PortNo, PortState, PortStatus, PortStatusReason, QueueProperty, Role, SwitchConfig,
+    TableId, Version, VlanId,
 };
 
 use channel::Channel;
+use groups::Groups;
 use key::Criteria;
+use meters::Meters;
+use multipart::Lookups;
 use pipeline::Buffers;
+use queues::Queues;
 use table::Tables;
 
 /// What kind of switch to be.
@@ -58,6 +68,9 @@ pub struct SwitchOptions {
     pub n_tables: u8,
     /// How many entries a table holds; more are refused with "table full". `None`: no limit.
     pub table_limit: Option<usize>,
+    /// Whether a full table makes room by removing the entry that would expire next. Entries without
+    /// time-outs are never removed.
+    pub evicts: bool,
     /// Whether it has a LOCAL port (down, as that of an Open vSwitch bridge is at first).
     pub local_port: bool,
     /// After this silence it asks the controller for an echo, and after as much again it closes the
@@ -76,6 +89,7 @@ impl SwitchOptions {
             n_buffers: 0,
             n_tables: 254,
             table_limit: None,
+            evicts: false,
             local_port: true,
             probe_interval: Some(Duration::from_secs(5)),
         }
@@ -139,6 +153,10 @@ pub struct EmulatedSwitch {
     ports: BTreeMap<PortNo, Port>,
     traffic: BTreeMap<PortNo, Traffic>,
     tables: Tables,
+    lookups: BTreeMap<TableId, Lookups>,
+    groups: Groups,
+    meters: Meters,
+    queues: Queues,
     buffers: Buffers,
     config: SwitchConfig,
     channel: Channel,
@@ -158,6 +176,10 @@ impl EmulatedSwitch {
             ports: BTreeMap::new(),
             traffic: BTreeMap::new(),
             tables: Tables::new(options.n_tables, options.table_limit),
+            lookups: BTreeMap::new(),
+            groups: Groups::default(),
+            meters: Meters::default(),
+            queues: Queues::default(),
             buffers: Buffers::new(options.n_buffers),
             config: DEFAULT_CONFIG,
             channel: Channel::default(),
@@ -166,11 +188,13 @@ impl EmulatedSwitch {
             outputs: Vec::new(),
             options,
         };
+        switch.tables.set_evicts(switch.options.evicts);
         if switch.options.local_port {
             let mut local = switch.new_port(PortNo::LOCAL);
             local.config = PortConfig::PORT_DOWN;
             local.state = PortState::LINK_DOWN;
             switch.ports.insert(PortNo::LOCAL, local);
+            switch.queues.add(PortNo::LOCAL, queues::DEFAULT, Vec::new(), None);
         }
         switch
     }
@@ -188,6 +212,11 @@ impl EmulatedSwitch {
     /// The version spoken with the controller, once agreed.
     pub fn version(&self) -> Option<Version> {
         self.channel.version()
+    }
+
+    /// The role of its controller. Equal while there is none.
+    pub fn role(&self) -> Role {
+        self.channel.roles.role()
     }
 
     /// What it has seen.
@@ -268,14 +297,30 @@ impl EmulatedSwitch {
         }
         let port = self.new_port(port_no);
         self.ports.insert(port_no, port.clone());
+        self.queues.add(port_no, queues::DEFAULT, Vec::new(), Some(now));
         self.traffic.insert(port_no, Traffic { since: Some(now), ..Traffic::default() });
         self.tell_port(PortStatusReason::ADD, port, now);
+    }
+
+    /// Adds a queue to a port, or gives one other properties. Frames leave by it if an action says so;
+    /// they are counted, not slowed down. Nothing happens if there is no such port.
+    pub fn add_queue(
+        &mut self,
+        port_no: PortNo,
+        queue_id: u32,
+        properties: Vec<QueueProperty>,
+        now: Instant,
+    ) {
+        if self.ports.contains_key(&port_no) {
+            self.queues.add(port_no, queue_id, properties, Some(now));
+        }
     }
 
     /// Removes a port, and tells the controller. Entries stay.
     pub fn remove_port(&mut self, port_no: PortNo, now: Instant) {
         if let Some(port) = self.ports.remove(&port_no) {
             self.traffic.remove(&port_no);
+            self.queues.remove_port(port_no);
             self.learned.retain(|_, at| *at != port_no);
             self.tell_port(PortStatusReason::DELETE, port, now);
         }
@@ -331,6 +376,9 @@ impl EmulatedSwitch {
     /// the control channel. Ports stay. A `Close` comes out if there was a channel.
     pub fn restart(&mut self) {
         self.tables.clear();
+        self.lookups.clear();
+        self.groups = Groups::default();
+        self.meters = Meters::default();
         self.buffers = Buffers::new(self.options.n_buffers);
         self.config = DEFAULT_CONFIG;
         self.learned.clear();

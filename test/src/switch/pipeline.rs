@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use umlaut_openflow::{
-    Action, BufferId, ConfigFlags, Cookie, Instruction, MacAddr, MaxLen, Message, PacketIn,
-    PacketInReason, Port, PortConfig, PortNo, TableId, Version, VlanId, Xid,
+    Action, BufferId, ConfigFlags, Cookie, GroupId, Instruction, MacAddr, MaxLen, Message, MeterId,
+    PacketIn, PacketInReason, Port, PortConfig, PortNo, TableId, Version, VlanId, Xid,
 };
 
 use super::actions::{Edited, edit, in_set_order};
 use super::error::Refusal;
+use super::groups::{self, Chosen};
 use super::key::key_of;
+use super::meters::Metered;
 use super::{EmulatedSwitch, Output};
 use crate::layout::{Packet, Part, layout};
 
@@ -70,6 +72,8 @@ struct Place {
     metadata: u64,
     /// Whether `TABLE` has a meaning.
     from_controller: bool,
+    /// How many groups have led here.
+    depth: u32,
 }
 
 impl EmulatedSwitch {
@@ -102,6 +106,7 @@ impl EmulatedSwitch {
             reason: PacketInReason::ACTION,
             metadata: 0,
             from_controller: true,
+            depth: 0,
         };
         self.run_actions(&mut packet, actions, place, now);
     }
@@ -118,8 +123,12 @@ impl EmulatedSwitch {
         let mut written: Vec<Action> = Vec::new();
         loop {
             let key = key_of(&packet, in_port, metadata);
-            let Some(id) = self.tables.lookup(table_id, &key) else {
-                self.missed(&packet.bytes, in_port, table_id);
+            let found = self.tables.lookup(table_id, &key);
+            let lookups = self.lookups.entry(table_id).or_default();
+            lookups.all += 1;
+            lookups.matched += u64::from(found.is_some());
+            let Some(id) = found else {
+                self.missed(&packet.bytes, in_port, table_id, now);
                 return;
             };
             self.tables.count(id, packet.bytes.len(), now);
@@ -132,10 +141,17 @@ impl EmulatedSwitch {
                 reason: if miss { PacketInReason::NO_MATCH } else { PacketInReason::ACTION },
                 metadata,
                 from_controller: false,
+                depth: 0,
             };
             let mut next = None;
             for instruction in entry.instructions.clone() {
                 match instruction {
+                    Instruction::Meter(meter) => {
+                        let len = packet.bytes.len();
+                        if self.meters.pass(meter, len, now) == Metered::Drop {
+                            return;
+                        }
+                    }
                     Instruction::Apply(actions) => {
                         let edited = self.run_actions(&mut packet, &actions, place, now);
                         let Edited::Whole = edited else { return };
@@ -162,7 +178,7 @@ impl EmulatedSwitch {
         }
     }
 
-    fn missed(&mut self, frame: &[u8], in_port: PortNo, table_id: TableId) {
+    fn missed(&mut self, frame: &[u8], in_port: PortNo, table_id: TableId, now: Instant) {
         // 1.0 asks the controller; later versions drop unless a table-miss entry says otherwise.
         if self.version() == Some(Version::V1_0) {
             let place = Place {
@@ -172,8 +188,9 @@ impl EmulatedSwitch {
                 reason: PacketInReason::NO_MATCH,
                 metadata: 0,
                 from_controller: false,
+                depth: 0,
             };
-            self.packet_in(frame, place, MaxLen(self.config.miss_send_len));
+            self.packet_in(frame, place, MaxLen(self.config.miss_send_len), now);
         } else {
             self.counters.frames_missed += 1;
         }
@@ -188,14 +205,24 @@ impl EmulatedSwitch {
     ) -> Edited {
         for action in actions {
             match action {
+                Action::Group(group) => {
+                    // What comes behind a group that is not there is not done.
+                    if !self.run_group(packet, *group, place, now) {
+                        return Edited::Whole;
+                    }
+                }
                 Action::Output { port, max_len } => {
                     self.output(packet, *port, *max_len, place, now);
                 }
-                Action::Enqueue { port, .. } => {
+                Action::Enqueue { port, queue_id } => {
+                    let before = std::mem::replace(&mut packet.queue, *queue_id);
                     self.output(packet, *port, MaxLen::NO_BUFFER, place, now);
+                    packet.queue = before;
                 }
                 action => {
                     if edit(packet, action) == Edited::Expired {
+                        let place = Place { reason: PacketInReason::INVALID_TTL, ..place };
+                        self.packet_in(&packet.bytes, place, MaxLen::NO_BUFFER, now);
                         return Edited::Expired;
                     }
                 }
@@ -204,26 +231,43 @@ impl EmulatedSwitch {
         Edited::Whole
     }
 
+    /// Runs the buckets that a packet takes, each on a copy of its own. False: there is no such group.
+    fn run_group(&mut self, packet: &Packet, id: GroupId, place: Place, now: Instant) -> bool {
+        if place.depth >= groups::DEPTH {
+            return true;
+        }
+        let hash = key_of(packet, place.in_port, 0).conversation();
+        let chosen = self.groups.choose(id, hash, &|port| self.is_up(port));
+        let Some(Chosen { places, buckets }) = chosen else { return false };
+        self.groups.count(id, &places, packet.bytes.len());
+        let place = Place { depth: place.depth + 1, ..place };
+        for bucket in buckets {
+            let mut packet = packet.clone();
+            self.run_actions(&mut packet, &in_set_order(&bucket.actions), place, now);
+        }
+        true
+    }
+
     fn output(&mut self, packet: &Packet, port: PortNo, max_len: MaxLen, at: Place, now: Instant) {
         let frame = &packet.bytes[..];
         match port {
-            PortNo::IN_PORT => self.transmit(frame, at.in_port),
-            PortNo::CONTROLLER => self.packet_in(frame, at, max_len),
+            PortNo::IN_PORT => self.transmit(packet, at.in_port),
+            PortNo::CONTROLLER => self.packet_in(frame, at, max_len, now),
             PortNo::TABLE if at.from_controller => {
                 self.run_tables(packet.clone(), at.in_port, now);
             }
             PortNo::TABLE | PortNo::ANY => {}
-            PortNo::ALL => self.flood(frame, at.in_port, 0),
-            PortNo::FLOOD => self.flood(frame, at.in_port, NO_FLOOD),
-            PortNo::NORMAL => self.normal(frame, at.in_port),
+            PortNo::ALL => self.flood(packet, at.in_port, 0),
+            PortNo::FLOOD => self.flood(packet, at.in_port, NO_FLOOD),
+            PortNo::NORMAL => self.normal(packet, at.in_port),
             // Back to where it came from only by IN_PORT.
             port if port == at.in_port => {}
-            port => self.transmit(frame, port),
+            port => self.transmit(packet, port),
         }
     }
 
     /// To every port but the ingress and those that have any of the configuration bits `not`.
-    fn flood(&mut self, frame: &[u8], in_port: PortNo, not: u32) {
+    fn flood(&mut self, packet: &Packet, in_port: PortNo, not: u32) {
         let ports: Vec<PortNo> = self
             .ports
             .values()
@@ -231,12 +275,13 @@ impl EmulatedSwitch {
             .map(|port| port.port_no)
             .collect();
         for port in ports {
-            self.transmit(frame, port);
+            self.transmit(packet, port);
         }
     }
 
     /// A plain learning switch, one filtering database per VID; entries go with their port.
-    fn normal(&mut self, frame: &[u8], in_port: PortNo) {
+    fn normal(&mut self, packet: &Packet, in_port: PortNo) {
+        let frame = &packet.bytes[..];
         let mac = |at: usize| MacAddr(crate::layout::bytes_at(frame, at));
         let (dst, src) = (mac(0), mac(6));
         if dst.is_bridge_reserved() {
@@ -250,14 +295,15 @@ impl EmulatedSwitch {
         match self.learned.get(&(vid, dst)).copied() {
             Some(port) if !dst.is_group() => {
                 if port != in_port {
-                    self.transmit(frame, port);
+                    self.transmit(packet, port);
                 }
             }
-            _ => self.flood(frame, in_port, NO_FLOOD),
+            _ => self.flood(packet, in_port, NO_FLOOD),
         }
     }
 
-    fn transmit(&mut self, frame: &[u8], port: PortNo) {
+    fn transmit(&mut self, packet: &Packet, port: PortNo) {
+        let frame = &packet.bytes[..];
         let sends = |p: &Port| p.is_up() && p.config.0 & PortConfig::NO_FWD.0 == 0;
         if self.ports.get(&port).is_some_and(sends) {
             self.counters.frames_out += 1;
@@ -265,17 +311,22 @@ impl EmulatedSwitch {
                 traffic.tx_packets += 1;
                 traffic.tx_bytes += frame.len() as u64;
             }
+            self.queues.count(port, packet.queue, frame.len());
             self.outputs.push(Output::Frame { port, frame: frame.to_vec() });
         }
     }
 
-    fn packet_in(&mut self, frame: &[u8], at: Place, max_len: MaxLen) {
+    fn packet_in(&mut self, frame: &[u8], at: Place, max_len: MaxLen, now: Instant) {
         let silent = |p: &Port| p.config.0 & PortConfig::NO_PACKET_IN.0 != 0;
         let Some(version) = self.version() else {
             self.counters.frames_missed += 1;
             return;
         };
         if self.ports.get(&at.in_port).is_some_and(silent) {
+            return;
+        }
+        // The controller may have limited how many it gets.
+        if self.meters.pass(MeterId::CONTROLLER.0, frame.len(), now) == Metered::Drop {
             return;
         }
         // 1.0 cannot ask for packets without a buffer.

@@ -64,6 +64,10 @@ impl Entry {
             })
     }
 
+    fn uses_meter(&self, meter: u32) -> bool {
+        self.instructions.contains(&Instruction::Meter(meter))
+    }
+
     fn uses_group(&self, group: GroupId) -> bool {
         group == GroupId::ANY || self.actions().any(|action| *action == Action::Group(group))
     }
@@ -107,6 +111,9 @@ impl Entry {
     }
 }
 
+/// Why an entry went that made room: 1.4's number, which earlier versions tell only who asks for it.
+const EVICTION: FlowRemovedReason = FlowRemovedReason(5);
+
 /// Names an entry as long as it exists; later entries have higher numbers.
 pub(crate) type EntryId = u64;
 
@@ -129,6 +136,7 @@ pub(crate) type Removals = Vec<FlowRemoved>;
 pub(crate) struct Tables {
     n_tables: u8,
     limit: Option<usize>,
+    evicts: bool,
     entries: BTreeMap<EntryId, Entry>,
     tuples: BTreeMap<TableId, Vec<Tuple>>,
     counts: BTreeMap<TableId, usize>,
@@ -143,6 +151,7 @@ impl Tables {
         Tables {
             n_tables,
             limit,
+            evicts: false,
             entries: BTreeMap::new(),
             tuples: BTreeMap::new(),
             counts: BTreeMap::new(),
@@ -156,8 +165,49 @@ impl Tables {
         self.entries.len()
     }
 
+    /// How many entries a table has.
+    pub(crate) fn len_of(&self, table: TableId) -> usize {
+        self.counts.get(&table).copied().unwrap_or(0)
+    }
+
     pub(crate) fn clear(&mut self) {
-        *self = Tables::new(self.n_tables, self.limit);
+        *self = Tables { evicts: self.evicts, ..Tables::new(self.n_tables, self.limit) };
+    }
+
+    /// Whether a full table makes room by removing the entry that would expire next.
+    pub(crate) fn set_evicts(&mut self, evicts: bool) {
+        self.evicts = evicts;
+    }
+
+    /// How many entries name a group.
+    pub(crate) fn uses_of_group(&self, group: GroupId) -> u32 {
+        self.entries.values().filter(|entry| entry.uses_group(group)).count() as u32
+    }
+
+    /// How many entries use a meter.
+    pub(crate) fn uses_of_meter(&self, meter: u32) -> u32 {
+        self.entries.values().filter(|entry| entry.uses_meter(meter)).count() as u32
+    }
+
+    /// Removes the entries that name a group that is gone.
+    pub(crate) fn remove_group(&mut self, group: GroupId, now: Instant) -> Removals {
+        self.remove_all(FlowRemovedReason::GROUP_DELETE, now, |entry| entry.uses_group(group))
+    }
+
+    /// Removes the entries that use a meter that is gone. 1.3 has no reason of its own for it.
+    pub(crate) fn remove_meter(&mut self, meter: u32, now: Instant) -> Removals {
+        self.remove_all(FlowRemovedReason::DELETE, now, |entry| entry.uses_meter(meter))
+    }
+
+    fn remove_all(
+        &mut self,
+        reason: FlowRemovedReason,
+        now: Instant,
+        chosen: impl Fn(&Entry) -> bool,
+    ) -> Removals {
+        let ids = self.entries.iter().filter(|(_, entry)| chosen(entry)).map(|(id, _)| *id);
+        let ids: Vec<EntryId> = ids.collect();
+        ids.into_iter().filter_map(|id| self.remove(id, reason, now)).collect()
     }
 
     pub(crate) fn set_limit(&mut self, limit: Option<usize>) {
@@ -333,12 +383,12 @@ impl Tables {
         }
         let selection = Selection::of(version, flow_mod, &criteria);
         match flow_mod.command {
-            FlowModCommand::ADD => self.add(version, flow_mod, criteria, now).map(|()| Vec::new()),
+            FlowModCommand::ADD => self.add(version, flow_mod, criteria, now),
             FlowModCommand::MODIFY | FlowModCommand::MODIFY_STRICT => {
                 let chosen = self.select(&selection);
                 // 1.0 adds what is not there; later versions change nothing.
                 if chosen.is_empty() && version == Version::V1_0 {
-                    return self.add(version, flow_mod, criteria, now).map(|()| Vec::new());
+                    return self.add(version, flow_mod, criteria, now);
                 }
                 for id in chosen {
                     self.change(version, id, flow_mod, now);
@@ -360,12 +410,9 @@ impl Tables {
         flow_mod: &FlowMod,
         criteria: Criteria,
         now: Instant,
-    ) -> Result<(), Refusal> {
-        // "Any table" for an addition: the first one, as Open vSwitch chooses.
-        let table_id = match flow_mod.table_id {
-            TableId::ALL => TableId(0),
-            table_id => table_id,
-        };
+    ) -> Result<Removals, Refusal> {
+        let table_id = flow_mod.table_id;
+        let mut evicted = Removals::new();
         let mut entry = Entry {
             table_id,
             priority: flow_mod.priority,
@@ -402,13 +449,22 @@ impl Tables {
             {
                 return Err(Refusal::FLOW_OVERLAP);
             }
-            let count = self.counts.get(&table_id).copied().unwrap_or(0);
-            if self.limit.is_some_and(|limit| count >= limit) {
-                return Err(Refusal::FLOW_TABLE_FULL);
+            while self.limit.is_some_and(|limit| self.len_of(table_id) >= limit) {
+                let victim = self.victim(table_id).filter(|_| self.evicts);
+                let victim = victim.ok_or(Refusal::FLOW_TABLE_FULL)?;
+                evicted.extend(self.remove(victim, EVICTION, now));
             }
         }
         self.insert(entry);
-        Ok(())
+        Ok(evicted)
+    }
+
+    /// The entry that goes when its table is full: the one that would expire next. Entries without
+    /// time-outs stay, as in Open vSwitch.
+    fn victim(&self, table: TableId) -> Option<EntryId> {
+        let own = self.entries.iter().filter(|(_, entry)| entry.table_id == table);
+        let ends = own.filter_map(|(id, entry)| Some((entry.expiry()?.0, *id)));
+        ends.min().map(|(_, id)| id)
     }
 
     /// A modification changes instructions (1.0: and the cookie); time-outs, flags and counters stay.

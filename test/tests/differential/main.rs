@@ -10,265 +10,19 @@
 
 mod generate;
 mod real;
+mod requests;
+mod sides;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Instant;
 
-use bytes::BytesMut;
 use generate::{PORTS, Random};
 use real::OpenVswitch;
+use sides::{Deed, Emulated, Real, Switch, bytes, greeting};
 use umlaut_openflow::{
-    Action, ConfigFlags, Cookie, DatapathId, FlowMod, FlowModFlags, FlowStats, FlowStatsRequest,
-    GroupId, Hello, Instruction, MacAddr, Match, MatchField, Message, PortNo, SwitchConfig,
-    TableId, Version, VlanMatch, Xid, build, decode, encode,
+    Cookie, DatapathId, FlowMod, FlowModFlags, FlowStatsRequest, GroupId, Match, Message, PortNo,
+    TableId, Version,
 };
-use umlaut_testbed::{EmulatedSwitch, Output, SwitchOptions};
-
-/// EtherType of the frames that say "all before has been handled".
-const MARKER: u16 = 0x88b6;
-
-/// What came out of a switch in one step: messages, and frames by port.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-struct Outcome {
-    messages: Vec<String>,
-    frames: BTreeMap<u32, Vec<Vec<u8>>>,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for message in &self.messages {
-            writeln!(f, "{message}")?;
-        }
-        for (port, frames) in &self.frames {
-            writeln!(f, "port {port}: {frames:02x?}")?;
-        }
-        Ok(())
-    }
-}
-
-fn bytes(version: Version, xid: u32, message: &Message<'_>) -> Option<Vec<u8>> {
-    let mut bytes = BytesMut::new();
-    encode(version, Xid(xid), message, &mut bytes).ok()?;
-    Some(bytes.to_vec())
-}
-
-/// What both switches must agree on in a message: not counters and times, which Open vSwitch brings
-/// up to date by and by, and not the order of fields and entries.
-fn essence(bytes: &[u8]) -> String {
-    let (header, message) = decode(bytes).unwrap();
-    let fields = |matches: &Match| {
-        let untagged = matches.fields().contains(&MatchField::VlanVid(VlanMatch::Absent));
-        // Open vSwitch tells a PCP beside "no tag" in 1.0.
-        let told = |f: &&MatchField| !(untagged && matches!(f, MatchField::VlanPcp(_)));
-        let list = matches.fields().iter().filter(told);
-        let mut list: Vec<String> = list.map(|field| format!("{field:?}")).collect();
-        list.sort();
-        list.join(" ")
-    };
-    match message {
-        Message::FlowRemoved(r) => format!(
-            "flow-removed table {} priority {} cookie {} reason {} [{}]",
-            r.table_id,
-            r.priority,
-            r.cookie,
-            r.reason,
-            fields(&r.matches)
-        ),
-        Message::FlowStatsReply { flows, .. } => {
-            let line = |flow: &FlowStats| {
-                let does: Vec<&Instruction> = flow
-                    .instructions
-                    .iter()
-                    .filter(|i| **i != Instruction::Apply(Vec::new()))
-                    .collect();
-                // Open vSwitch tells flags of 1.3 of which 1.0 knows nothing.
-                format!(
-                    "table {} priority {} cookie {} flags {} idle {} hard {} [{}] {does:?}",
-                    flow.table_id,
-                    flow.priority,
-                    flow.cookie,
-                    flow.flags,
-                    flow.idle_timeout,
-                    flow.hard_timeout,
-                    fields(&flow.matches)
-                )
-            };
-            let mut lines: Vec<String> = flows.iter().map(line).collect();
-            lines.sort();
-            format!("flows:\n  {}", lines.join("\n  "))
-        }
-        other => format!("xid {} {other:02x?}", header.xid),
-    }
-}
-
-fn marker(step: u32) -> Vec<u8> {
-    let mut payload = step.to_be_bytes().to_vec();
-    payload.resize(46, 0);
-    build::ethernet(MacAddr::BROADCAST, MacAddr::from_u64(0x99), &[], MARKER, &payload)
-}
-
-/// Sends markers to the controller and out of every port.
-fn marker_entry() -> Message<'static> {
-    let actions = [PortNo::CONTROLLER, PortNo::ALL, PortNo::IN_PORT].map(Action::output).to_vec();
-    let entry = FlowMod::add(Match::new().eth_type(MARKER)).priority(65535).cookie(Cookie(0xffff));
-    Message::FlowMod(entry.apply(actions))
-}
-
-/// What is done to a switch in one step.
-#[derive(Clone, Copy)]
-struct Deed<'a> {
-    version: Version,
-    number: u32,
-    message: Option<&'a [u8]>,
-    frame: Option<(u32, &'a [u8])>,
-}
-
-impl Deed<'_> {
-    /// The message, then the marker's entry again (the message may have deleted it), then a barrier.
-    fn control(&self) -> Vec<u8> {
-        let entry = bytes(self.version, 0, &marker_entry()).unwrap();
-        let barrier = bytes(self.version, self.number, &Message::BarrierRequest).unwrap();
-        [self.message.unwrap_or_default(), &entry, &barrier].concat()
-    }
-
-    /// The frame, then the marker at the same port.
-    fn frames(&self) -> Vec<(u32, Vec<u8>)> {
-        let port = self.frame.map_or(1, |(port, _)| port);
-        let frame = self.frame.map(|(port, frame)| (port, frame.to_vec()));
-        frame.into_iter().chain([(port, marker(self.number))]).collect()
-    }
-}
-
-trait Switch {
-    /// Does it and takes all that comes of it, but for flow-removed messages: Open vSwitch sends
-    /// those by and by.
-    fn step(&mut self, deed: Deed<'_>) -> Outcome;
-    /// The flow-removed messages so far, sorted; waits until there are so many.
-    fn removals(&mut self, awaited: usize) -> Vec<String>;
-}
-
-struct Real {
-    ovs: OpenVswitch,
-    removals: Vec<String>,
-}
-
-impl Real {
-    /// Takes messages up to the awaited one.
-    fn hear(&mut self, into: &mut Vec<String>, awaited: impl Fn(Xid, &Message<'_>) -> bool) {
-        loop {
-            let bytes = self.ovs.hear().unwrap();
-            let (header, message) = decode(&bytes).unwrap();
-            let done = awaited(header.xid, &message);
-            match message {
-                Message::FlowRemoved(_) => self.removals.push(essence(&bytes)),
-                _ if done => {}
-                Message::EchoRequest(data) => {
-                    let reply = Message::EchoReply(data);
-                    let reply = self::bytes(header.version, header.xid.0, &reply).unwrap();
-                    self.ovs.tell(&reply).unwrap();
-                }
-                _ => into.push(essence(&bytes)),
-            }
-            if done {
-                return;
-            }
-        }
-    }
-}
-
-impl Switch for Real {
-    fn step(&mut self, deed: Deed<'_>) -> Outcome {
-        let mut outcome = Outcome::default();
-        self.ovs.tell(&deed.control()).unwrap();
-        self.hear(&mut outcome.messages, |xid, message| {
-            xid.0 == deed.number && *message == Message::BarrierReply
-        });
-        self.ovs.purge().unwrap();
-        for (port, frame) in deed.frames() {
-            self.ovs.enter(port, &frame).unwrap();
-        }
-        let marker = marker(deed.number);
-        self.hear(&mut outcome.messages, |_, message| {
-            matches!(message, Message::PacketIn(packet) if packet.data[..] == marker[..])
-        });
-        for port in PORTS {
-            let mut frames = Vec::new();
-            loop {
-                let frame = self.ovs.leave(port).unwrap();
-                if frame == marker {
-                    break;
-                }
-                frames.push(frame);
-            }
-            if !frames.is_empty() {
-                outcome.frames.insert(port, frames);
-            }
-        }
-        outcome
-    }
-
-    fn removals(&mut self, awaited: usize) -> Vec<String> {
-        let mut others = Vec::new();
-        while self.removals.len() < awaited {
-            self.hear(&mut others, |_, message| matches!(message, Message::FlowRemoved(_)));
-        }
-        self.removals.sort();
-        self.removals.clone()
-    }
-}
-
-struct Emulated {
-    switch: EmulatedSwitch,
-    now: Instant,
-    removals: Vec<String>,
-}
-
-impl Switch for Emulated {
-    fn step(&mut self, deed: Deed<'_>) -> Outcome {
-        self.switch.control_input(&deed.control(), self.now);
-        for (port, frame) in deed.frames() {
-            self.switch.frame_input(PortNo(port), &frame, self.now);
-        }
-        let marker = marker(deed.number);
-        let mut out = Vec::new();
-        self.switch.drain(&mut out);
-        let mut outcome = Outcome::default();
-        for output in out {
-            match output {
-                Output::Control(bytes) => match decode(&bytes).unwrap() {
-                    (_, Message::PacketIn(packet)) if packet.data[..] == marker[..] => {}
-                    (header, Message::BarrierReply) if header.xid.0 == deed.number => {}
-                    (_, Message::FlowRemoved(_)) => self.removals.push(essence(&bytes)),
-                    _ => outcome.messages.push(essence(&bytes)),
-                },
-                Output::Frame { port, frame } if frame != marker => {
-                    if PORTS.contains(&port.0) {
-                        outcome.frames.entry(port.0).or_default().push(frame);
-                    }
-                }
-                Output::Frame { .. } => {}
-                Output::Close => outcome.messages.push("close".to_owned()),
-            }
-        }
-        outcome
-    }
-
-    fn removals(&mut self, _: usize) -> Vec<String> {
-        self.removals.sort();
-        self.removals.clone()
-    }
-}
-
-fn greeting(version: Version) -> Vec<u8> {
-    let hello = match version {
-        Version::V1_0 => Hello::default(),
-        _ => Hello::offering(&[version]),
-    };
-    let config = SwitchConfig { flags: ConfigFlags::FRAG_NORMAL, miss_send_len: 0xffff };
-    let messages = [Message::Hello(hello), Message::SetConfig(config)];
-    messages.iter().flat_map(|message| bytes(version, 0, message).unwrap()).collect()
-}
+use umlaut_testbed::{EmulatedSwitch, SwitchOptions};
 
 /// One step of the test.
 #[derive(Debug)]
@@ -308,10 +62,11 @@ fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn compare(version: Version) {
+/// Both switches, greeted. `None`: there is no Open vSwitch here.
+fn both(version: Version) -> Option<(Real, Emulated)> {
     if let Some(missing) = real::missing() {
         println!("skipped: {missing} is not installed, nothing to compare with");
-        return;
+        return None;
     }
     let ovs = OpenVswitch::start(version, &PORTS).unwrap();
     let now = Instant::now();
@@ -323,15 +78,19 @@ fn compare(version: Version) {
         switch.add_port(PortNo(port), now);
     }
     switch.connected(now);
-    let mut switches: [Box<dyn Switch>; 2] = [
-        Box::new(Real { ovs, removals: Vec::new() }),
-        Box::new(Emulated { switch, now, removals: Vec::new() }),
-    ];
+    let mut real = Real { ovs, removals: Vec::new() };
+    let mut emulated = Emulated { switch, now, removals: Vec::new() };
     let greeting = greeting(version);
-    for switch in &mut switches {
-        // What each says to the greeting is its own matter.
-        switch.step(Deed { version, number: 0, message: Some(&greeting), frame: None });
-    }
+    // What each says to the greeting is its own matter.
+    let deed = Deed { version, number: 0, message: Some(&greeting), frame: None, quiet: false };
+    real.step(deed);
+    emulated.step(deed);
+    Some((real, emulated))
+}
+
+fn compare(version: Version) {
+    let Some((real, emulated)) = both(version) else { return };
+    let mut switches: [Box<dyn Switch>; 2] = [Box::new(real), Box::new(emulated)];
     let seed = number("UMLAUT_DIFFERENTIAL_SEED", 1);
     let mut random = Random(seed);
     let mut history: Vec<String> = Vec::new();
@@ -353,7 +112,7 @@ fn compare(version: Version) {
             },
         };
         history.push(format!("{step:02x?}"));
-        let deed = Deed { version, number, message: message.as_deref(), frame };
+        let deed = Deed { version, number, message: message.as_deref(), frame, quiet: false };
         let outcomes = switches.each_mut().map(|switch| switch.step(deed));
         if outcomes[0] != outcomes[1] {
             let recent = &history[history.len().saturating_sub(3)..];
@@ -373,6 +132,41 @@ fn compare(version: Version) {
     let expected = emulated.removals(0);
     assert_eq!(real.removals(expected.len()), expected, "flow-removed");
     println!("version {version} seed {seed}: {steps} steps, {} flow-removed", expected.len());
+}
+
+/// Sends each request to both; all that is answered differently.
+fn answers_differ(version: Version) -> Vec<String> {
+    let Some((mut real, mut emulated)) = both(version) else { return Vec::new() };
+    let mut differences = Vec::new();
+    for (number, (name, message)) in (1..).zip(requests::requests(version)) {
+        // To a slave nothing is sent.
+        let quiet = name.starts_with("quiet");
+        let deed = Deed { version, number, message: Some(&message), frame: None, quiet };
+        let outcomes = (real.step(deed), emulated.step(deed));
+        if std::env::var_os("UMLAUT_DIFFERENTIAL_SHOW").is_some() {
+            println!("{name}\n   {}", outcomes.0);
+        }
+        // Into how many parts a long answer is cut is each one's own matter.
+        if outcomes.0.to_string() != outcomes.1.to_string() {
+            differences.push(format!(
+                "{version} {name}\nOpen vSwitch:\n{}emulated:\n{}",
+                outcomes.0, outcomes.1
+            ));
+        }
+    }
+    differences
+}
+
+#[test]
+fn every_request_and_mistake_is_answered_as_by_open_vswitch() {
+    let differences: Vec<String> =
+        [Version::V1_0, Version::V1_3].into_iter().flat_map(answers_differ).collect();
+    assert!(
+        differences.is_empty(),
+        "{} differences\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }
 
 #[test]

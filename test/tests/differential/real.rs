@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use umlaut_openflow::{Version, next_frame};
 
 /// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 

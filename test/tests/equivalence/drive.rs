@@ -346,13 +346,10 @@ impl Run<'_> {
             };
             turned == frame.kind && (flow.frame.src, flow.frame.dst) == (frame.dst, frame.src)
         };
-        let now = self.bed.network.elapsed();
-        let sure =
-            self.flows.iter().filter(answers).rfind(|flow| {
-                flow.at >= self.changed && now - flow.at < FLOWS_SURE && flow.to == at
-            });
-        if let Some(flow) = sure {
-            return Ok(Some(flow.from));
+        let sure = self.live().filter(answers).filter(|flow| flow.to == at).last();
+        let sure = sure.map(|flow| flow.from);
+        if sure.is_some() {
+            return Ok(sure);
         }
         if self.flows.iter().any(|flow| answers(&flow)) {
             self.wait(FLOWS_GONE)?;
@@ -525,9 +522,11 @@ impl Run<'_> {
             })
         });
         let forgotten = self.reading.known.iter().find(|((slice, mac), k)| {
-            let alone = self.reading.places(*mac).count() == 1;
-            let spoke = |flow: &Flow| flow.frame.src == *mac && flow.from == k.at;
-            !known.contains_key(&(*slice, *mac)) && !k.guess && alone && self.live().any(spoke)
+            let alone = |mac| self.reading.places(mac).count() == 1;
+            let spoke = |flow: &Flow| {
+                (flow.frame.src, flow.from) == (*mac, k.at) && alone(*mac) && alone(flow.frame.dst)
+            };
+            !known.contains_key(&(*slice, *mac)) && !k.guess && self.live().any(spoke)
         });
         if strange.is_some() || forgotten.is_some() {
             let what = format!("a new run believes {strange:x?} and does not know {forgotten:x?}");
@@ -546,12 +545,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Flows whose entries were surely there before the last event.
+    /// Flows whose entries are surely there: nothing has happened since, and nobody has moved.
     fn live(&self) -> impl Iterator<Item = &Flow> {
         let now = self.bed.network.elapsed();
         let plain = |kind| matches!(kind, Kind::Plain | Kind::Udp(..) | Kind::Tcp(..));
+        let stays = |mac, flow: &Flow| self.reading.places(mac).any(|k| k.since <= flow.at);
         self.flows.iter().filter(move |flow| {
-            flow.at >= self.changed && now - flow.at < FLOWS_SURE && plain(flow.frame.kind)
+            flow.at >= self.changed
+                && now - flow.at < FLOWS_SURE
+                && plain(flow.frame.kind)
+                && stays(flow.frame.src, flow)
+                && stays(flow.frame.dst, flow)
         })
     }
 }

@@ -23,6 +23,8 @@ use crate::control::default_path;
 use crate::control::protocol::{Question, VERSION};
 
 pub(super) use connection::{Connection, typed};
+#[cfg(feature = "lab")]
+pub(super) use table::Table;
 
 /// How to ask.
 #[derive(Clone, Debug, clap::Args)]

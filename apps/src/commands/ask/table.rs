@@ -2,7 +2,7 @@
 
 /// A table: a header, rows, columns as wide as they must be.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(in crate::commands) struct Table {
     header: Vec<&'static str>,
     right: Vec<bool>,
     rows: Vec<Vec<String>>,
@@ -11,7 +11,7 @@ pub(super) struct Table {
 impl Table {
     /// A table without rows. A title that begins with `>` stands over numbers, which end in one
     /// column.
-    pub(super) fn new<const N: usize>(titles: [&'static str; N]) -> Table {
+    pub(in crate::commands) fn new<const N: usize>(titles: [&'static str; N]) -> Table {
         Table {
             header: titles.iter().map(|title| title.trim_start_matches('>')).collect(),
             right: titles.iter().map(|title| title.starts_with('>')).collect(),
@@ -20,14 +20,19 @@ impl Table {
     }
 
     /// Adds a row.
-    pub(super) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(in crate::commands) fn row<const N: usize>(&mut self, cells: [String; N]) {
         debug_assert_eq!(N, self.header.len());
         self.rows.push(cells.into());
     }
 
+    /// Whether it has no rows.
+    pub(in crate::commands) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// The table as text; the last column is not padded. Columns that are empty in all rows are
     /// left out.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::commands) fn text(&self) -> String {
         let length = |cell: &str| cell.chars().count();
         let columns = 0..self.header.len();
         let widths: Vec<usize> = columns

@@ -5,9 +5,10 @@ use std::time::Instant;
 use umlaut_openflow::Version;
 use umlaut_slice_db::{Case, Policy, Wrong, judge};
 use umlaut_testbed::ovs::{OpenVSwitch, unusable};
-use umlaut_testbed::scenario::{self, Ground, GroundError, try_cases};
+use umlaut_testbed::scenario::{self, Ground, GroundError, Tried, try_cases};
 
 use super::Suite;
+use super::report::Verdict;
 use crate::emulated_ground::EmulatedGround;
 
 /// Bridges, namespaces and interfaces of tests begin with this.
@@ -23,11 +24,7 @@ pub(super) fn version(text: &str) -> Result<Version, String> {
 }
 
 /// Tries the cases on emulated switches.
-pub(super) fn emulated(
-    suite: &Suite,
-    cases: &[&Case],
-    version: Version,
-) -> Vec<(Option<Wrong>, f64)> {
+pub(super) fn emulated(suite: &Suite, cases: &[&Case], version: Version) -> Vec<(Verdict, f64)> {
     try_on(suite, cases, |policy, text| EmulatedGround::start(version, 1, policy, text))
 }
 
@@ -39,7 +36,7 @@ pub(super) fn open_vswitch(
     suite: &Suite,
     cases: &[&Case],
     version: Version,
-) -> anyhow::Result<Vec<(Option<Wrong>, f64)>> {
+) -> anyhow::Result<Vec<(Verdict, f64)>> {
     if let Some(why) = unusable() {
         anyhow::bail!("Open vSwitch cannot be used here: {why}");
     }
@@ -54,14 +51,17 @@ fn try_on<G: Ground>(
     suite: &Suite,
     cases: &[&Case],
     make: impl FnMut(&Policy, &str) -> Result<G, GroundError>,
-) -> Vec<(Option<Wrong>, f64)> {
-    let Suite { policy, text, files, texts } = suite;
-    let trial = scenario::Suite { policy, text, files, texts };
-    let mut outcomes: Vec<(Option<Wrong>, f64)> = vec![(None, 0.0); cases.len()];
+) -> Vec<(Verdict, f64)> {
+    let trial = scenario::Suite { policy: &suite.policy, files: &suite.files };
+    let mut outcomes = vec![(Verdict::Holds, 0.0); cases.len()];
     let mut begun = Instant::now();
     try_cases(&trial, cases, make, |index, done| {
-        let wrong = done.err().map(|instead| told(suite, cases[index], instead));
-        outcomes[index] = (wrong, begun.elapsed().as_secs_f64());
+        let verdict = match done {
+            Tried::Holds => Verdict::Holds,
+            Tried::Wrong(instead) => Verdict::Wrong(told(suite, cases[index], instead)),
+            Tried::Not(why) => Verdict::NotTried(why),
+        };
+        outcomes[index] = (verdict, begun.elapsed().as_secs_f64());
         begun = Instant::now();
     });
     outcomes

@@ -4,16 +4,15 @@
 mod ground;
 mod report;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use umlaut_slice_db::{Case, Event, Policy, PolicyFiles, Wrong, judge};
+use umlaut_slice_db::{Case, Event, Policy, PolicyFiles, judge};
 
 use super::{EX_CONFIG, complain, load};
-use report::{Outcome, Report};
+use report::{Outcome, Report, Verdict};
 
 /// Where cases are tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -73,12 +72,12 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         report.begin(policy.file());
         let wanted = |case: &&Case| args.only.as_ref().is_none_or(|part| case.text.contains(part));
         let cases: Vec<&Case> = policy.cases().iter().filter(wanted).collect();
-        for (case, (wrong, seconds)) in cases.iter().zip(try_all(args, suite, &cases)?) {
+        for (case, (verdict, seconds)) in cases.iter().zip(try_all(args, suite, &cases)?) {
             report.add(Outcome {
                 line: policy.case_line(case).unwrap_or_default(),
                 name: case.text.clone(),
                 seconds,
-                wrong,
+                verdict,
             });
         }
     }
@@ -105,24 +104,21 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 /// A policy file with the files that its cases name.
 struct Suite {
     policy: Policy,
-    text: String,
     files: PolicyFiles,
-    texts: BTreeMap<String, String>,
 }
 
-/// What happens instead of what each case expects, and the seconds that it took.
-fn try_all(
-    args: &Args,
-    suite: &Suite,
-    cases: &[&Case],
-) -> anyhow::Result<Vec<(Option<Wrong>, f64)>> {
+/// What came of each case, and the seconds that it took.
+fn try_all(args: &Args, suite: &Suite, cases: &[&Case]) -> anyhow::Result<Vec<(Verdict, f64)>> {
     match args.on {
         Ground::Policy => Ok(cases
             .iter()
             .map(|case| {
                 let begun = Instant::now();
-                let wrong = judge(&suite.policy, case, &suite.files).wrong;
-                (wrong, begun.elapsed().as_secs_f64())
+                let verdict = match judge(&suite.policy, case, &suite.files).wrong {
+                    None => Verdict::Holds,
+                    Some(wrong) => Verdict::Wrong(wrong),
+                };
+                (verdict, begun.elapsed().as_secs_f64())
             })
             .collect()),
         #[cfg(feature = "lab")]
@@ -134,14 +130,14 @@ fn try_all(
 
 /// Reads a policy and the policies that its cases name. `None`: mistakes, which have been told.
 fn read(file: &Path) -> anyhow::Result<Option<Suite>> {
-    let (policy, text) = match load(file)? {
-        Ok((policy, _)) => (policy, read_text(file)?),
+    let policy = match load(file)? {
+        Ok((policy, _)) => policy,
         Err(mistakes) => {
             complain(&mistakes);
             return Ok(None);
         }
     };
-    let mut suite = Suite { policy, text, files: PolicyFiles::new(), texts: BTreeMap::new() };
+    let mut suite = Suite { policy, files: PolicyFiles::new() };
     let mut good = true;
     for case in suite.policy.cases() {
         for event in &case.after {
@@ -155,7 +151,6 @@ fn read(file: &Path) -> anyhow::Result<Option<Suite>> {
             match load(&path).with_context(|| at)? {
                 Ok((other, _)) => {
                     suite.files.insert(name.clone(), other);
-                    suite.texts.insert(name.clone(), read_text(&path)?);
                 }
                 Err(mistakes) => {
                     complain(&mistakes);
@@ -165,8 +160,4 @@ fn read(file: &Path) -> anyhow::Result<Option<Suite>> {
         }
     }
     Ok(good.then_some(suite))
-}
-
-fn read_text(file: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(file).with_context(|| file.display().to_string())
 }

@@ -2,10 +2,24 @@
 
 use std::fmt::Write;
 
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event as XmlEvent};
 use serde::Serialize;
 use umlaut_slice_db::{Explanation, Wrong};
 
-/// What became of one case.
+/// What came of a case.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// It holds.
+    Holds,
+    /// Something else happens.
+    Wrong(Wrong),
+    /// It cannot be tried where it was to be tried.
+    #[cfg_attr(not(feature = "lab"), expect(dead_code))]
+    NotTried(String),
+}
+
+/// One case.
 #[derive(Clone, Debug)]
 pub(super) struct Outcome {
     /// Its line in the file, from 1.
@@ -14,8 +28,24 @@ pub(super) struct Outcome {
     pub(super) name: String,
     /// How long it took.
     pub(super) seconds: f64,
-    /// What happens instead.
-    pub(super) wrong: Option<Wrong>,
+    /// What came of it.
+    pub(super) verdict: Verdict,
+}
+
+impl Outcome {
+    fn wrong(&self) -> Option<&Wrong> {
+        match &self.verdict {
+            Verdict::Wrong(wrong) => Some(wrong),
+            Verdict::Holds | Verdict::NotTried(_) => None,
+        }
+    }
+
+    fn not_tried(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::NotTried(why) => Some(why),
+            Verdict::Holds | Verdict::Wrong(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +64,8 @@ struct JsonCase<'a> {
     line: usize,
     case: &'a str,
     passed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_tried: Option<&'a str>,
     seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     instead: Option<&'a str>,
@@ -45,6 +77,7 @@ struct JsonCase<'a> {
 struct JsonReport<'a> {
     passed: usize,
     failed: usize,
+    not_tried: usize,
     cases: Vec<JsonCase<'a>>,
 }
 
@@ -70,7 +103,7 @@ impl Report {
     }
 
     pub(super) fn failures(&self) -> usize {
-        self.all().filter(|(_, outcome)| outcome.wrong.is_some()).count()
+        self.all().filter(|(_, outcome)| outcome.wrong().is_some()).count()
     }
 
     /// For people: what failed and why, then a line for each file.
@@ -78,10 +111,15 @@ impl Report {
         let mut out = String::new();
         for (file, outcome) in self.all() {
             let Outcome { line, name, .. } = outcome;
-            match &outcome.wrong {
-                None if verbose => line_to(&mut out, format_args!("ok     {file}:{line}: {name}")),
-                None => {}
-                Some(wrong) => {
+            match &outcome.verdict {
+                Verdict::Holds if verbose => {
+                    line_to(&mut out, format_args!("ok     {file}:{line}: {name}"));
+                }
+                Verdict::Holds => {}
+                Verdict::NotTried(why) => {
+                    line_to(&mut out, format_args!("--     {file}:{line}: {name}: {why}"));
+                }
+                Verdict::Wrong(wrong) => {
                     line_to(&mut out, format_args!("FAILED {file}:{line}: {name}"));
                     for line in details(wrong).lines() {
                         line_to(&mut out, format_args!("       {line}"));
@@ -90,13 +128,23 @@ impl Report {
             }
         }
         for suite in &self.0 {
-            let failed = suite.outcomes.iter().filter(|outcome| outcome.wrong.is_some()).count();
+            let failed = suite.outcomes.iter().filter(|outcome| outcome.wrong().is_some()).count();
             let all = suite.outcomes.len();
+            let left =
+                suite.outcomes.iter().filter(|outcome| outcome.not_tried().is_some()).count();
             let Suite { file, .. } = suite;
+            let rest = match left {
+                0 => String::new(),
+                left => format!(", {left} not tried"),
+            };
             match (all, failed) {
                 (0, _) => line_to(&mut out, format_args!("{file}: no cases")),
-                (_, 0) => line_to(&mut out, format_args!("{file}: {all} cases hold")),
-                _ => line_to(&mut out, format_args!("{file}: {failed} of {all} cases failed")),
+                (_, 0) => {
+                    line_to(&mut out, format_args!("{file}: {} cases hold{rest}", all - left))
+                }
+                _ => {
+                    line_to(&mut out, format_args!("{file}: {failed} of {all} cases failed{rest}"))
+                }
             }
         }
         out
@@ -104,51 +152,31 @@ impl Report {
 
     /// JUnit's XML as continuous integration reads it: a suite for each file.
     pub(super) fn junit(&self) -> String {
-        let seconds = |outcomes: &mut dyn Iterator<Item = &Outcome>| -> f64 {
-            outcomes.map(|outcome| outcome.seconds).sum()
-        };
-        let mut out = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
-        let (all, failed) = (self.all().count(), self.failures());
-        let time = seconds(&mut self.all().map(|(_, outcome)| outcome));
-        line_to(
-            &mut out,
-            format_args!("<testsuites tests=\"{all}\" failures=\"{failed}\" time=\"{time:.6}\">"),
-        );
-        for suite in &self.0 {
-            let (file, all) = (escaped(&suite.file), suite.outcomes.len());
-            let failed = suite.outcomes.iter().filter(|outcome| outcome.wrong.is_some()).count();
-            let time = seconds(&mut suite.outcomes.iter());
-            line_to(
-                &mut out,
-                format_args!(
-                    "  <testsuite name=\"{file}\" tests=\"{all}\" failures=\"{failed}\" errors=\"0\" \
-                     skipped=\"0\" time=\"{time:.6}\">"
-                ),
-            );
-            for outcome in &suite.outcomes {
-                let Outcome { line, seconds, .. } = outcome;
-                let name = escaped(&outcome.name);
-                let head = format!(
-                    "    <testcase name=\"{name}\" classname=\"{file}\" file=\"{file}\" \
-                     line=\"{line}\" time=\"{seconds:.6}\""
-                );
-                match &outcome.wrong {
-                    None => line_to(&mut out, format_args!("{head}/>")),
-                    Some(wrong) => {
-                        let (what, details) = (escaped(&wrong.what), escaped(&details(wrong)));
-                        line_to(&mut out, format_args!("{head}>"));
-                        line_to(
-                            &mut out,
-                            format_args!("      <failure message=\"{what}\">{details}</failure>"),
-                        );
-                        line_to(&mut out, format_args!("    </testcase>"));
-                    }
-                }
+        let mut xml = Writer::new_with_indent(Vec::new(), b' ', 2);
+        let written = self.write_junit(&mut xml);
+        // Writing to memory cannot fail, and what is written is text.
+        written.ok().and_then(|()| String::from_utf8(xml.into_inner()).ok()).unwrap_or_default()
+    }
+
+    fn write_junit(&self, xml: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
+        xml.write_event(XmlEvent::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
+        let all: Vec<&Outcome> = self.all().map(|(_, outcome)| outcome).collect();
+        let sums = Sums::of(all.iter().copied()).attributes();
+        let root = xml.create_element("testsuites");
+        root.with_attributes(pairs(&sums)).write_inner_content(|xml| {
+            for suite in &self.0 {
+                let file = printable(&suite.file);
+                let mut attributes = vec![("name", file.clone())];
+                attributes.extend(Sums::of(suite.outcomes.iter()).attributes());
+                let element = xml.create_element("testsuite");
+                element.with_attributes(pairs(&attributes)).write_inner_content(|xml| {
+                    suite.outcomes.iter().try_for_each(|outcome| write_case(xml, &file, outcome))
+                })?;
             }
-            line_to(&mut out, format_args!("  </testsuite>"));
-        }
-        line_to(&mut out, format_args!("</testsuites>"));
-        out
+            Ok(())
+        })?;
+        xml.get_mut().push(b'\n');
+        Ok(())
     }
 
     pub(super) fn json(&self) -> String {
@@ -159,13 +187,16 @@ impl Report {
                 file,
                 line: outcome.line,
                 case: &outcome.name,
-                passed: outcome.wrong.is_none(),
+                passed: matches!(outcome.verdict, Verdict::Holds),
+                not_tried: outcome.not_tried(),
                 seconds: outcome.seconds,
-                instead: outcome.wrong.as_ref().map(|wrong| wrong.what.as_str()),
-                explanation: outcome.wrong.as_ref().and_then(|wrong| wrong.explanation.as_deref()),
+                instead: outcome.wrong().map(|wrong| wrong.what.as_str()),
+                explanation: outcome.wrong().and_then(|wrong| wrong.explanation.as_deref()),
             })
             .collect();
-        let report = JsonReport { passed: cases.len() - failed, failed, cases };
+        let passed = cases.iter().filter(|case| case.passed).count();
+        let not_tried = cases.len() - passed - failed;
+        let report = JsonReport { passed, failed, not_tried, cases };
         // Names, numbers and texts only: it can always be written.
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         format!("{text}\n")
@@ -184,20 +215,66 @@ fn line_to(out: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}");
 }
 
-/// For XML 1.0 §2.2 and §2.4: markup escaped, characters that no document may have replaced.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&apos;"),
-            '\t' | '\n' | '\r' => out.push(c),
-            c if c < ' ' || c == '\u{fffe}' || c == '\u{ffff}' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
+/// What JUnit says of several cases together.
+struct Sums {
+    tests: usize,
+    failures: usize,
+    skipped: usize,
+    seconds: f64,
+}
+
+impl Sums {
+    fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Sums {
+        outcomes.fold(Sums { tests: 0, failures: 0, skipped: 0, seconds: 0.0 }, |sums, outcome| {
+            Sums {
+                tests: sums.tests + 1,
+                failures: sums.failures + usize::from(outcome.wrong().is_some()),
+                skipped: sums.skipped + usize::from(outcome.not_tried().is_some()),
+                seconds: sums.seconds + outcome.seconds,
+            }
+        })
     }
-    out
+
+    fn attributes(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("tests", self.tests.to_string()),
+            ("failures", self.failures.to_string()),
+            ("errors", "0".to_owned()),
+            ("skipped", self.skipped.to_string()),
+            ("time", format!("{:.6}", self.seconds)),
+        ]
+    }
+}
+
+fn pairs<'a>(attributes: &'a [(&'static str, String)]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    attributes.iter().map(|(name, value)| (*name, value.as_str()))
+}
+
+fn write_case(xml: &mut Writer<Vec<u8>>, file: &str, outcome: &Outcome) -> std::io::Result<()> {
+    let attributes = [
+        ("name", printable(&outcome.name)),
+        ("classname", file.to_owned()),
+        ("file", file.to_owned()),
+        ("line", outcome.line.to_string()),
+        ("time", format!("{:.6}", outcome.seconds)),
+    ];
+    let element = xml.create_element("testcase").with_attributes(pairs(&attributes));
+    let written = element.write_inner_content(|xml| {
+        if let Some(why) = outcome.not_tried() {
+            let why = printable(why);
+            let skipped = xml.create_element("skipped").with_attribute(("message", why.as_str()));
+            skipped.write_empty()?;
+        }
+        let Some(wrong) = outcome.wrong() else { return Ok(()) };
+        let what = printable(&wrong.what);
+        let failure = xml.create_element("failure").with_attribute(("message", what.as_str()));
+        failure.write_text_content(BytesText::new(&printable(&details(wrong)))).map(|_| ())
+    });
+    written.map(|_| ())
+}
+
+/// Without the characters that no document may have (XML 1.0 §2.2).
+fn printable(text: &str) -> String {
+    let allowed = |c: char| !(c < ' ' && !"\t\n\r".contains(c) || "\u{fffe}\u{ffff}".contains(c));
+    text.chars().map(|c| if allowed(c) { c } else { '\u{fffd}' }).collect()
 }

@@ -16,9 +16,10 @@ use umlaut_controller::path::{
     DROP_PRIORITY, DropClass, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, STANDING_COOKIE,
     SessionNo, of_app, standing,
 };
+use umlaut_controller::plan::{DENIED_SECONDS, NO_PATH_SECONDS};
 use umlaut_controller::request::RequestError;
 use umlaut_controller::runtime::SwitchHandle;
-use umlaut_controller::switch::{DENIED_SECONDS, NO_PATH_SECONDS, PathSnapshot};
+use umlaut_controller::switch::PathSnapshot;
 use umlaut_controller::world::World;
 use umlaut_controller::{AppNo, Domain};
 use umlaut_openflow::{

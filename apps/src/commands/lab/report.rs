@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// A description that is no network.
-pub(super) fn start(
+pub(in crate::commands) fn start(
     topology: &Topology,
     address: SocketAddr,
     version: Version,
@@ -34,7 +34,7 @@ pub(super) fn start(
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(super) fn report(
+pub(in crate::commands) fn report(
     lab: &EmulatedLab,
     topology: &Topology,
     policy: Option<&Policy>,

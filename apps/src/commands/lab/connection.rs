@@ -1,0 +1,77 @@
+//! A connection to a running lab. Runtime.
+
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use umlaut_testbed::lab::{LabName, unknown};
+
+use super::place::Place;
+use super::protocol::{Answer, Request, Status, VERSION, What};
+
+/// How long a lab may take for anything but sending.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Connection(BufReader<UnixStream>);
+
+impl Connection {
+    /// Connects to a lab that runs.
+    ///
+    /// # Errors
+    /// It does not; the text names those that do.
+    pub(super) fn open(place: &Place, lab: &LabName) -> anyhow::Result<Connection> {
+        match UnixStream::connect(place.socket(lab)) {
+            Ok(stream) => Ok(Connection(BufReader::new(stream))),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
+            {
+                let mut running = Vec::new();
+                for other in place.labs()? {
+                    if place.runs(&other)? {
+                        running.push(other.to_string());
+                    }
+                }
+                if running.is_empty() {
+                    bail!("no lab runs: umlaut lab up FILE brings up the network of a policy file");
+                }
+                Err(unknown("running lab", &lab.to_string(), running).into())
+            }
+            Err(error) => Err(error).with_context(|| format!("lab {lab} cannot be asked")),
+        }
+    }
+
+    /// Asks.
+    ///
+    /// # Errors
+    /// What the lab says, or its end.
+    pub(super) fn ask(&mut self, what: What) -> anyhow::Result<Answer> {
+        let endless = matches!(what, What::Send(_));
+        self.0.get_ref().set_read_timeout((!endless).then_some(PATIENCE))?;
+        let mut line = serde_json::to_vec(&Request { umlaut_lab: VERSION, what })?;
+        line.push(b'\n');
+        self.0.get_ref().write_all(&line).context("the lab has ended")?;
+        let mut line = Vec::new();
+        let read = self.0.read_until(b'\n', &mut line).context("the lab does not answer")?;
+        if read == 0 {
+            bail!("the lab has ended");
+        }
+        match serde_json::from_slice(&line).context("not a lab's answer")? {
+            Answer::Problem(problem) => bail!(problem),
+            answer => Ok(answer),
+        }
+    }
+
+    /// How the lab stands.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub(super) fn status(&mut self) -> anyhow::Result<Status> {
+        match self.ask(What::Status)? {
+            Answer::Status(status) => Ok(*status),
+            other => bail!("not a status: {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! `umlaut lab`: networks of emulated switches or of Open vSwitch, their hosts, and what can be done
+//! with them. Runtime.
+//!
+//! ```text
+//! umlaut lab up ─▶ the process that keeps it: Lab, counters, sniffers
+//! umlaut lab send-packets, show-stats, … ─▶ socket ─▶ a thread of that process
+//! ```
+
+mod act;
+mod answer;
+mod connection;
+mod down;
+mod flows;
+mod place;
+mod protocol;
+pub(super) mod report;
+mod serve;
+mod shell;
+mod show;
+pub(super) mod up;
+
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Subcommand;
+use umlaut_testbed::lab::LabName;
+
+use act::{Act, Show};
+use connection::Connection;
+use place::Place;
+use protocol::{Answer, What};
+
+/// Arguments of `umlaut lab`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which lab, of several at once
+    #[arg(long, global = true, env = "UMLAUT_LAB", default_value = "lab", value_name = "NAME")]
+    name: LabName,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring up the network of a policy file
+    Up(up::Args),
+    /// Bring it down, and remove what a dead lab has left
+    Down {
+        /// All labs
+        #[arg(long)]
+        all: bool,
+    },
+    /// Bring all labs down
+    Killall,
+    /// The labs that run
+    #[command(alias = "ls")]
+    List {
+        /// JSON, for programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Type commands to a lab, or let it read them from standard input
+    Shell,
+    #[command(flatten)]
+    Act(Act),
+}
+
+pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
+    let name = args.name;
+    match args.command {
+        Command::Up(args) => return up::execute(&args, &name),
+        Command::Down { all: false } => say(&[down::down(&name, &Place::open()?)?])?,
+        Command::Down { all: true } | Command::Killall => say(&down::all(&Place::open()?)?)?,
+        Command::List { json } => list(json)?,
+        Command::Shell => return shell::execute(&name),
+        Command::Act(act) => {
+            let (what, show) = act.request();
+            let mut connection = Connection::open(&Place::open()?, &name)?;
+            return perform(&mut connection, what, show, Leaving::Exec);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn say(lines: &[String]) -> anyhow::Result<()> {
+    let mut text = lines.join("\n");
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    print(&text)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+fn list(json: bool) -> anyhow::Result<()> {
+    let place = Place::open()?;
+    let mut labs = Vec::new();
+    for lab in place.labs()? {
+        // One that is coming up or going down is not there.
+        if place.runs(&lab)?
+            && let Ok(status) = Connection::open(&place, &lab).and_then(|mut lab| lab.status())
+        {
+            labs.push(status);
+        }
+    }
+    match json {
+        true => print(&(serde_json::to_string_pretty(&labs)? + "\n")),
+        false if labs.is_empty() => print("no lab runs\n"),
+        false => print(&show::list(&labs)),
+    }
+}
+
+/// How a command in a namespace is run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Leaving {
+    /// In place of this process.
+    Exec,
+    /// Beside it.
+    Stay,
+}
+
+/// Asks a lab and shows the answer.
+///
+/// # Errors
+/// What the lab says.
+fn perform(
+    connection: &mut Connection,
+    what: What,
+    show: Show,
+    leaving: Leaving,
+) -> anyhow::Result<ExitCode> {
+    let wanted = match &what {
+        What::Send(sending) => sending.count,
+        _ => 0,
+    };
+    let answer = connection.ask(what)?;
+    let text = match (answer, show) {
+        (Answer::Namespace(namespace), Show::Run(command)) => {
+            return run_in(&namespace, &command, leaving);
+        }
+        (Answer::Status(status), Show::Json) => serde_json::to_string_pretty(&status)? + "\n",
+        (Answer::Stats(rows), Show::Json) => serde_json::to_string_pretty(&rows)? + "\n",
+        (Answer::Flows(rows), Show::Json) => serde_json::to_string_pretty(&rows)? + "\n",
+        (Answer::Status(status), _) => show::status(&status),
+        (Answer::Stats(rows), Show::Stats { tx, rx }) => show::stats(&rows, tx, rx),
+        (Answer::Flows(rows), _) => show::flows(&rows),
+        (Answer::Sent(count), Show::Sent(ends)) => {
+            let what = if count == 1 { "frame" } else { "frames" };
+            if count < wanted {
+                bail!("only {count} {what} sent from {ends}");
+            }
+            format!("{count} {what} sent from {ends}\n")
+        }
+        (Answer::Done, _) => String::new(),
+        (other, _) => bail!("not the answer to this question: {other:?}"),
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command, or a shell, in a network namespace.
+fn run_in(namespace: &str, command: &[String], leaving: Leaving) -> anyhow::Result<ExitCode> {
+    let shell = [std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned())];
+    let command = if command.is_empty() { &shell[..] } else { command };
+    let mut ip = std::process::Command::new("ip");
+    ip.args(["netns", "exec", namespace]).args(command);
+    if leaving == Leaving::Exec {
+        // Comes back only if it cannot.
+        return Err(anyhow::Error::from(ip.exec()).context("ip netns exec"));
+    }
+    let status = ip.status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    Ok(ExitCode::from(code))
+}

@@ -1,0 +1,308 @@
+//! Labs on Open vSwitch: user-space bridges, hosts in network namespaces, veth pairs as cables.
+//! Runtime: commands of the system, as root.
+//!
+//! Each port has an interface of its own in the root namespace. A host's end of its cable is `eth0`
+//! in the host's namespace. Interfaces of this machine are ports as they are, and are left as they
+//! are.
+
+mod hosts;
+mod sweep;
+mod tell;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use umlaut_openflow::{DatapathId, Version};
+
+use super::names::Names;
+use super::{Counters, Done, Flows, Ground, LabName, LabProblem, Plan, Standing};
+use crate::ovs::sniff::{RawSocket, Sniffer};
+pub use crate::ovs::unusable;
+use crate::ovs::{Event, sh};
+use crate::topology::{Endpoint, HostSpec};
+pub use sweep::{Swept, labs_found, sweep};
+use tell::{ip, ip_batch, vsctl};
+
+/// How long sniffers and ports may take to be there.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A network of bridges and namespaces.
+pub(super) struct Bridges {
+    lab: LabName,
+    names: Names,
+    plan: Plan,
+    controller: SocketAddr,
+    version: Version,
+    sockets: Vec<RawSocket>,
+    /// Dropped first: they sniff in the namespaces.
+    sniffers: Vec<Sniffer>,
+    counting: Option<JoinHandle<()>>,
+}
+
+impl Bridges {
+    pub(super) fn start(
+        plan: &Plan,
+        lab: &LabName,
+        controller: SocketAddr,
+        version: Version,
+        counters: Arc<Counters>,
+    ) -> Result<Bridges, LabProblem> {
+        if let Some(why) = unusable() {
+            let told = format!("Open vSwitch cannot be used here: {why}");
+            return Err(LabProblem::Refused(told));
+        }
+        sweep(lab)?;
+        for (at, name) in &plan.interfaces {
+            if ip(&["link", "show", "dev", name]).is_err() {
+                return Err(LabProblem::Refused(format!(
+                    "{}: this machine has no interface {name}",
+                    plan.port_name(*at)
+                )));
+            }
+        }
+        // From here on what is there is removed when this is dropped.
+        let mut bridges = Bridges {
+            lab: lab.clone(),
+            names: Names::new(lab, &plan.topology),
+            plan: plan.clone(),
+            controller,
+            version,
+            sockets: Vec::new(),
+            sniffers: Vec::new(),
+            counting: None,
+        };
+        bridges.build(counters)?;
+        Ok(bridges)
+    }
+
+    fn build(&mut self, counters: Arc<Counters>) -> Done {
+        for link in 0..self.plan.topology.links.len() {
+            let [a, b] = self.names.link(link).clone();
+            ip(&["link", "add", &a, "type", "veth", "peer", "name", &b])?;
+            for end in [&a, &b] {
+                self.adopt(end)?;
+            }
+        }
+        for host in 0..self.plan.topology.hosts.len() {
+            self.make_host(host)?;
+        }
+        let (sender, events) = channel();
+        for host in 0..self.plan.topology.hosts.len() {
+            let namespace = self.names.namespace(host);
+            self.sockets.push(RawSocket::open(namespace)?);
+            self.sniffers.push(Sniffer::start(namespace, host, sender.clone())?);
+        }
+        drop(sender);
+        wait_for_sniffers(&events, self.sniffers.len(), &counters)?;
+        self.counting = Some(count(events, counters)?);
+        let standing = Standing::at_first(&self.plan);
+        for switch in &self.plan.topology.switches {
+            self.make_bridge(switch.dpid, &standing)?;
+        }
+        Ok(())
+    }
+
+    /// Marks an interface as this lab's, keeps the machine's own IPv6 out of it, and sets it up.
+    fn adopt(&self, interface: &str) -> Done {
+        ip(&["link", "set", interface, "alias", &self.lab.mark()])?;
+        // Else the machine would speak through it. Where there is no IPv6, there is no such file.
+        let file = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
+        let _ = std::fs::write(file, "1");
+        ip(&["link", "set", interface, "up"])
+    }
+
+    fn host(&self, host: usize) -> &HostSpec {
+        &self.plan.topology.hosts[host]
+    }
+
+    fn protocol(&self) -> &'static str {
+        if self.version == Version::V1_0 { "OpenFlow10" } else { "OpenFlow13" }
+    }
+
+    /// The interfaces of a switch that are plugged in, and their ports.
+    fn interfaces(&self, dpid: DatapathId, standing: &Standing) -> Vec<(String, Endpoint)> {
+        let hosts = standing
+            .places
+            .iter()
+            .enumerate()
+            .filter_map(|(host, at)| at.map(|at| (self.names.interface(host).to_owned(), at)));
+        let links = self.plan.topology.links.iter().enumerate().flat_map(|(index, link)| {
+            let [a, b] = self.names.link(index);
+            [(a.clone(), link.a), (b.clone(), link.b)]
+        });
+        let real = self.plan.interfaces.iter().map(|(at, name)| (name.clone(), *at));
+        hosts.chain(links).chain(real).filter(|(_, at)| at.dpid == dpid).collect()
+    }
+
+    fn make_bridge(&self, dpid: DatapathId, standing: &Standing) -> Done {
+        let bridge = self.names.bridge(dpid);
+        let mut words = vec!["--".to_owned(), "add-br".to_owned(), bridge.to_owned()];
+        let mut then = |command: &[&str]| {
+            words.push("--".to_owned());
+            words.extend(command.iter().map(|word| (*word).to_owned()));
+        };
+        then(&[
+            "set",
+            "bridge",
+            bridge,
+            "datapath_type=netdev",
+            "fail_mode=secure",
+            &format!("protocols={}", self.protocol()),
+            &format!("other-config:datapath-id={:016x}", dpid.0),
+            "other-config:disable-in-band=true",
+            &format!("external-ids:{}={}", sweep::KEY, self.lab),
+        ]);
+        let interfaces = self.interfaces(dpid, standing);
+        for (interface, at) in &interfaces {
+            let request = format!("ofport_request={}", at.port.0);
+            then(&["add-port", bridge, interface]);
+            then(&["set", "interface", interface, &request]);
+        }
+        let controller = format!("tcp:{}", self.controller);
+        then(&["set-controller", bridge, &controller]);
+        then(&["set", "controller", bridge, "max_backoff=1000"]);
+        vsctl(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
+        interfaces.iter().try_for_each(|(interface, at)| self.must_be_port(interface, *at))
+    }
+
+    /// Open vSwitch takes interfaces that it cannot use, and notes why.
+    fn must_be_port(&self, interface: &str, at: Endpoint) -> Done {
+        let columns = vsctl(&["get", "interface", interface, "ofport", "error"])?;
+        let (port, error) = columns.trim().split_once('\n').unwrap_or((columns.trim(), "[]"));
+        if port == at.port.0.to_string() {
+            return Ok(());
+        }
+        let place = self.plan.port_name(at);
+        let why = if error == "[]" { format!("its port became {port}") } else { error.to_owned() };
+        Err(LabProblem::System(format!("{place}: Open vSwitch does not take {interface}: {why}")))
+    }
+
+    fn set_up(&self, interface: &str, up: bool) -> Done {
+        ip(&["link", "set", interface, if up { "up" } else { "down" }])
+    }
+}
+
+/// A sniffer that does not listen yet would miss frames.
+fn wait_for_sniffers(events: &Receiver<Event>, sniffers: usize, counters: &Counters) -> Done {
+    let until = Instant::now() + PATIENCE;
+    let mut missing = sniffers;
+    while missing > 0 {
+        match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Event::Listening) => missing -= 1,
+            Ok(Event::Frame(host, frame)) => counters.received(host, &frame),
+            Ok(Event::Log(_)) => {}
+            Err(_) => {
+                return Err(LabProblem::System(format!("{missing} sniffers do not listen")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Counts until the last sniffer has ended.
+fn count(events: Receiver<Event>, counters: Arc<Counters>) -> Result<JoinHandle<()>, LabProblem> {
+    let counting = std::thread::Builder::new().name("lab counters".to_owned()).spawn(move || {
+        for event in events {
+            if let Event::Frame(host, frame) = event {
+                counters.received(host, &frame);
+            }
+        }
+    });
+    counting.map_err(|error| LabProblem::System(error.to_string()))
+}
+
+impl Ground for Bridges {
+    fn transmit(&self, host: usize, frame: &[u8]) -> Done {
+        Ok(self.sockets[host].send(frame)?)
+    }
+
+    fn flows(&self, dpid: DatapathId) -> Result<Flows, LabProblem> {
+        let args = ["-O", self.protocol(), "--no-names", "dump-flows", self.names.bridge(dpid)];
+        Ok(Flows::Text(sh("ovs-ofctl", &args)?))
+    }
+
+    fn is_connected(&self, dpid: DatapathId) -> bool {
+        let told = vsctl(&["get", "controller", self.names.bridge(dpid), "is_connected"]);
+        told.is_ok_and(|told| told.trim() == "true")
+    }
+
+    fn set_port(&self, at: Endpoint, up: bool, before: &Standing) -> Done {
+        match self.interfaces(at.dpid, before).into_iter().find(|(_, port)| *port == at) {
+            Some((interface, _)) => self.set_up(&interface, up),
+            None => {
+                let told = format!("nothing is plugged into {}", self.plan.port_name(at));
+                Err(LabProblem::Refused(told))
+            }
+        }
+    }
+
+    fn set_link(&self, link: usize, up: bool) -> Done {
+        self.names.link(link).iter().try_for_each(|end| self.set_up(end, up))
+    }
+
+    fn set_host(&self, host: usize, _: Endpoint, up: bool) -> Done {
+        if up {
+            return self.configure_host(host);
+        }
+        ip(&["-n", self.names.namespace(host), "link", "set", "eth0", "down"])
+    }
+
+    fn move_host(&self, host: usize, before: &Standing, to: Endpoint) -> Done {
+        let interface = self.names.interface(host);
+        if let Some(from) = before.places[host]
+            && !before.switches_off.contains(&from.dpid)
+        {
+            vsctl(&["--if-exists", "del-port", self.names.bridge(from.dpid), interface])?;
+        }
+        let request = format!("ofport_request={}", to.port.0);
+        let bridge = self.names.bridge(to.dpid);
+        vsctl(&["add-port", bridge, interface, "--", "set", "interface", interface, &request])?;
+        self.must_be_port(interface, to)?;
+        self.set_up(interface, true)?;
+        if before.hosts_out[host] {
+            self.configure_host(host)?;
+        }
+        Ok(())
+    }
+
+    fn set_switch(&self, dpid: DatapathId, on: bool, before: &Standing) -> Done {
+        // A switch without power has no carrier for its neighbours. Interfaces of this machine stay
+        // as they are.
+        let real: Vec<&String> = self.plan.interfaces.iter().map(|(_, name)| name).collect();
+        let cut = |interface: &String| {
+            let links = self.plan.topology.links.iter().enumerate();
+            links.into_iter().any(|(link, _)| {
+                before.links_out[link] && self.names.link(link).contains(interface)
+            })
+        };
+        for (interface, at) in self.interfaces(dpid, before) {
+            if !real.contains(&&interface) && !cut(&interface) && !before.ports_down.contains(&at) {
+                self.set_up(&interface, on)?;
+            }
+        }
+        match on {
+            true => self.make_bridge(dpid, before),
+            false => vsctl(&["del-br", self.names.bridge(dpid)]).map(|_| ()),
+        }
+    }
+
+    fn namespace(&self, host: usize) -> Option<String> {
+        Some(self.names.namespace(host).to_owned())
+    }
+}
+
+impl Drop for Bridges {
+    fn drop(&mut self) {
+        self.sniffers.clear();
+        // Its sniffers have ended, and so do their threads.
+        if let Some(counting) = self.counting.take() {
+            let _ = counting.join();
+        }
+        if let Err(problem) = sweep(&self.lab) {
+            eprintln!("umlaut lab: {problem}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Removing what a lab has left, whatever became of its process. Runtime.
+//!
+//! A thing is removed if its name begins with the lab's prefix and it bears the lab's mark: a bridge
+//! in `external_ids`, an interface as alias, a namespace as alias of its `lo`. Of the same name
+//! without the mark it is somebody else's and stays.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::super::names::MARK;
+use super::super::{LabName, LabProblem};
+use super::tell::{ip, vsctl};
+use crate::ovs::sh;
+
+/// The key of `external_ids` with the lab's name.
+pub(super) const KEY: &str = "umlaut-lab";
+
+/// What was removed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Swept {
+    /// Bridges.
+    pub bridges: Vec<String>,
+    /// Network namespaces.
+    pub namespaces: Vec<String>,
+    /// Interfaces that did not go with those.
+    pub interfaces: Vec<String>,
+}
+
+impl Swept {
+    /// Whether there was nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Swept::default()
+    }
+}
+
+/// Removes all that a lab of this name has left.
+///
+/// # Errors
+/// What could not be removed, and why.
+pub fn sweep(lab: &LabName) -> Result<Swept, LabProblem> {
+    let mut swept = Swept::default();
+    for (bridge, of) in bridges()? {
+        if of == lab.to_string() && bridge.starts_with(&lab.prefix()) {
+            vsctl(&["--if-exists", "del-br", &bridge])?;
+            swept.bridges.push(bridge);
+        }
+    }
+    for namespace in namespaces().into_iter().filter(|name| name.starts_with(&lab.prefix())) {
+        if mark_of(&namespace).as_deref() == Some(&lab.mark()) {
+            ip(&["netns", "del", &namespace])?;
+            swept.namespaces.push(namespace);
+        }
+    }
+    for (interface, mark) in interfaces() {
+        // One end of a cable takes the other with it, and the one in a namespace went with that.
+        if mark == lab.mark()
+            && interface.starts_with(&lab.prefix())
+            && ip(&["link", "del", &interface]).is_ok()
+        {
+            swept.interfaces.push(interface);
+        }
+    }
+    Ok(swept)
+}
+
+/// The names of all labs of which something is there.
+///
+/// # Errors
+/// Open vSwitch does not answer.
+pub fn labs_found() -> Result<BTreeSet<LabName>, LabProblem> {
+    let bridges = bridges()?.into_iter().map(|(_, lab)| lab);
+    let marks = interfaces().into_iter().map(|(_, mark)| mark);
+    let marks = marks.chain(namespaces().into_iter().filter_map(|name| mark_of(&name)));
+    let labs = marks.filter_map(|mark| mark.strip_prefix(MARK).map(str::to_owned));
+    Ok(bridges.chain(labs).filter_map(|lab| lab.parse().ok()).collect())
+}
+
+/// The bridges that bear a mark, and the labs that these name.
+fn bridges() -> Result<Vec<(String, String)>, LabProblem> {
+    let told = vsctl(&["--format=json", "--columns=name,external_ids", "list", "bridge"])?;
+    let told: Value = serde_json::from_str(&told)
+        .map_err(|error| LabProblem::System(format!("ovs-vsctl list bridge: {error}")))?;
+    let rows = told["data"].as_array().into_iter().flatten();
+    Ok(rows
+        .filter_map(|row| {
+            // OVSDB writes a map as ["map", [[key, value], …]].
+            let pairs = row[1][1].as_array()?;
+            let pair = pairs.iter().find(|pair| pair[0] == KEY)?;
+            Some((row[0].as_str()?.to_owned(), pair[1].as_str()?.to_owned()))
+        })
+        .collect())
+}
+
+fn namespaces() -> Vec<String> {
+    let told = sh("ip", &["netns", "list"]).unwrap_or_default();
+    told.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// The mark of a namespace, if it has one.
+fn mark_of(namespace: &str) -> Option<String> {
+    let told = sh("ip", &["-n", namespace, "-j", "link", "show", "dev", "lo"]).ok()?;
+    marks(&told).into_iter().map(|(_, mark)| mark).next()
+}
+
+/// The interfaces of this namespace that bear a mark.
+fn interfaces() -> Vec<(String, String)> {
+    marks(&sh("ip", &["-j", "link", "show"]).unwrap_or_default())
+}
+
+/// Names and marks in what `ip -j link show` prints.
+fn marks(told: &str) -> Vec<(String, String)> {
+    let told: Value = serde_json::from_str(told).unwrap_or_default();
+    let links = told.as_array().into_iter().flatten();
+    let marked = links.filter_map(|link| {
+        let alias = link["ifalias"].as_str()?;
+        alias
+            .starts_with(MARK)
+            .then(|| Some((link["ifname"].as_str()?.to_owned(), alias.to_owned())))?
+    });
+    marked.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_read_from_what_ip_prints() {
+        let told = r#"[
+            {"ifindex": 1, "ifname": "lo", "flags": []},
+            {"ifindex": 9, "link": "lab-s2+3", "ifname": "lab-s1+3", "ifalias": "umlaut-lab:lab"},
+            {"ifindex": 10, "ifname": "lab-mine", "ifalias": "my own"}
+        ]"#;
+        assert_eq!(marks(told), [("lab-s1+3".to_owned(), "umlaut-lab:lab".to_owned())]);
+        assert_eq!(marks(""), []);
+    }
+}
