@@ -279,6 +279,11 @@ impl Run<'_> {
             return fail(self, Between::DecisionAndReading, what);
         }
 
+        if !same_grounds(&fate, &decision.verdict) {
+            let what = format!("decided: {:?}; read naively: {fate:?}", decision.verdict);
+            return fail(self, Between::DecisionAndReading, what);
+        }
+
         self.bed.network.reset_hosts();
         let name = write::station_name(frame.station);
         self.bed.network.with_host(&name, |host, _| host.send_raw(bytes.clone()));
@@ -562,6 +567,19 @@ impl Run<'_> {
 
 fn name_of(policy: &Policy, slice: umlaut_slice_db::SliceId) -> char {
     policy.slice_name(slice).chars().next().unwrap_or('?')
+}
+
+/// Whether both say who it is that does not let a frame pass: nobody of the slice, the filters, or the
+/// network of now.
+fn same_grounds(fate: &Fate, verdict: &Verdict) -> bool {
+    let Verdict::Drop(reason) = verdict else {
+        return !matches!(fate, Fate::Refused | Fate::Denied);
+    };
+    match reason {
+        DropReason::Filtered(_) | DropReason::FilterDefault => *fate == Fate::Denied,
+        DropReason::SamePort | DropReason::NoPath | DropReason::NoReceivers => *fate == Fate::Lost,
+        _ => *fate == Fate::Refused,
+    }
 }
 
 /// What `explain` says that is not what was decided.
