@@ -34,32 +34,6 @@ pub struct Unmatchable {
     pub version: Version,
 }
 
-/// All that flow entries of a version can match in frames like this one, of which the EtherType and
-/// the protocol are enough to tell. Later fragments are left to [`flow_match`].
-pub fn matchable(version: Version, headers: &Headers) -> FieldSet {
-    let all = FieldSet::ALL.without(FieldSet::FRAGMENT);
-    if version != Version::V1_0 {
-        return all;
-    }
-    // The twelve-tuple of 1.0 (§3.3).
-    let later = [
-        FieldSet::IP_ECN,
-        FieldSet::IPV6_SRC,
-        FieldSet::IPV6_DST,
-        FieldSet::ND_TARGET,
-        FieldSet::ARP_SHA,
-        FieldSet::ARP_THA,
-    ];
-    let all = later.into_iter().fold(all, FieldSet::without);
-    match (headers.eth_type, headers.ip_proto) {
-        (Field::Is(IPV6), _) => {
-            all.without(FieldSet::IP_PROTO | FieldSet::IP_DSCP).without(FieldSet::TRANSPORT)
-        }
-        (_, Field::Is(SCTP)) => all.without(FieldSet::TRANSPORT),
-        _ => all,
-    }
-}
-
 /// The match of frames that come in at `in_port` and agree with `headers` in the fields of `width`.
 ///
 /// # Errors

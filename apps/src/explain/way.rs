@@ -106,24 +106,19 @@ pub fn becomes(
                 return all;
             }
             let from = (ingress.dpid, ingress.port);
-            let planned = |version| {
-                let ends = (admission.slice, *to);
-                let route = carry::route(slices, version, ingress.headers, decision, ends);
-                Plan::new(topology, from, ingress.headers, route)
-            };
-            let spoken = versions(ingress.dpid);
-            let plans: Option<Vec<Plan>> = spoken.into_iter().map(planned).collect();
-            let Some(plans) = plans.filter(|plans| !plans.is_empty()) else {
+            let ends = (admission.slice, *to);
+            let route = carry::route(slices, ingress.headers, decision, ends);
+            let Some(plan) = Plan::new(topology, from, ingress.headers, route) else {
                 all.notes.push("there is no way over known links".to_owned());
                 return all;
             };
-            all.hops = hops(policy, &plans[0], ingress.headers.tag);
+            all.hops = hops(policy, &plan, ingress.headers.tag);
             match apart {
                 true => {
                     all.notes.push("ARP is forwarded frame by frame: no entry".to_owned());
                     all.packet_outs = packet_outs(policy, ingress, &[*to], versions);
                 }
-                false => all.entries = entries(policy, &plans, versions),
+                false => all.entries = entries(policy, &plan, versions),
             }
         }
         Verdict::Flood { outputs } => {
@@ -163,10 +158,10 @@ fn hops(policy: &Policy, plan: &Plan, mut tag: Tag) -> Vec<HopLook> {
 /// No path of a running controller: its cookie is left out.
 const NOBODY: PathRef = PathRef { session: SessionNo(0), slot: 0, generation: 0 };
 
-/// The entries of each plan: one for each version that the ingress switch may speak.
-fn entries(policy: &Policy, plans: &[Plan], versions: Versions<'_>) -> Vec<EntryLook> {
+fn entries(policy: &Policy, plan: &Plan, versions: Versions<'_>) -> Vec<EntryLook> {
     let mut looks = Vec::new();
-    for (index, plan) in plans.iter().enumerate() {
+    let most = plan.hops.iter().map(|hop| versions(hop.dpid).len()).max().unwrap_or(0);
+    for index in 0..most {
         let version = |dpid: DatapathId| {
             let spoken = versions(dpid);
             spoken.get(index).or(spoken.last()).copied().unwrap_or(Version::V1_3)
@@ -187,9 +182,9 @@ fn drops(
     class: DropClass,
     versions: Versions<'_>,
 ) -> Vec<EntryLook> {
+    let width = carry::width(policy.options(), ingress.headers, decision);
+    let key = FlowKey::new(ingress.port, ingress.headers, width);
     let looks = versions(ingress.dpid).into_iter().map(|version| {
-        let width = carry::width(policy.options(), version, ingress.headers, decision);
-        let key = FlowKey::new(ingress.port, ingress.headers, width);
         let flow_mod = drop_flow_mod(version, &key, class, Cookie(0));
         entry(policy, ingress.dpid, version, false, flow_mod)
     });

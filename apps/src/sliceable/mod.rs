@@ -159,13 +159,12 @@ impl App<SlicePolicy> for SliceableSwitch {
                 if !here || arp_apart(options(cx), &key.headers) {
                     return Again::Nothing;
                 }
-                Again::Route(route(cx.policy, sw.version(), &key.headers, &decision, (slice, *to)))
+                Again::Route(route(cx.policy, &key.headers, &decision, (slice, *to)))
             }
             Verdict::Drop(reason) => match drop_class(*reason) {
-                Some(class) => Again::Drop {
-                    class,
-                    width: width(options(cx), sw.version(), &key.headers, &decision),
-                },
+                Some(class) => {
+                    Again::Drop { class, width: width(options(cx), &key.headers, &decision) }
+                }
                 None => Again::Nothing,
             },
             Verdict::Flood { .. } => Again::Nothing,
@@ -241,7 +240,7 @@ impl SliceableSwitch {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
                 }
-                let route = route(cx.policy, sw.version(), headers, &decision, (slice, *to));
+                let route = route(cx.policy, headers, &decision, (slice, *to));
                 if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
                     self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
                 }
@@ -299,7 +298,7 @@ impl SliceableSwitch {
         class: DropClass,
     ) {
         if fabric::port_role(cx.topology, sw.dpid(), in_port) == PortRole::Edge {
-            let width = width(options(cx), sw.version(), headers, decision);
+            let width = width(options(cx), headers, decision);
             sw.drop_flow(&cx.view, in_port, headers, width, class);
         }
     }

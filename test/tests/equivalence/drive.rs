@@ -279,6 +279,11 @@ impl Run<'_> {
             return fail(self, Between::DecisionAndReading, what);
         }
 
+        if !same_grounds(&fate, &decision.verdict) {
+            let what = format!("decided: {:?}; read naively: {fate:?}", decision.verdict);
+            return fail(self, Between::DecisionAndReading, what);
+        }
+
         self.bed.network.reset_hosts();
         let name = write::station_name(frame.station);
         self.bed.network.with_host(&name, |host, _| host.send_raw(bytes.clone()));
@@ -346,13 +351,10 @@ impl Run<'_> {
             };
             turned == frame.kind && (flow.frame.src, flow.frame.dst) == (frame.dst, frame.src)
         };
-        let now = self.bed.network.elapsed();
-        let sure =
-            self.flows.iter().filter(answers).rfind(|flow| {
-                flow.at >= self.changed && now - flow.at < FLOWS_SURE && flow.to == at
-            });
-        if let Some(flow) = sure {
-            return Ok(Some(flow.from));
+        let sure = self.live().filter(answers).filter(|flow| flow.to == at).last();
+        let sure = sure.map(|flow| flow.from);
+        if sure.is_some() {
+            return Ok(sure);
         }
         if self.flows.iter().any(|flow| answers(&flow)) {
             self.wait(FLOWS_GONE)?;
@@ -525,9 +527,11 @@ impl Run<'_> {
             })
         });
         let forgotten = self.reading.known.iter().find(|((slice, mac), k)| {
-            let alone = self.reading.places(*mac).count() == 1;
-            let spoke = |flow: &Flow| flow.frame.src == *mac && flow.from == k.at;
-            !known.contains_key(&(*slice, *mac)) && !k.guess && alone && self.live().any(spoke)
+            let alone = |mac| self.reading.places(mac).count() == 1;
+            let spoke = |flow: &Flow| {
+                (flow.frame.src, flow.from) == (*mac, k.at) && alone(*mac) && alone(flow.frame.dst)
+            };
+            !known.contains_key(&(*slice, *mac)) && !k.guess && self.live().any(spoke)
         });
         if strange.is_some() || forgotten.is_some() {
             let what = format!("a new run believes {strange:x?} and does not know {forgotten:x?}");
@@ -546,18 +550,36 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Flows whose entries were surely there before the last event.
+    /// Flows whose entries are surely there: nothing has happened since, and nobody has moved.
     fn live(&self) -> impl Iterator<Item = &Flow> {
         let now = self.bed.network.elapsed();
         let plain = |kind| matches!(kind, Kind::Plain | Kind::Udp(..) | Kind::Tcp(..));
+        let stays = |mac, flow: &Flow| self.reading.places(mac).any(|k| k.since <= flow.at);
         self.flows.iter().filter(move |flow| {
-            flow.at >= self.changed && now - flow.at < FLOWS_SURE && plain(flow.frame.kind)
+            flow.at >= self.changed
+                && now - flow.at < FLOWS_SURE
+                && plain(flow.frame.kind)
+                && stays(flow.frame.src, flow)
+                && stays(flow.frame.dst, flow)
         })
     }
 }
 
 fn name_of(policy: &Policy, slice: umlaut_slice_db::SliceId) -> char {
     policy.slice_name(slice).chars().next().unwrap_or('?')
+}
+
+/// Whether both say who it is that does not let a frame pass: nobody of the slice, the filters, or the
+/// network of now.
+fn same_grounds(fate: &Fate, verdict: &Verdict) -> bool {
+    let Verdict::Drop(reason) = verdict else {
+        return !matches!(fate, Fate::Refused | Fate::Denied);
+    };
+    match reason {
+        DropReason::Filtered(_) | DropReason::FilterDefault => *fate == Fate::Denied,
+        DropReason::SamePort | DropReason::NoPath | DropReason::NoReceivers => *fate == Fate::Lost,
+        _ => *fate == Fate::Refused,
+    }
 }
 
 /// What `explain` says that is not what was decided.

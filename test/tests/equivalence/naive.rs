@@ -10,8 +10,11 @@ use super::plan::*;
 /// What becomes of a frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fate {
+    /// It is none that this slice, or any, carries.
     Refused,
+    /// A filter denies it.
     Denied,
+    /// Nobody can receive it now.
     Lost,
     To(Place),
     All(Vec<Place>),
