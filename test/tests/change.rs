@@ -377,7 +377,7 @@ fn a_path_that_ends_takes_its_old_way_with_it() {
             assert_eq!((bed.paths(), old_entries(&bed)), (1, 2));
             match how {
                 0 => drop(bed.network.unplug("a2")),
-                1 => drop(bed.set_policy(&without)),
+                1 => bed.set_policy(&without),
                 _ => {
                     let mut delete = FlowMod::delete(Match::new().in_port(PortNo(1)));
                     delete.out_port = PortNo::ANY;

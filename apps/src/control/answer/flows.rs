@@ -222,8 +222,7 @@ fn compare(
     owned.entries = entries.collect();
 }
 
-/// 3. Paths with a missing or wrong entry are looked for again: those that ended meanwhile are left
-/// out.
+/// 3. Paths with a missing or wrong entry are looked for again; what ended meanwhile is left out.
 async fn recheck<P: Vocabulary>(control: &Control<P>, paths: &mut Vec<Owned>) {
     let mut doubted: BTreeMap<DatapathId, Vec<PathRef>> = BTreeMap::new();
     for owned in paths.iter() {
