@@ -157,7 +157,12 @@ impl Completer for Helping {
         at: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<String>)> {
-        Ok(complete(&line[..at], &self.commands, &self.names))
+        let (start, mut found) = complete(&line[..at], &self.commands, &self.names);
+        // The only one is the whole word: the next can follow.
+        if let [word] = &mut found[..] {
+            word.push(' ');
+        }
+        Ok((start, found))
     }
 }
 
