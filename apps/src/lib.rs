@@ -6,6 +6,7 @@ pub mod commands;
 pub mod control;
 #[cfg(feature = "lab")]
 pub mod emulated_ground;
+pub mod explain;
 pub mod samples;
 pub mod sliceable;
 #[cfg(feature = "lab")]

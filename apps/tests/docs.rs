@@ -116,7 +116,7 @@ fn every_explanation_in_the_docs_is_what_the_command_prints() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 2);
+    assert!(seen >= 6, "{seen}");
 }
 
 #[test]
@@ -126,13 +126,13 @@ fn bad_arguments_and_files_have_their_exit_codes() {
     };
     let code = |args: &[&str]| run(args).status.code();
     assert_eq!(code(&["check", "examples/two-slices.yaml"]), Some(0));
-    assert_eq!(code(&["check", "no-such-file.yaml"]), Some(1));
+    assert_eq!(code(&["check", "no-such-file.yaml"]), Some(78));
     assert_eq!(code(&["check"]), Some(2));
     assert_eq!(code(&["run"]), Some(2));
     assert_eq!(code(&["run", "--app", "hub", "examples/two-slices.yaml"]), Some(2));
     assert_eq!(code(&["run", "--app", "hub,hub"]), Some(2));
     assert_eq!(code(&["run", "--app", "firewall,routing-switch"]), Some(2));
-    assert_eq!(code(&["run", "--app", "hub", "--app-config", "no-such-file.yaml"]), Some(1));
+    assert_eq!(code(&["run", "--app", "hub", "--app-config", "no-such-file.yaml"]), Some(78));
     assert_eq!(
         code(&["run", "--lab", "emulated", "--listen", "0.0.0.0:0", "examples/vlans.yaml"]),
         Some(2)

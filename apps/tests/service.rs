@@ -159,6 +159,8 @@ fn every_way_to_fail_has_its_exit_code() {
         (&["--app", "hub", "--log", "inof"], 2, "inof"),
         (&["--app", "hub", "--log-format", "xml"], 2, "xml"),
         (&[policy.to_str().unwrap()], 78, "wrong-value"),
+        (&["/none/policy.yaml"], 78, "/none/policy.yaml: No such file"),
+        (&["--app", "hub", "--app-config", "/none/hub.yaml"], 78, "/none/hub.yaml: No such file"),
     ];
     for (args, code, named) in rows {
         let output = umlaut(&[&["run"], *args].concat());

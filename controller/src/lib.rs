@@ -23,6 +23,7 @@ pub mod mailbox;
 pub mod notice;
 pub mod origin;
 pub mod path;
+pub mod plan;
 pub mod program;
 mod readback;
 pub mod registry;

@@ -80,7 +80,7 @@ impl OwnEntry {
 
 /// Whether two action lists do the same; how much of a frame goes to the controller is told in many
 /// ways for ports that are not the controller.
-fn same_actions(a: &[Action], b: &[Action]) -> bool {
+pub(crate) fn same_actions(a: &[Action], b: &[Action]) -> bool {
     let same = |a: &Action, b: &Action| match (a, b) {
         (Action::Output { port: a, .. }, Action::Output { port: b, .. }) => a == b,
         (a, b) => a == b,

@@ -19,7 +19,7 @@ use crate::discovery::{Config, Discovery, Output};
 use crate::inbox::{INBOX_MESSAGES, Teller};
 use crate::lost::{LostSwitch, LostSwitches};
 use crate::notice::{HostAt, Notice};
-use crate::path::{Leg, SessionNo};
+use crate::path::{Leg, PathRef, SessionNo};
 use crate::switch::Remains;
 use crate::topology::Topology;
 use crate::view::{Event, Net, Observer, View};
@@ -266,11 +266,26 @@ impl<P: Policy> Shared<P> {
         question(&context(self.view(world, now), &world.policy))
     }
 
+    /// Whether a switch was connected and is not.
+    pub(crate) fn is_a_switch_lost(&self) -> bool {
+        self.slow().lost.list().next().is_some()
+    }
+
     /// The switches that were connected and are not, in order.
     pub fn lost_switches(&self) -> Vec<LostSwitch> {
         let slow = self.slow();
         let until = |dpid| slow.detached.get(&dpid).map(|gone| gone.until);
         slow.lost.list().map(|lost| LostSwitch { until: until(lost.dpid), ..lost }).collect()
+    }
+
+    /// Which of these paths are of switches that lost their connections and are waited for: their
+    /// entries stay, though nobody answers for them.
+    pub fn awaited_paths(&self, paths: impl IntoIterator<Item = PathRef>) -> BTreeSet<PathRef> {
+        let slow = self.slow();
+        let awaited = |path: &PathRef| {
+            slow.detached.values().any(|gone| gone.remains.paths.contains_key(path))
+        };
+        paths.into_iter().filter(awaited).collect()
     }
 
     // ---- told by sessions ----

@@ -440,6 +440,38 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_that_is_back_keeps_what_its_ports_were_as_far_as_they_are_the_same() {
+        let cables = [link(1, 1, 2, 1), link(1, 2, 2, 2), link(1, 3, 2, 3), link(1, 4, 2, 4)];
+        let mut topology = network(2, &cables);
+        for number in 1..=5 {
+            let role = match number {
+                5 => PortRole::Edge { settled: true },
+                _ => PortRole::Link { peer: (DatapathId(2), PortNo(number)) },
+            };
+            topology = topology.with_role(DatapathId(1), PortNo(number), role);
+        }
+        let all: Vec<Port> = (1..9).map(port).collect();
+        assert_eq!(topology.with_switch_back(DatapathId(1), &all), topology);
+        assert_eq!(topology.ports_gone(DatapathId(1), &all), []);
+        // The second is down, the third is no more, the fourth is another, and there is a new one.
+        let mut ports: Vec<Port> = (1..10).filter(|number| *number != 3).map(port).collect();
+        ports[1].state = PortState::LINK_DOWN;
+        ports[2].hw_addr = MacAddr::from_u64(77);
+        assert_eq!(topology.ports_gone(DatapathId(1), &ports), [PortNo(3), PortNo(4)]);
+        let back = topology.with_switch_back(DatapathId(1), &ports);
+        let links: Vec<_> = back.links().map(|link| (link.from.1.0, link.to.1.0)).collect();
+        assert_eq!(links, [(1, 1), (1, 1)]);
+        let role = |number| back.port(DatapathId(1), PortNo(number)).map(|info| info.role);
+        assert!(role(1).is_some_and(PortRole::is_link));
+        assert_eq!((role(2), role(3)), (Some(PortRole::Down), None));
+        assert_eq!((role(4), role(9)), (Some(PortRole::Probing), Some(PortRole::Probing)));
+        assert_eq!(role(5), Some(PortRole::Edge { settled: true }));
+        // One that was not known comes as any other.
+        let fresh = Topology::default().with_switch_back(DatapathId(1), &all);
+        assert_eq!(fresh, Topology::default().with_switch(DatapathId(1), all));
+    }
+
+    #[test]
     fn a_port_that_goes_down_loses_its_role_and_its_links() {
         let topology = network(2, &[link(1, 1, 2, 1)]);
         let role = PortRole::Link { peer: (DatapathId(2), PortNo(1)) };

@@ -388,6 +388,106 @@ fn point_of<N: Network>(
         .map(|point| point.at)
 }
 
+/// What makes a place one that a slice's frames may go to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Ground {
+    /// A member of the slice, for this MAC and groups or for anybody.
+    Static(Option<MacAddr>),
+    /// This MAC-bound host of the slice was seen there.
+    Learned(MacAddr),
+    /// Loose mode: no other slice claims the port.
+    Loose,
+}
+
+/// Why a place does not take a frame of the slice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Declines {
+    /// The destination is bound to another slice or pinned to other places.
+    BoundElsewhere,
+    /// The place is for another MAC.
+    OtherMac,
+    /// Another slice has a member there; only what is for the host itself goes there.
+    Shared,
+    /// The destination is not bound to the slice.
+    Unbound,
+    /// Another slice claims the port.
+    Claimed,
+}
+
+/// Every place that a flooded frame of the slice may go to, and whether it takes this one; a place
+/// may come twice.
+pub(crate) fn candidates<N: Network>(
+    policy: &Policy,
+    network: &N,
+    slice: SliceId,
+    dst: MacAddr,
+    visit: &mut impl FnMut(Attachment, Ground, Result<(), Declines>),
+) {
+    for point in policy.static_points(slice) {
+        let takes = match receives(policy, slice, *point, dst) {
+            true => Ok(()),
+            false if !dst.is_group() && !may_be_at(policy, slice, point.at, dst) => {
+                Err(Declines::BoundElsewhere)
+            }
+            false => Err(Declines::OtherMac),
+        };
+        visit(point.at, Ground::Static(point.only), takes);
+    }
+    if !policy.has_mac_members(slice) {
+        return;
+    }
+    network.learned_points(slice, &mut |at, host| {
+        let takes = match learned_receives(policy, slice, at, host, dst) {
+            true => Ok(()),
+            false if policy.slices_at(at).iter().any(|other| *other != slice) => {
+                Err(Declines::Shared)
+            }
+            false if policy.slice_of_mac(dst) != Some(slice) => Err(Declines::Unbound),
+            false => Err(Declines::BoundElsewhere),
+        };
+        visit(at, Ground::Learned(host), takes);
+    });
+    if policy.options.loose && (dst.is_group() || policy.slice_of_mac(dst) == Some(slice)) {
+        network.edge_ports(&mut |dpid, port| {
+            let at = crate::network::untagged((dpid, port));
+            let claimed = policy.slices_on((dpid, port)).iter().any(|other| *other != slice)
+                || network.other_slice_at(slice, dpid, port);
+            let takes = match claimed {
+                true => Err(Declines::Claimed),
+                false if dst.is_group() || may_be_at(policy, slice, at, dst) => Ok(()),
+                false => Err(Declines::BoundElsewhere),
+            };
+            visit(at, Ground::Loose, takes);
+        });
+    }
+}
+
+/// Why a frame that a place takes does not go there now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Hindered {
+    /// It came from there.
+    Ingress,
+    /// Frames cannot be sent out there.
+    Port(PortRole),
+    /// The switch cannot be reached.
+    Unreachable,
+}
+
+/// What keeps a frame that came in at `ingress` from going out at `at`.
+pub(crate) fn hindered<N: Network>(
+    network: &N,
+    ingress: Attachment,
+    at: Attachment,
+) -> Option<Hindered> {
+    if at == ingress {
+        return Some(Hindered::Ingress);
+    }
+    if !usable(network, at) {
+        return Some(Hindered::Port(network.port(at.dpid, at.port)));
+    }
+    (!network.reachable(ingress.dpid, at.dpid)).then_some(Hindered::Unreachable)
+}
+
 /// Every point of the slice that takes the frame, exists, is up and can be reached, each attachment
 /// once, in order, but the ingress attachment.
 fn flood<N: Network>(
@@ -397,33 +497,14 @@ fn flood<N: Network>(
     ingress: Attachment,
     dst: MacAddr,
 ) -> Vec<Attachment> {
-    let mut outputs: Vec<Attachment> = policy
-        .static_points(slice)
-        .iter()
-        .filter(|point| receives(policy, slice, **point, dst))
-        .map(|point| point.at)
-        .collect();
-    if policy.has_mac_members(slice) {
-        network.learned_points(slice, &mut |at, host| {
-            if learned_receives(policy, slice, at, host, dst) {
-                outputs.push(at);
-            }
-        });
-        if policy.options.loose && (dst.is_group() || policy.slice_of_mac(dst) == Some(slice)) {
-            network.edge_ports(&mut |dpid, port| {
-                let at = crate::network::untagged((dpid, port));
-                let claimed = policy.slices_on((dpid, port)).iter().any(|other| *other != slice)
-                    || network.other_slice_at(slice, dpid, port);
-                if !claimed && (dst.is_group() || may_be_at(policy, slice, at, dst)) {
-                    outputs.push(at);
-                }
-            });
+    let mut outputs = Vec::new();
+    candidates(policy, network, slice, dst, &mut |at, _, takes| {
+        if takes.is_ok() {
+            outputs.push(at);
         }
-    }
+    });
     outputs.sort_unstable();
     outputs.dedup();
-    outputs.retain(|at| {
-        *at != ingress && usable(network, *at) && network.reachable(ingress.dpid, at.dpid)
-    });
+    outputs.retain(|at| hindered(network, ingress, *at).is_none());
     outputs
 }

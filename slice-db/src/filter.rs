@@ -177,6 +177,15 @@ impl Criterion {
     pub(crate) fn exact(test: Test, value: u128) -> Criterion {
         Criterion { test, mask: u128::MAX, value }
     }
+
+    /// Whether a frame agrees, for a rule that does this.
+    pub(crate) fn agrees(&self, action: FilterAction, s: &Subject<'_>) -> bool {
+        match self.test.value(s) {
+            Field::Absent => false,
+            Field::Unknown => action == FilterAction::Deny,
+            Field::Is(value) => value & self.mask == self.value,
+        }
+    }
 }
 
 /// A rule.
@@ -195,11 +204,7 @@ impl Rule {
     /// Whether it matches. A field that does not exist: no. A field that cannot be known: a denial
     /// matches, a permission does not.
     fn matches(&self, s: &Subject<'_>) -> bool {
-        self.criteria.iter().all(|c| match c.test.value(s) {
-            Field::Absent => false,
-            Field::Unknown => self.action == FilterAction::Deny,
-            Field::Is(value) => value & c.mask == c.value,
-        })
+        self.criteria.iter().all(|c| c.agrees(self.action, s))
     }
 }
 

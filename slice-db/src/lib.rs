@@ -24,6 +24,7 @@
 //! place where it is decided what happens to a frame.
 
 mod cases;
+mod criteria;
 mod decide;
 mod diagnostic;
 mod diff;
@@ -32,23 +33,30 @@ mod filter;
 mod network;
 mod parse;
 mod policy;
+mod remedy;
 mod switches;
 mod values;
 mod yaml;
 
 pub use cases::{
-    Arrival, Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judgement, Peer,
+    Arrival, Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judge, Judgement, Peer,
     PolicyFiles, Probe, Station, Wrong, judge, probes, stations,
 };
 pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
 pub use diagnostic::{Diagnostic, Label, Severity, nearest};
 pub use diff::PolicyDiff;
-pub use explain::{Explanation, explain, suggest_member};
+pub use explain::{
+    CriterionLook, Explanation, FilterLook, FilterWalk, Line, PointLook, Points, Question, explain,
+    explain_decision, suggest_member,
+};
 pub use filter::{FilterAction, RuleId};
 pub use network::{Location, Network, OfflineNetwork, PortRole};
 pub use policy::{
     Admission, AdmittedBy, Binding, Host, Member, MemberId, Options, Point, Policy, Refusal,
     SliceId, admit, may_be_guessed,
+};
+pub use remedy::{
+    Announced, Bind, Change, Cure, Difference, Edit, LineChange, NotEditable, Remedy, Scope, cure,
 };
 pub use switches::{CertificateOf, Fingerprint, NoFingerprint, Shown, SwitchRefusal, admit_switch};
 pub use yaml::POLICY_BYTES;

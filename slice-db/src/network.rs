@@ -183,6 +183,15 @@ impl OfflineNetwork {
         }
     }
 
+    /// Whether it would change nothing if this host spoke there.
+    pub(crate) fn knows(&self, policy: &Policy, mac: MacAddr, at: Attachment) -> bool {
+        let admitted = admit(policy, at, mac);
+        admitted.is_ok_and(|admission| {
+            let here = Location { at, tentative: false };
+            self.hosts.get(&(admission.slice, mac)).is_some_and(|seen| seen.location == here)
+        })
+    }
+
     /// Forgets where hosts are that this does not hold for.
     pub fn keep(&mut self, stays: impl Fn(SliceId, MacAddr, &Location) -> bool) {
         self.hosts.retain(|(slice, mac), host| stays(*slice, *mac, &host.location));

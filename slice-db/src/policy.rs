@@ -114,7 +114,7 @@ pub struct Options {
     pub hard_timeout: u16,
     /// What happens to a frame that no filter matches.
     pub filter_default: FilterAction,
-    /// Flows match every field that they can, not only those that were read.
+    /// Flows match every field of OpenFlow 1.0, not only those that were read.
     pub exact_match: bool,
     /// A MAC-bound host on a port of another slice is refused.
     pub refuse_macs_on_foreign_ports: bool,

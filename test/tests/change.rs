@@ -10,15 +10,16 @@ use bytes::BytesMut;
 use common::audit::audit;
 use common::stream::{EVERY, outage};
 use common::{Bed, TEST_TYPE, VERSIONS, saw};
+use umlaut_controller::Event;
 use umlaut_controller::command::Command;
 use umlaut_controller::path::{Leg, Path};
 use umlaut_controller::switch::OLD_WAY_TIME;
 use umlaut_openflow::build::ethernet;
 use umlaut_openflow::{
-    Cookie, DatapathId, Message, PacketIn, PacketInReason, PortNo, PortState, PortStatus,
-    PortStatusReason, TableId, Xid, encode,
+    Cookie, DatapathId, FlowMod, Match, Message, PacketIn, PacketInReason, PortNo, PortState,
+    PortStatus, PortStatusReason, TableId, Xid, encode,
 };
-use umlaut_testbed::Endpoint;
+use umlaut_testbed::{Endpoint, Impairment};
 
 /// One way of a control channel and the cables on the way, at most.
 const HALF_TURN: Duration = Duration::from_micros(150);
@@ -289,5 +290,203 @@ fn after_any_sequence_of_changes_switches_and_registries_agree() {
             }
             audit(&bed);
         }
+    }
+}
+
+/// How many entries of paths the switches have beside those on their ways.
+fn old_entries(bed: &Bed) -> usize {
+    bed.flows().values().sum::<usize>() - entries_of_paths(bed)
+}
+
+fn entries_of_paths(bed: &Bed) -> usize {
+    let paths = bed.network.controller().0.switches().flat_map(|switch| switch.paths());
+    paths.map(|(_, path)| path.hops(Leg::Forward).len()).sum()
+}
+
+/// `a1 > a2` goes round by s3, and the short way is there again: what is on the long way arrives.
+fn going_round(version: umlaut_openflow::Version, seed: u64, delay: Duration) -> Bed {
+    let mut bed = Bed::new(RING, version, seed);
+    bed.say("a2", "a1");
+    assert!(bed.network.cut(0));
+    bed.run(Duration::from_millis(50));
+    assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+    bed.run(OLD_WAY_TIME);
+    assert_eq!((bed.flows()["s3"], old_entries(&bed)), (1, 0));
+    // Frames are slow on the long way.
+    for link in [1, 2] {
+        bed.network.impair(link, Impairment { delay, ..Impairment::default() });
+    }
+    bed
+}
+
+/// Until the path takes the short way and the ingress switch has confirmed it.
+fn until_the_short_way(bed: &mut Bed) {
+    assert!(bed.network.heal(0));
+    let rerouted = bed.network.run_until_true(Duration::from_secs(2), |network| {
+        let hops = |dpid| {
+            let switch = network.switch(DatapathId(dpid)).unwrap();
+            let flows = switch.flows(network.now());
+            flows.iter().filter(|flow| flow.priority == 0xffff).count()
+        };
+        (hops(1), hops(2)) == (1, 2)
+    });
+    assert!(rerouted);
+    bed.run(HALF_TURN * 4);
+}
+
+#[test]
+fn a_frame_on_the_old_way_arrives_though_the_new_one_is_in_use() {
+    for version in VERSIONS {
+        for seed in 0..5 {
+            // Longer than a barrier takes, and shorter than the old way stays.
+            let mut bed = going_round(version, seed, Duration::from_millis(60));
+            let counts = bed.stream(&[("a1", "a2")], 1000, |bed, round| {
+                if round == 50 {
+                    assert!(bed.network.heal(0));
+                }
+            });
+            assert_eq!(counts[0].lost, 0, "{version} seed {seed}");
+            assert_eq!((bed.flows()["s3"], old_entries(&bed)), (0, 0));
+            audit(&bed);
+        }
+    }
+}
+
+#[test]
+fn an_old_way_stays_for_its_time_and_no_longer() {
+    for version in VERSIONS {
+        let mut bed = going_round(version, 1, Duration::ZERO);
+        until_the_short_way(&mut bed);
+        assert_eq!(old_entries(&bed), 2, "in s3 and s2");
+        bed.run(OLD_WAY_TIME - HALF_TURN * 8);
+        assert_eq!(old_entries(&bed), 2);
+        bed.run(HALF_TURN * 16);
+        assert_eq!(old_entries(&bed), 0);
+        audit(&bed);
+    }
+}
+
+#[test]
+fn a_path_that_ends_takes_its_old_way_with_it() {
+    let without = RING.replace("{host: a1}, {host: a2}", "{host: a1}");
+    for version in VERSIONS {
+        // Its receiver is unplugged, the policy refuses it, or its own switch tells that it ended.
+        for how in 0..3 {
+            let mut bed = going_round(version, 1, Duration::ZERO);
+            until_the_short_way(&mut bed);
+            assert_eq!((bed.paths(), old_entries(&bed)), (1, 2));
+            match how {
+                0 => drop(bed.network.unplug("a2")),
+                1 => drop(bed.set_policy(&without)),
+                _ => {
+                    let mut delete = FlowMod::delete(Match::new().in_port(PortNo(1)));
+                    delete.out_port = PortNo::ANY;
+                    let mut bytes = BytesMut::new();
+                    encode(version, Xid(0), &Message::FlowMod(delete), &mut bytes).unwrap();
+                    bed.network.with_switch(DatapathId(1), |switch, now| {
+                        switch.control_input(&bytes, now);
+                    });
+                }
+            }
+            bed.run(Duration::from_millis(50));
+            assert_eq!((bed.paths(), bed.flows().values().sum::<usize>()), (0, 0), "{how}");
+            audit(&bed);
+        }
+    }
+}
+
+/// The policy gives a port of the old way to hosts of another slice: they get nothing of it.
+#[test]
+fn what_a_new_policy_takes_from_an_old_way_goes_at_once() {
+    // Where the long way leaves s3.
+    let bound = RING
+        .replace("{port: s3/2}]}", "{port: s3/2}, {port: s3/9}]}")
+        .replace(", [s2/8, s3/9]", "");
+    for version in VERSIONS {
+        for waiting in [false, true] {
+            let mut bed = going_round(version, 1, Duration::ZERO);
+            if waiting {
+                until_the_short_way(&mut bed);
+            }
+            let at_s3 = bed.flows()["s3"];
+            assert_eq!(at_s3, 1);
+            // Without it, the policy itself is what takes the long way away.
+            if !waiting {
+                assert!(bed.network.heal(0));
+            }
+            let before = bed.network.now();
+            bed.set_policy(&bound);
+            assert!(bed.network.now() - before < OLD_WAY_TIME / 2);
+            assert_eq!(bed.flows()["s3"], 0, "{version} {waiting}");
+            bed.run(Duration::from_secs(1));
+            audit(&bed);
+        }
+    }
+}
+
+/// To and fro faster than old ways end: the entries are where the path is, and none is left over.
+#[test]
+fn a_way_that_is_taken_again_before_it_ended_is_whole() {
+    for version in VERSIONS {
+        for seed in 0..20 {
+            let mut bed = going_round(version, seed, Duration::ZERO);
+            let mut at = 0;
+            for turn in 0..6 {
+                if turn % 2 == 0 {
+                    bed.network.heal(0)
+                } else {
+                    bed.network.cut(0)
+                };
+                // From before the change of way to behind its end.
+                at = (at + 37 * (seed + 1)) % 260;
+                bed.run(Duration::from_millis(at));
+            }
+            assert!(bed.network.cut(0));
+            bed.run(Duration::from_millis(10));
+            let counts = bed.stream(&[("a1", "a2")], 200, |_, _| {});
+            assert_eq!(counts[0].lost, 0, "{version} seed {seed}");
+            bed.run(OLD_WAY_TIME * 2);
+            assert_eq!(old_entries(&bed), 0);
+            audit(&bed);
+        }
+    }
+}
+
+/// Either the owner of an old way or a switch on it is lost before it ends.
+#[test]
+fn a_switch_that_is_lost_while_an_old_way_is_kept_has_nothing_of_it_after_its_return() {
+    for version in VERSIONS {
+        for dpid in 1..=3 {
+            let mut bed = going_round(version, dpid, Duration::ZERO);
+            until_the_short_way(&mut bed);
+            assert_eq!(old_entries(&bed), 2);
+            bed.network.reset_channel(DatapathId(dpid)).unwrap();
+            let step = Duration::from_millis(10);
+            let counts = bed.stream(&[("a1", "a2")], 150, |bed, _| bed.run(step));
+            assert_eq!(counts[0].lost, 0, "{version} s{dpid}");
+            bed.run(OLD_WAY_TIME);
+            assert_eq!((bed.paths(), old_entries(&bed)), (1, 0), "{version} s{dpid}");
+            audit(&bed);
+        }
+    }
+}
+
+#[test]
+fn an_audit_knows_the_entries_of_an_old_way() {
+    for version in VERSIONS {
+        let mut bed = going_round(version, 1, Duration::ZERO);
+        // Audits come every ten seconds, and a second after one that doubts something: at any time
+        // there is an old way.
+        let counts = bed.stream(&[("a1", "a2")], 130, |bed, round| {
+            if round % 2 == 0 {
+                bed.network.heal(0)
+            } else {
+                bed.network.cut(0)
+            };
+            bed.run(Duration::from_millis(170));
+        });
+        assert!(counts[0].lost <= 65 && counts[0].gap <= 1, "only frames of cuts: {counts:?}");
+        let told = bed.told.0.lock().unwrap();
+        assert!(!told.iter().any(|event| matches!(event, Event::Repaired { .. })), "{told:?}");
     }
 }

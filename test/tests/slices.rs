@@ -345,3 +345,110 @@ fn a_full_flow_table_slows_traffic_down_but_stops_none() {
         }
     }
 }
+
+#[test]
+fn a_receiver_that_may_not_send_has_no_way_back() {
+    let text = r#"
+umlaut: 1
+switches: {s1: 0x1}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s1/2}
+slices: {a: {members: [{port: s1/1}, {port: s1/2, restrict_hosts: true}]}}
+options: {reverse_flow: true}
+"#;
+    let tcp = |from: [u8; 4], to: [u8; 4], ports: (u16, u16)| {
+        move |token: &[u8]| {
+            umlaut_openflow::build::tcp(from.into(), to.into(), ports.0, ports.1, 2, token)
+        }
+    };
+    let (one, two) = ([10, 0, 0, 1], [10, 0, 0, 2]);
+    for version in VERSIONS {
+        let mut bed = Bed::new(text, version, 1);
+        // It is refused, and its place is guessed.
+        assert_eq!(bed.say("a2", "all"), []);
+        assert_eq!(bed.say_ip("a1", "a2", tcp(one, two, (1000, 80))), saw(&["a2"]));
+        assert_eq!(bed.say_ip("a2", "a1", tcp(two, one, (80, 1000))), [], "{version}");
+        // Where it may send, it answers.
+        bed.set_policy(&text.replace("restrict_hosts: true", "restrict_hosts: false"));
+        bed.run(Duration::from_secs(61));
+        bed.say("a2", "all");
+        assert_eq!(bed.say_ip("a1", "a2", tcp(one, two, (1000, 80))), saw(&["a2"]));
+        assert_eq!(bed.say_ip("a2", "a1", tcp(two, one, (80, 1000))), saw(&["a1"]), "{version}");
+    }
+}
+
+/// What the switch knows of hosts is what the policy of now would make of it, at once.
+#[test]
+fn a_new_policy_looks_at_every_host_again() {
+    let policy = |members: &str| {
+        format!(
+            r#"
+umlaut: 1
+switches: {{s1: 0x1}}
+hosts:
+  a1: {{mac: "00:00:00:00:00:01", at: s1/1}}
+  a2: {{mac: "00:00:00:00:00:02", at: s1/2}}
+  a3: {{mac: "00:00:00:00:00:03", at: s1/3}}
+slices: {{a: {{members: [{members}]}}}}
+"#
+        )
+    };
+    let open = policy("{port: s1/1}, {port: s1/2}, {port: s1/3}");
+    for version in VERSIONS {
+        // Whoever was admitted by a port and is bound by its MAC now receives floods at once.
+        let mut bed = Bed::new(&open, version, 1);
+        bed.say("a2", "all");
+        bed.set_policy(&policy("{port: s1/1}, {mac: \"00:00:00:00:00:02\"}"));
+        assert_eq!(bed.say("a1", "all"), saw(&["a2"]), "{version}");
+
+        // Whoever is refused now where it was admitted can be guessed at.
+        let mut bed = Bed::new(&open, version, 1);
+        bed.say("a2", "all");
+        bed.set_policy(&policy("{port: s1/1}, {port: s1/2, restrict_hosts: true}, {port: s1/3}"));
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2", "a3"]), "{version}: nobody knows where it is");
+        assert_eq!(bed.say("a2", "all"), []);
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2"]), "{version}: it was refused there");
+
+        // And no guess outlives what it came from.
+        bed.set_policy(&open);
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2", "a3"]), "{version}: it may be anywhere");
+    }
+}
+
+/// `match: exact` means every field that the version can match: what it cannot is no reason to send
+/// all frames through the controller.
+#[test]
+fn exact_entries_are_installed_in_both_versions() {
+    let text = r#"
+umlaut: 1
+switches: {s1: 0x1}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s1/2}
+slices: {a: {members: [{port: s1/1}, {port: s1/2}]}}
+options: {match: exact}
+"#;
+    let (one, two) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    for version in VERSIONS {
+        let mut bed = Bed::new(text, version, 1);
+        bed.say("a2", "a1");
+        let mut before = bed.flows()["s1"];
+        let mut one_more = |bed: &Bed, what: &str| {
+            before += 1;
+            assert_eq!(bed.flows()["s1"], before, "{version}: {what}");
+        };
+        let tcp = |port: u16| {
+            move |token: &[u8]| umlaut_openflow::build::tcp(one, two, 1000, port, 2, token)
+        };
+        for port in [80, 81] {
+            assert_eq!(bed.say_ip("a1", "a2", tcp(port)), saw(&["a2"]));
+            one_more(&bed, "each TCP port has its own");
+        }
+        let ping = |token: &[u8]| umlaut_openflow::build::icmp_echo(8, one, two, 1, 1, token);
+        assert_eq!(bed.say_ip("a1", "a2", ping), saw(&["a2"]));
+        one_more(&bed, "an echo request");
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+        one_more(&bed, "what is neither IP nor ARP");
+    }
+}

@@ -1,7 +1,7 @@
 //! `umlaut decode`: OpenFlow messages for people and programs. Runtime.
 
-mod capture;
-mod hex;
+pub(super) mod capture;
+pub(super) mod hex;
 mod lines;
 mod segment;
 mod show;

@@ -1,183 +1,316 @@
-//! `umlaut explain`: the decision on one frame, with its grounds.
+//! `umlaut explain`: the decision on frames, with its grounds. Runtime.
 
-use std::path::PathBuf;
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
-use umlaut_openflow::packet::{Field, Headers, Tag};
-use umlaut_openflow::{DatapathId, MacAddr, PortNo, VlanId};
-use umlaut_slice_db::{Ingress, OfflineNetwork, Policy, explain};
+use anyhow::Context;
+use serde_json::{Value, json};
+use umlaut_openflow::packet::Headers;
+use umlaut_openflow::{DatapathId, PortNo, Version};
+use umlaut_slice_db::{Ingress, Policy};
 
-use super::{EX_CONFIG, complain, load};
+use super::ask::Asking;
+use super::decode::capture::Packet;
+use super::decode::{capture, hex};
+use super::{EX_CONFIG, Failure, complain, load};
+use crate::control::answer::explain::FRAME_DIGITS;
+use crate::control::protocol::{Problem, Question};
+use crate::explain::frame::{self, Described, Mistaken};
+use crate::explain::offline::Offline;
+use crate::explain::{Explained, Ground, reasons};
+use crate::sliceable::{Domains, SlicePolicy};
+
+/// LINKTYPE_ETHERNET.
+const ETHERNET: u32 = 1;
 
 /// Arguments of `umlaut explain`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  umlaut explain --in s1/6 --src eve --dst alice policy.yaml
+  umlaut explain --in s1/6 --frame - policy.yaml < frame.hex
+  umlaut explain --in s1/6 --pcap trace.pcap policy.yaml
+  umlaut explain NoBinding")]
 pub(super) struct Args {
     /// Where the frame comes in: SWITCH/PORT
     #[arg(long = "in", value_name = "SWITCH/PORT")]
-    ingress: String,
-    /// Its VLAN tag
-    #[arg(long, value_name = "VID")]
-    vlan: Option<u16>,
-    /// Its sender
-    #[arg(long, value_name = "MAC|HOST")]
-    src: String,
-    /// Its destination; broadcast if not given
-    #[arg(long, value_name = "MAC|HOST")]
-    dst: Option<String>,
-    /// EtherType (a number, ipv4, ipv6 or arp)
-    #[arg(long, value_name = "TYPE")]
-    eth_type: Option<String>,
-    /// IP protocol (a number, tcp, udp or icmp)
-    #[arg(long, value_name = "PROTOCOL")]
-    ip_proto: Option<String>,
-    /// IPv4 or IPv6 source
-    #[arg(long, value_name = "ADDRESS")]
-    ip_src: Option<std::net::IpAddr>,
-    /// IPv4 or IPv6 destination
-    #[arg(long, value_name = "ADDRESS")]
-    ip_dst: Option<std::net::IpAddr>,
-    /// TCP source port
-    #[arg(long, value_name = "N", conflicts_with_all = ["udp_src", "udp_dst"])]
-    tcp_src: Option<u16>,
-    /// TCP destination port
-    #[arg(long, value_name = "N", conflicts_with_all = ["udp_src", "udp_dst"])]
-    tcp_dst: Option<u16>,
-    /// UDP source port
-    #[arg(long, value_name = "N")]
-    udp_src: Option<u16>,
-    /// UDP destination port
-    #[arg(long, value_name = "N")]
-    udp_dst: Option<u16>,
+    ingress: Option<String>,
+    #[command(flatten)]
+    described: Described,
+    /// The frame itself in hex, from its destination on, spaces and colons ignored; - reads it from
+    /// standard input
+    #[arg(long, value_name = "HEX", conflicts_with_all = DESCRIBED)]
+    frame: Option<String>,
+    /// The frames of a capture (pcap or pcapng), one line each
+    #[arg(long, value_name = "FILE", conflicts_with = "frame", conflicts_with_all = DESCRIBED)]
+    pcap: Option<PathBuf>,
+    /// Only this frame of the capture, from 1, in full
+    #[arg(long, value_name = "N", requires = "pcap")]
+    frame_number: Option<usize>,
     /// Nobody has spoken yet; otherwise every host of the policy has, where `at` says it is
     #[arg(long)]
     silent: bool,
-    /// For programs
-    #[arg(long)]
-    json: bool,
-    /// The policy file
-    file: PathBuf,
+    /// The sender was here a moment ago: SWITCH/PORT, or 'SWITCH/PORT vlan VID'
+    #[arg(long, value_name = "PLACE", conflicts_with_all = ["silent", "pcap"])]
+    just_seen: Option<String>,
+    /// Tell entries in this OpenFlow version [default: 1.3; with --json both]
+    #[arg(long, value_name = "VERSION", value_parser = ["1.0", "1.3"])]
+    openflow: Option<String>,
+    /// Ask the running controller: where the hosts are now, and which entries the frame meets. Without
+    /// --in, the frame comes in where its sender is
+    #[arg(long, conflicts_with_all = ["silent", "just_seen", "openflow", "file"])]
+    live: bool,
+    #[command(flatten)]
+    asking: Asking,
+    /// List the reasons for which frames are dropped
+    #[arg(long, exclusive = true)]
+    reasons: bool,
+    /// The policy file; or, alone, the name of a reason
+    #[arg(value_name = "FILE|REASON", required_unless_present_any = ["reasons", "live"])]
+    file: Option<PathBuf>,
+}
+
+const DESCRIBED: [&str; 11] = [
+    "vlan", "src", "dst", "eth_type", "ip_proto", "ip_src", "ip_dst", "tcp_src", "tcp_dst",
+    "udp_src", "udp_dst",
+];
+
+impl From<Mistaken> for Failure {
+    fn from(mistaken: Mistaken) -> Failure {
+        Failure::Usage(mistaken.0)
+    }
+}
+
+fn usage<T>(text: impl Into<String>) -> anyhow::Result<T> {
+    Err(Failure::Usage(text.into()).into())
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
-    let policy = match load(&args.file)? {
+    let mut output = std::io::stdout().lock();
+    let done = told(args, &mut output);
+    match done {
+        // Whoever reads the output has seen enough.
+        Err(error)
+            if error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) =>
+        {
+            Ok(ExitCode::SUCCESS)
+        }
+        done => done,
+    }
+}
+
+fn told(args: &Args, output: &mut impl Write) -> anyhow::Result<ExitCode> {
+    if args.reasons {
+        let width = reasons::pages().map(|page| page.code.len()).max().unwrap_or(0);
+        for page in reasons::pages() {
+            writeln!(output, "{:<width$}  {}", page.code, page.title)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.live {
+        ask(args, output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let file = args.file.clone().unwrap_or_default();
+    let Some(ingress) = &args.ingress else {
+        let name = file.display().to_string();
+        return match reasons::page(&name) {
+            Ok(page) => {
+                writeln!(output, "{}: {}\n\n{}", page.code, page.title, page.text)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(_) if file.exists() => usage("--in is missing: where does the frame come in?"),
+            Err(text) => usage(text),
+        };
+    };
+    let policy = match load(&file)? {
         Ok((policy, _)) => policy,
         Err(mistakes) => {
             complain(&mistakes);
             return Ok(ExitCode::from(EX_CONFIG));
         }
     };
-    let (dpid, port) = place(&policy, &args.ingress)?;
-    let headers = headers(args, &policy)?;
-    let mut network = match args.silent {
-        true => OfflineNetwork::silent(&policy),
-        false => OfflineNetwork::from_policy(&policy),
-    };
-    network.add_port(dpid, port);
-    let told = explain(&policy, &network, Ingress { dpid, port, headers: &headers });
-    match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&told)?),
-        false => println!("{told}"),
+    let slices = Domains::default().adopt(policy);
+    let place = frame::port(&slices.policy, ingress).map_err(Failure::from)?;
+    let mut network = Offline::new(&slices.policy, args.silent);
+    network.add_port(place);
+    let mut explainer = Explainer { args, slices: &slices, network, place };
+    if let Some(path) = &args.pcap {
+        explainer.capture(path, output)?;
+    } else {
+        let headers = match &args.frame {
+            Some(text) => Headers::parse(&bytes(text)?),
+            None => args.described.headers(&slices.policy).map_err(Failure::from)?,
+        };
+        if let Some(text) = &args.just_seen {
+            let at = frame::place(&slices.policy, text).map_err(Failure::from)?;
+            explainer.network.just_seen(&slices.policy, headers.eth_src, at);
+        }
+        explainer.whole(&headers, output)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn place(policy: &Policy, text: &str) -> anyhow::Result<(DatapathId, PortNo)> {
-    let (switch, port) =
-        text.split_once('/').with_context(|| format!("--in {text}: not SWITCH/PORT"))?;
-    let named = policy.switches().find(|(name, _)| *name == switch).map(|(_, dpid)| dpid);
-    let dpid = match named {
-        Some(dpid) => dpid,
-        None => switch.parse().with_context(|| format!("--in {text}: unknown switch"))?,
+/// Asks the running controller.
+fn ask(args: &Args, output: &mut impl Write) -> anyhow::Result<()> {
+    let mut connection = args.asking.connect()?;
+    let mut ask = |frame: Option<&[u8]>| {
+        let described = Box::new(args.described.clone());
+        let frame = frame.map(|bytes| hex::digits(&bytes[..bytes.len().min(FRAME_DIGITS / 2)]));
+        let question = Question::Explain { at: args.ingress.clone(), frame, described };
+        let (mut rows, _) = connection.all(question).map_err(|error| {
+            match error.downcast_ref::<Problem>().filter(|problem| problem.code == "bad-frame") {
+                Some(problem) => Failure::Usage(problem.text.clone()).into(),
+                None => error,
+            }
+        })?;
+        rows.pop().context("not a controller's answer")
     };
-    Ok((dpid, port.parse().with_context(|| format!("--in {text}"))?))
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let mut show = |row: Value| match args.asking.is_json() {
+        true => {
+            let mut row = row;
+            if let Value::Object(row) = &mut row {
+                row.remove("text");
+            }
+            Ok(writeln!(output, "{}", serde_json::to_string_pretty(&row)?)?)
+        }
+        false => anyhow::Ok(writeln!(output, "{}", text(&row, "text"))?),
+    };
+    let Some(path) = &args.pcap else {
+        let bytes = args.frame.as_deref().map(bytes).transpose()?;
+        return show(ask(bytes.as_deref())?);
+    };
+    let name = path.display().to_string();
+    let file = std::fs::read(path).with_context(|| name.clone())?;
+    let packets = capture::packets(&file).with_context(|| name.clone())?;
+    if let Some(number) = args.frame_number {
+        return show(ask(Some(chosen(&name, &packets, number)?))?);
+    }
+    for (index, packet) in packets.iter().enumerate() {
+        let number = index + 1;
+        if packet.link != ETHERNET {
+            writeln!(output, "{number:>5}  {}", not_ethernet(packet.link))?;
+            continue;
+        }
+        let mut row = ask(Some(packet.data))?;
+        match args.asking.is_json() {
+            true => {
+                row["number"] = number.into();
+                writeln!(output, "{row}")?;
+            }
+            false => {
+                let (line, now) = (text(&row, "line"), text(&row["live"], "outcome"));
+                writeln!(output, "{number:>5}  {line}; now {now}")?;
+            }
+        }
+    }
+    Ok(())
 }
 
-fn mac(policy: &Policy, text: &str) -> anyhow::Result<MacAddr> {
-    match policy.host(text) {
-        Some(host) => Ok(host.mac),
-        None => text.parse().with_context(|| format!("{text}: no host of the policy either")),
+/// A frame of a capture, from 1.
+fn chosen<'p>(name: &str, packets: &[Packet<'p>], number: usize) -> anyhow::Result<&'p [u8]> {
+    let Some(packet) = number.checked_sub(1).and_then(|index| packets.get(index)) else {
+        return usage(format!("{name}: frames 1 to {}, no {number}", packets.len()));
+    };
+    anyhow::ensure!(packet.link == ETHERNET, "{name}: {}", not_ethernet(packet.link));
+    Ok(packet.data)
+}
+
+/// The bytes of a frame in hex, from standard input for `-`.
+fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
+    let mut read = Vec::new();
+    let text = match text {
+        "-" => {
+            std::io::stdin().read_to_end(&mut read)?;
+            &read
+        }
+        text => text.as_bytes(),
+    };
+    match hex::bytes(text) {
+        Ok(bytes) if bytes.len() < 14 => {
+            usage(format!("--frame: {} bytes are no Ethernet frame", bytes.len()))
+        }
+        Ok(bytes) => Ok(bytes),
+        Err(error) => usage(format!("--frame: {error}")),
     }
 }
 
-fn headers(args: &Args, policy: &Policy) -> anyhow::Result<Headers> {
-    let mut h = Headers {
-        eth_src: mac(policy, &args.src)?,
-        eth_dst: match &args.dst {
-            Some(dst) => mac(policy, dst)?,
-            None => MacAddr::BROADCAST,
-        },
-        eth_type: Field::Is(0x0800),
-        ..Headers::default()
-    };
-    if let Some(vid) = args.vlan {
-        h.tag = match (vid, VlanId::new(vid)) {
-            (_, Some(vid)) => Tag::Vlan { vid, pcp: 0 },
-            (0, None) => Tag::Priority { pcp: 0 },
-            (4095, None) => Tag::Reserved,
-            _ => bail!("--vlan {vid}: a VLAN id is at most 4095"),
-        };
-    }
-    use std::net::IpAddr::{V4, V6};
-    for address in [args.ip_src, args.ip_dst].into_iter().flatten() {
-        h.eth_type = Field::Is(if address.is_ipv4() { 0x0800 } else { 0x86dd });
-    }
-    match (args.ip_src, args.ip_dst) {
-        (Some(V4(_)), Some(V6(_))) | (Some(V6(_)), Some(V4(_))) => {
-            bail!("--ip-src and --ip-dst are of different IP versions");
-        }
-        _ => {}
-    }
-    if let Some(text) = &args.eth_type {
-        let given = match text.as_str() {
-            "ipv4" => 0x0800,
-            "ipv6" => 0x86dd,
-            "arp" => 0x0806,
-            text => number(text).with_context(|| format!("--eth-type {text}"))?,
-        };
-        let addressed = args.ip_src.is_some() || args.ip_dst.is_some();
-        if addressed && h.eth_type != Field::Is(given) {
-            bail!("--eth-type {text} contradicts the IP addresses");
-        }
-        h.eth_type = Field::Is(given);
-    }
-    match args.ip_src {
-        Some(V4(address)) => h.ipv4_src = Field::Is(address),
-        Some(V6(address)) => h.ipv6_src = Field::Is(address),
-        None => {}
-    }
-    match args.ip_dst {
-        Some(V4(address)) => h.ipv4_dst = Field::Is(address),
-        Some(V6(address)) => h.ipv6_dst = Field::Is(address),
-        None => {}
-    }
-    let tcp = args.tcp_src.is_some() || args.tcp_dst.is_some();
-    let udp = args.udp_src.is_some() || args.udp_dst.is_some();
-    if tcp || udp {
-        h.ip_proto = Field::Is(if tcp { 6 } else { 17 });
-        let field = |port: Option<u16>| port.map_or(Field::Unknown, Field::Is);
-        h.tp_src = field(args.tcp_src.or(args.udp_src));
-        h.tp_dst = field(args.tcp_dst.or(args.udp_dst));
-    }
-    if let Some(text) = &args.ip_proto {
-        let given = match text.as_str() {
-            "tcp" => 6,
-            "udp" => 17,
-            "icmp" => 1,
-            text => u8::try_from(number(text).with_context(|| format!("--ip-proto {text}"))?)?,
-        };
-        if (tcp || udp) && h.ip_proto != Field::Is(given) {
-            bail!("--ip-proto {text} contradicts the transport ports");
-        }
-        h.ip_proto = Field::Is(given);
-    }
-    Ok(h)
+struct Explainer<'a> {
+    args: &'a Args,
+    slices: &'a SlicePolicy,
+    network: Offline,
+    place: (DatapathId, PortNo),
 }
 
-fn number(text: &str) -> anyhow::Result<u16> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(hex) => u16::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    parsed.with_context(|| format!("{text} is not a number"))
+impl Explainer<'_> {
+    fn explained(&self, headers: &Headers) -> Explained {
+        let versions = match self.args.openflow.as_deref() {
+            Some("1.0") => vec![Version::V1_0],
+            Some(_) => vec![Version::V1_3],
+            None if self.args.asking.is_json() => vec![Version::V1_3, Version::V1_0],
+            None => vec![Version::V1_3],
+        };
+        let ground = Ground {
+            slices: self.slices,
+            network: &self.network,
+            topology: self.network.topology(),
+            ways_known: self.network.ways_known(),
+            versions: &|_| versions.clone(),
+        };
+        let (dpid, port) = self.place;
+        Explained::new(ground, Ingress { dpid, port, headers })
+    }
+
+    fn whole(&self, headers: &Headers, output: &mut impl Write) -> anyhow::Result<()> {
+        let (dpid, port) = self.place;
+        let network = |policy: &Policy| {
+            let mut network = Offline::new(policy, self.args.silent);
+            network.add_port(self.place);
+            network
+        };
+        let ingress = Ingress { dpid, port, headers };
+        let told = self.explained(headers).with_cure(&self.slices.policy, network, ingress);
+        match self.args.asking.is_json() {
+            true => writeln!(output, "{}", serde_json::to_string_pretty(&told)?)?,
+            false => writeln!(output, "{told}")?,
+        }
+        Ok(())
+    }
+
+    /// All frames of a capture, a line each; one in full.
+    fn capture(&self, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
+        let name = path.display().to_string();
+        let file = std::fs::read(path).with_context(|| name.clone())?;
+        let packets = capture::packets(&file).with_context(|| name.clone())?;
+        if let Some(number) = self.args.frame_number {
+            return self.whole(&Headers::parse(chosen(&name, &packets, number)?), output);
+        }
+        for (index, packet) in packets.iter().enumerate() {
+            let number = index + 1;
+            if packet.link != ETHERNET {
+                writeln!(output, "{number:>5}  {}", not_ethernet(packet.link))?;
+                continue;
+            }
+            let told = self.explained(&Headers::parse(packet.data));
+            if self.args.asking.is_json() {
+                let mut row = json!({"number": number});
+                if let (Value::Object(row), Value::Object(told)) =
+                    (&mut row, serde_json::to_value(&told)?)
+                {
+                    row.extend(told);
+                }
+                writeln!(output, "{row}")?;
+            } else {
+                writeln!(output, "{number:>5}  {}", told.line())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn not_ethernet(link: u32) -> String {
+    format!("no Ethernet frame: captured with link type {link}")
 }

@@ -5,7 +5,7 @@
 //! | 0 | done; for `check`: no errors |
 //! | 1 | something failed while running |
 //! | 2 | the arguments are wrong |
-//! | 78 | a policy, configuration or certificate file is wrong |
+//! | 78 | a policy, configuration or certificate file is missing or wrong |
 
 mod applications;
 mod ask;
@@ -35,7 +35,7 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   0   done; a daemon was stopped by SIGINT or SIGTERM
   1   something failed while running, such as an address in use
   2   the arguments are wrong
-  78  the policy file or a certificate file is wrong";
+  78  the policy file or a certificate file is missing or wrong";
 /// The arguments are wrong, as the parser of arguments has it.
 const EX_USAGE: u8 = 2;
 /// The policy file or another file of the configuration is wrong (EX_CONFIG of sysexits.h).
@@ -122,15 +122,21 @@ pub(crate) type Loaded = Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>>;
 /// Reads a policy file: the policy and its warnings, or what is wrong with it.
 ///
 /// # Errors
-/// The file cannot be read.
+/// [`Failure::Config`]: the file cannot be read.
 pub(crate) fn load(path: &Path) -> anyhow::Result<Loaded> {
-    use anyhow::Context;
     let name = path.display().to_string();
-    let size = fs::metadata(path).with_context(|| name.clone())?.len();
-    anyhow::ensure!(size <= POLICY_BYTES as u64, "{name}: larger than {} MiB", POLICY_BYTES >> 20);
-    let bytes = fs::read(path).with_context(|| name.clone())?;
-    let text = String::from_utf8(bytes).with_context(|| name.clone())?;
+    let size = fs::metadata(path).map_err(|error| unreadable(path, error))?.len();
+    if size > POLICY_BYTES as u64 {
+        return Err(unreadable(path, format!("larger than {} MiB", POLICY_BYTES >> 20)));
+    }
+    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(path, error))?;
     Ok(Policy::parse(&name, &text))
+}
+
+/// A file of the configuration that is not there or cannot be read.
+pub(crate) fn unreadable(path: &Path, why: impl std::fmt::Display) -> anyhow::Error {
+    Failure::Config(format!("{}: {why}", path.display())).into()
 }
 
 /// Prints diagnostics for people on standard error.

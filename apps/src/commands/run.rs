@@ -5,7 +5,6 @@ mod logging;
 mod reload;
 mod service;
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,13 +14,15 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
+#[cfg(feature = "lab")]
+use umlaut_controller::runtime::Listener;
 use umlaut_controller::runtime::{LogObserver, serve};
 use umlaut_controller::{Observer, Seed, Shared};
 use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
 
 use super::applications::{self, Application};
-use super::{EX_CONFIG, complain, load};
+use super::{EX_CONFIG, complain, load, unreadable};
 use crate::control::events::EventLog;
 use crate::control::{Control, SetLog, SocketArgs, Vocabulary, answer_at};
 use crate::samples::Config;
@@ -39,6 +40,9 @@ enum Lab {
     /// A network of emulated switches and hosts, as the policy describes it
     #[cfg(feature = "lab")]
     Emulated,
+    /// The same network of Open vSwitch bridges and network namespaces; needs root
+    #[cfg(feature = "lab")]
+    Ovs,
 }
 
 /// Arguments of `umlaut run`.
@@ -53,6 +57,10 @@ pub(super) struct Args {
     /// What to bring up besides the controller
     #[arg(long, value_enum, default_value = "none")]
     lab: Lab,
+    /// The name of the lab, for umlaut lab --name
+    #[cfg(feature = "lab")]
+    #[arg(long, env = "UMLAUT_LAB", default_value = "lab", value_name = "NAME")]
+    lab_name: umlaut_testbed::lab::LabName,
     /// The applications, in the order in which they get events
     #[arg(long, value_enum, value_delimiter = ',', default_value = "sliceable-switch")]
     app: Vec<Application>,
@@ -147,7 +155,7 @@ async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {
 fn read_config(path: Option<&Path>) -> anyhow::Result<Result<Config, String>> {
     let Some(path) = path else { return Ok(Ok(Config::default())) };
     let name = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| name.to_string())?;
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
     Ok(Config::parse(&text).map_err(|mistake| format!("{name}: {mistake}")))
 }
 
@@ -186,6 +194,8 @@ async fn serve_until_stopped<P: Vocabulary>(
     let reload = tokio::spawn(reload::reload(sources, signal(SignalKind::hangup())?));
     let watchdog = tokio::spawn(service::watchdog(shared.clone()));
     let (stop, stopped) = watch::channel(false);
+    #[cfg(feature = "lab")]
+    let lab_failed = stop.clone();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::spawn(async move {
@@ -198,13 +208,17 @@ async fn serve_until_stopped<P: Vocabulary>(
         let _ = stop.send(true);
     });
     #[cfg(feature = "lab")]
-    let lab = match args.lab {
-        Lab::None => None,
-        Lab::Emulated => {
-            let address = listeners.first().context("no listener")?.local_addr()?;
-            let versions = shared.versions();
-            let version = versions.iter().copied().max().unwrap_or(Version::V1_3);
-            Some(bring_up(policy, address, version, stopped.clone())?)
+    let lab = match lab_wanted(args, shared.versions(), policy, &listeners)? {
+        None => None,
+        Some(wanted) => {
+            let stopped = stopped.clone();
+            Some(tokio::spawn(async move {
+                let kept = super::lab::beside::keep(wanted, stopped).await;
+                if kept.is_err() {
+                    let _ = lab_failed.send(true);
+                }
+                kept
+            }))
         }
     };
     #[cfg(not(feature = "lab"))]
@@ -224,31 +238,28 @@ async fn serve_until_stopped<P: Vocabulary>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Brings up the lab beside the controller; the task ends when the controller stops.
+/// The lab that is asked for, if one is.
+///
+/// # Errors
+/// There is no port that its switches could connect to.
 #[cfg(feature = "lab")]
-fn bring_up(
+fn lab_wanted(
+    args: &Args,
+    versions: &[Version],
     policy: Option<&Policy>,
-    address: SocketAddr,
-    version: Version,
-    mut stopped: watch::Receiver<bool>,
-) -> anyhow::Result<tokio::task::JoinHandle<anyhow::Result<()>>> {
-    use super::lab::report as lab;
-    let policy = policy.cloned();
-    let topology = match &policy {
-        Some(policy) => umlaut_testbed::of_policy(policy),
-        None => umlaut_testbed::Topology::single(4),
+    listeners: &[Listener],
+) -> anyhow::Result<Option<super::lab::beside::Wanted>> {
+    use super::lab::up::On;
+    let on = match args.lab {
+        Lab::None => return Ok(None),
+        Lab::Emulated => On::Emulated,
+        Lab::Ovs => On::Ovs,
     };
-    let running = Arc::new(lab::start(&topology, address, version)?);
-    Ok(tokio::spawn(async move {
-        let reporting = running.clone();
-        let report = tokio::task::spawn_blocking(move || {
-            lab::report(&reporting, &topology, policy.as_ref())
-        });
-        tokio::select! {
-            done = report => done??,
-            _ = stopped.wait_for(|stop| *stop) => {}
-        }
-        let _ = stopped.wait_for(|stop| *stop).await;
-        Ok(())
+    Ok(Some(super::lab::beside::Wanted {
+        on,
+        name: args.lab_name.clone(),
+        controller: listeners.first().context("no listener")?.local_addr()?,
+        openflow: versions.iter().copied().max().unwrap_or(Version::V1_3),
+        policy: policy.cloned(),
     }))
 }

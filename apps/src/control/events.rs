@@ -55,6 +55,7 @@ impl Observer for EventLog {
         let mut ring = self.ring();
         let number = ring.next;
         ring.next += 1;
+        debug_assert!(KINDS.contains(&kind(&event)), "a kind that can be asked for: {event:?}");
         *ring.counts.entry(kind(&event)).or_default() += 1;
         if let Event::NoticesLost { lost } = event {
             ring.notices_lost += lost;
@@ -106,6 +107,30 @@ impl EventLog {
         (counts.collect(), ring.notices_lost)
     }
 }
+
+/// The names of all kinds of events.
+pub const KINDS: [&str; 20] = [
+    "switch-ready",
+    "switch-gone",
+    "connection-refused",
+    "port-up",
+    "port-down",
+    "link-up",
+    "link-down",
+    "topology-settled",
+    "host-located",
+    "host-moved",
+    "host-gone",
+    "host-refused",
+    "policy-in-force",
+    "path-failed",
+    "resync",
+    "repaired",
+    "switch-error",
+    "alarm",
+    "app-failed",
+    "notices-lost",
+];
 
 /// The stable name of a kind of event.
 pub fn kind(event: &Event) -> &'static str {

@@ -9,7 +9,7 @@
 //! Questions run beside the sessions. What a session is asked is done in one of its turns, in pieces
 //! of bounded size; no lock is held meanwhile.
 
-mod answer;
+pub(crate) mod answer;
 pub mod events;
 mod names;
 mod open;

@@ -11,6 +11,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::explain::frame::Described;
+
 /// The version of the protocol: a controller refuses another one.
 pub const VERSION: u32 = 1;
 /// Bytes of a question. A longer line is refused and the connection closed.
@@ -64,6 +66,20 @@ pub enum Question {
         /// Only those from or to this host.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         host: Option<String>,
+    },
+    /// One row: everything that is said of a frame
+    /// ([`Explained`](crate::explain::Explained)), with `live`
+    /// ([`Live`](crate::explain::live::Live)), `line` (in one line) and `text` (for people).
+    Explain {
+        /// Where it comes in; where its sender is, if not given.
+        #[serde(default, rename = "in", skip_serializing_if = "Option::is_none")]
+        at: Option<String>,
+        /// Its bytes in hex digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        frame: Option<String>,
+        /// Else what it is in words.
+        #[serde(flatten)]
+        described: Box<Described>,
     },
     /// [`StatsRow`](super::rows::StatsRow)s; the end is a [`StatsEnd`](super::rows::StatsEnd).
     Stats,

@@ -287,6 +287,8 @@ pub enum FlowKind {
     App,
     /// A path's entry that no registry holds: a left-over.
     Leftover,
+    /// A path's entry whose owner is away and waited for.
+    Awaited,
     /// An entry of nobody known.
     Foreign,
 }
@@ -297,6 +299,8 @@ pub enum FlowKind {
 pub enum Has {
     /// It has it.
     Present,
+    /// It has it, and does something else with its frames.
+    Wrong,
     /// It should have it and has not.
     Missing,
     /// It is on its way.
@@ -364,6 +368,9 @@ pub struct FlowRow {
     pub cookie: String,
     /// Its priority.
     pub priority: u16,
+    /// The table that it is in.
+    #[serde(default)]
+    pub table: u8,
     /// The application whose it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app: Option<String>,

@@ -7,26 +7,30 @@
 //! What a frame may do is decided by [`umlaut_slice_db::decide`] and nowhere else; this module
 //! carries out decisions.
 
+pub(crate) mod carry;
 mod fabric;
 mod policy;
 mod refusals;
 
+use std::borrow::Borrow;
+
 use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
 use umlaut_controller::{
-    Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Route, Switch,
+    Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Switch, View,
 };
-use umlaut_openflow::packet::{Field, Headers, Tag};
-use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PacketIn, PortNo, Vid};
+use umlaut_openflow::packet::{Headers, Tag};
+use umlaut_openflow::{Attachment, DatapathId, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
     Shown, SliceId, Verdict, admit, admit_switch, decide, may_be_guessed,
 };
 
+use crate::explain::way::Versions;
+use crate::explain::{Explained, Ground};
+use carry::{arp_apart, drop_class, route, width};
 pub use policy::{Domains, SlicePolicy};
 use refusals::Refusals;
-
-const ARP: u16 = 0x0806;
 
 /// The application.
 #[derive(Default)]
@@ -36,39 +40,53 @@ pub struct SliceableSwitch {
 
 type Cx<'a> = Context<'a, SlicePolicy>;
 
-/// The network as the decision sees it: topology and host table of one turn.
-struct Seeing<'a, 'b> {
-    cx: &'a Cx<'b>,
+/// The network as the decision sees it: topology and host table of one turn, looked at with a policy,
+/// that of the turn or one that is tried.
+struct Seeing<'a, S = &'a SlicePolicy> {
+    view: &'a View<'a>,
+    slices: S,
 }
 
-impl Seeing<'_, '_> {
-    fn policy(&self) -> &umlaut_slice_db::Policy {
-        &self.cx.policy.policy
+impl<'a> Seeing<'a> {
+    fn of(cx: &'a Cx<'_>) -> Seeing<'a> {
+        Seeing { view: &cx.view, slices: cx.policy }
     }
 
+    fn policy(&self) -> &'a umlaut_slice_db::Policy {
+        &self.slices.policy
+    }
+}
+
+impl<S: Borrow<SlicePolicy>> Seeing<'_, S> {
     /// Whether the policy of now still admits this host there to this slice. The host table may
     /// know hosts that an earlier policy admitted.
     fn admits(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
-        admit(self.policy(), at, mac).is_ok_and(|a| a.slice == slice)
+        let policy = &self.slices.borrow().policy;
+        admit(policy, at, mac).is_ok_and(|a| a.slice == slice)
+    }
+
+    fn domain(&self, slice: SliceId) -> Domain {
+        self.slices.borrow().domain(slice)
     }
 }
 
-impl Network for Seeing<'_, '_> {
+impl<S: Borrow<SlicePolicy>> Network for Seeing<'_, S> {
     fn locate(&self, slice: SliceId, mac: MacAddr) -> Option<Location> {
-        let entry = self.cx.net.hosts.locate((self.cx.policy.domain(slice), mac))?;
+        let entry = self.view.net.hosts.locate((self.domain(slice), mac))?;
+        let policy = &self.slices.borrow().policy;
         let holds = match entry.tentative {
-            true => may_be_guessed(self.policy(), slice, entry.at, mac),
+            true => may_be_guessed(policy, slice, entry.at, mac),
             false => self.admits(slice, mac, entry.at),
         };
         holds.then_some(Location { at: entry.at, tentative: entry.tentative })
     }
 
     fn may_appear(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
-        self.cx.net.hosts.would_accept((self.cx.policy.domain(slice), mac), at, self.cx.now)
+        self.view.net.hosts.would_accept((self.domain(slice), mac), at, self.view.now)
     }
 
     fn learned_points(&self, slice: SliceId, visit: &mut dyn FnMut(Attachment, MacAddr)) {
-        self.cx.net.hosts.learned(self.cx.policy.domain(slice), &mut |at, mac| {
+        self.view.net.hosts.learned(self.domain(slice), &mut |at, mac| {
             if self.admits(slice, mac, at) {
                 visit(at, mac);
             }
@@ -76,24 +94,24 @@ impl Network for Seeing<'_, '_> {
     }
 
     fn port(&self, dpid: DatapathId, port: PortNo) -> PortRole {
-        fabric::port_role(self.cx.topology, dpid, port)
+        fabric::port_role(self.view.topology, dpid, port)
     }
 
     fn edge_ports(&self, visit: &mut dyn FnMut(DatapathId, PortNo)) {
-        for (dpid, port) in self.cx.topology.settled_edge_ports() {
+        for (dpid, port) in self.view.topology.settled_edge_ports() {
             visit(dpid, port);
         }
     }
 
     fn other_slice_at(&self, slice: SliceId, dpid: DatapathId, port: PortNo) -> bool {
-        let own = self.cx.policy.domain(slice);
+        let own = self.domain(slice);
         let mut other = false;
-        self.cx.net.hosts.at_port(dpid, port, &mut |(domain, mac), entry| {
+        self.view.net.hosts.at_port(dpid, port, &mut |(domain, mac), entry| {
             other |= domain != own
                 && !entry.tentative
                 && self
-                    .cx
-                    .policy
+                    .slices
+                    .borrow()
                     .slice(domain)
                     .is_some_and(|slice| self.admits(slice, mac, entry.at));
         });
@@ -101,7 +119,7 @@ impl Network for Seeing<'_, '_> {
     }
 
     fn reachable(&self, from: DatapathId, to: DatapathId) -> bool {
-        self.cx.topology.reachable(from, to)
+        self.view.topology.reachable(from, to)
     }
 }
 
@@ -114,7 +132,7 @@ impl App<SlicePolicy> for SliceableSwitch {
             buffer_id: packet.buffer_id,
             whole: packet.data.len() >= usize::from(packet.total_len),
         };
-        let network = Seeing { cx };
+        let network = Seeing::of(cx);
         match network.port(sw.dpid(), packet.in_port) {
             PortRole::Missing | PortRole::Down => {}
             PortRole::Link => self.mid_path(sw, cx, packet.in_port, &headers, frame),
@@ -125,7 +143,7 @@ impl App<SlicePolicy> for SliceableSwitch {
     }
 
     fn decide_again(&self, sw: &Switch, cx: &Cx<'_>, key: &FlowKey) -> Again {
-        let network = Seeing { cx };
+        let network = Seeing::of(cx);
         let dpid = sw.dpid();
         if !matches!(network.port(dpid, key.in_port), PortRole::Probing | PortRole::Edge) {
             return Again::Nothing;
@@ -138,13 +156,15 @@ impl App<SlicePolicy> for SliceableSwitch {
                 let here = network.locate(slice, key.headers.eth_src).is_some_and(|location| {
                     (location.at.dpid, location.at.port) == (dpid, key.in_port)
                 });
-                if !here || arp_apart(cx, &key.headers) {
+                if !here || arp_apart(options(cx), &key.headers) {
                     return Again::Nothing;
                 }
-                Again::Route(route(cx, &decision, slice, (*to, key.headers.eth_dst)))
+                Again::Route(route(cx.policy, &key.headers, &decision, (slice, *to)))
             }
             Verdict::Drop(reason) => match drop_class(*reason) {
-                Some(class) => Again::Drop { class, width: width(cx, &decision) },
+                Some(class) => {
+                    Again::Drop { class, width: width(options(cx), &key.headers, &decision) }
+                }
                 None => Again::Nothing,
             },
             Verdict::Flood { .. } => Again::Nothing,
@@ -158,7 +178,7 @@ impl App<SlicePolicy> for SliceableSwitch {
         };
         // As if the host had sent something that concerns nobody else.
         let headers = Headers { eth_src: mac, eth_dst: mac, tag, ..Headers::default() };
-        let network = Seeing { cx };
+        let network = Seeing::of(cx);
         let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
         let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
         self.learn(cx, at.dpid, at.port, &headers, &decision);
@@ -208,7 +228,7 @@ impl SliceableSwitch {
         headers: &Headers,
         frame: Frame<'_>,
     ) {
-        let network = Seeing { cx };
+        let network = Seeing::of(cx);
         let dpid = sw.dpid();
         let ingress = Ingress { dpid, port: in_port, headers };
         let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
@@ -216,11 +236,11 @@ impl SliceableSwitch {
         match &decision.verdict {
             Verdict::Forward { to } => {
                 let Some(slice) = admitted(&decision) else { return };
-                if arp_apart(cx, headers) {
+                if arp_apart(options(cx), headers) {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
                 }
-                let route = route(cx, &decision, slice, (*to, headers.eth_dst));
+                let route = route(cx.policy, headers, &decision, (slice, *to));
                 if sw.forward(&cx.view, in_port, headers, frame, route) == Outcome::NoPath {
                     self.drop_entry(sw, cx, in_port, headers, &decision, DropClass::NoPath);
                 }
@@ -230,7 +250,7 @@ impl SliceableSwitch {
             Verdict::Drop(DropReason::Filtered(_) | DropReason::FilterDefault)
                 if sw.forward_reply(in_port, headers, frame) => {}
             Verdict::Drop(reason) => {
-                self.refusals.tell(cx, dpid, in_port, headers, *reason);
+                self.refusals.tell(cx, dpid, in_port, headers, *reason, admitted(&decision));
                 if let Some(class) = drop_class(*reason) {
                     self.drop_entry(sw, cx, in_port, headers, &decision, class);
                 }
@@ -278,7 +298,8 @@ impl SliceableSwitch {
         class: DropClass,
     ) {
         if fabric::port_role(cx.topology, sw.dpid(), in_port) == PortRole::Edge {
-            sw.drop_flow(&cx.view, in_port, headers, width(cx, decision), class);
+            let width = width(options(cx), headers, decision);
+            sw.drop_flow(&cx.view, in_port, headers, width, class);
         }
     }
 
@@ -318,7 +339,7 @@ impl SliceableSwitch {
         vid: Vid,
         headers: &Headers,
     ) -> Option<Attachment> {
-        let network = Seeing { cx };
+        let network = Seeing::of(cx);
         let slice = cx.policy.slice(domain)?;
         let from = network.locate(slice, headers.eth_src)?;
         if from.tentative || from.at.vid != vid {
@@ -337,59 +358,32 @@ impl SliceableSwitch {
 
 /// The decision on the frames of a registered path, under the World of `cx`.
 pub(crate) fn decision(cx: &Cx<'_>, dpid: DatapathId, key: &FlowKey) -> Decision {
-    let network = Seeing { cx };
+    let network = Seeing::of(cx);
     let ingress = Ingress { dpid, port: key.in_port, headers: &key.headers };
     decide(network.policy(), &network, ingress, &mut NoTrace)
 }
 
+/// What is said of a frame under the World of `cx`, with what would admit it.
+pub(crate) fn explained(cx: &Cx<'_>, ingress: Ingress<'_>, versions: Versions<'_>) -> Explained {
+    let network = Seeing::of(cx);
+    let ground = Ground {
+        slices: cx.policy,
+        network: &network,
+        topology: cx.topology,
+        ways_known: true,
+        versions,
+    };
+    let tried = |policy: &umlaut_slice_db::Policy| Seeing {
+        view: &cx.view,
+        slices: cx.policy.renewed(policy.clone()),
+    };
+    Explained::new(ground, ingress).with_cure(network.policy(), tried, ingress)
+}
+
+fn options<'a>(cx: &Cx<'a>) -> &'a umlaut_slice_db::Options {
+    cx.policy.policy.options()
+}
+
 fn admitted(decision: &Decision) -> Option<SliceId> {
     decision.admission.as_ref().ok().map(|admission| admission.slice)
-}
-
-/// Whether ARP is always forwarded frame by frame.
-fn arp_apart(cx: &Cx<'_>, headers: &Headers) -> bool {
-    cx.policy.policy.options().arp_packet_out && headers.eth_type == Field::Is(ARP)
-}
-
-fn width(cx: &Cx<'_>, decision: &Decision) -> FieldSet {
-    match cx.policy.policy.options().exact_match {
-        true => FieldSet::ALL.without(FieldSet::FRAGMENT),
-        false => decision.reads | FieldSet::LAYER_2,
-    }
-}
-
-/// The route to a host at its place. There is a way back only for a receiver that may send there: it
-/// may be a guess, of whom nothing is taken.
-fn route(
-    cx: &Cx<'_>,
-    decision: &Decision,
-    slice: SliceId,
-    (egress, receiver): (Attachment, MacAddr),
-) -> Route {
-    let policy = &cx.policy.policy;
-    let options = policy.options();
-    let may_reply = || admit(policy, egress, receiver).is_ok_and(|a| a.slice == slice);
-    Route {
-        domain: cx.policy.domain(slice),
-        egress,
-        width: width(cx, decision),
-        idle_timeout: options.idle_timeout,
-        hard_timeout: options.hard_timeout,
-        reverse: options.reverse_flow && may_reply(),
-    }
-}
-
-/// Which refusals get a drop entry: those that nothing but the policy or the topology can change.
-fn drop_class(reason: DropReason) -> Option<DropClass> {
-    match reason {
-        DropReason::NoBinding
-        | DropReason::Restricted
-        | DropReason::PinnedElsewhere
-        | DropReason::ForeignPort
-        | DropReason::Filtered(_)
-        | DropReason::FilterDefault
-        | DropReason::OtherSlice => Some(DropClass::Denied),
-        DropReason::NoPath => Some(DropClass::NoPath),
-        _ => None,
-    }
 }

@@ -45,6 +45,16 @@ pub struct SlicePolicy {
 }
 
 impl SlicePolicy {
+    /// Another policy in place of this one, to try it: slices of the same name have the same identity,
+    /// others have none.
+    pub(crate) fn renewed(&self, policy: Policy) -> SlicePolicy {
+        let identity = |name: &str| self.policy.slice(name).map(|slice| self.domain(slice));
+        let domains: Vec<Domain> =
+            policy.slices().map(|(_, name)| identity(name).unwrap_or(Domain(u64::MAX))).collect();
+        let slices = domains.iter().enumerate().map(|(id, of)| (*of, SliceId(id as u32))).collect();
+        SlicePolicy { policy, domains, slices }
+    }
+
     /// The identity of a slice of this policy.
     pub fn domain(&self, slice: SliceId) -> Domain {
         // A slice id of this policy is below the number of its slices.

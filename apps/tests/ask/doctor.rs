@@ -196,6 +196,28 @@ fn each_thing_that_is_wrong_is_named_with_the_command_that_repairs_it() {
         assert!(found, "{what}: {told:#}");
     }
 
+    // Somebody else's bridge, in whatever state, is no fault of ours; when it is asked for, it is.
+    let mut fake = in_order();
+    fake.bridges.push(json!(["lan", "00000000000000aa", "", "", ["set", []], ["uuid", "c9"]]));
+    fake.controllers.push(json!([["uuid", "c9"], "tcp:10.9.9.9:6", false, refused]));
+    let told = examine(&fake);
+    assert_eq!((&told["errors"], &told["warnings"]), (&json!(0), &json!(0)), "{told:#}");
+    assert_eq!(said(&told, "bridge lan").0, "ok");
+    let output = fake.doctor(&controller.socket(), &["--json", "--bridge", "lan", policy]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said(&told, "bridge lan: controller").0, "error");
+    // One that comes to this controller and is not in the policy is looked at.
+    let mut fake = in_order();
+    fake.bridges.push(json!([
+        "lan",
+        "00000000000000aa",
+        "netdev",
+        "",
+        ["set", []],
+        ["uuid", "c1"]
+    ]));
+    assert_eq!(said(&examine(&fake), "bridge lan: datapath id").0, "warning");
+
     // In words, for people.
     let mut fake = in_order();
     fake.set(0, "fail_mode", json!("standalone"));

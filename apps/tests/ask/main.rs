@@ -4,5 +4,6 @@
 mod controller;
 mod doctor;
 mod documented;
+mod explain;
 mod questions;
 mod socket;

@@ -114,6 +114,23 @@ fn every_question_has_its_answer_for_people_and_for_programs() {
         "{only}"
     );
 
+    let unknown = c.run(&["events", "--kind", "link-upp"]);
+    let told = String::from_utf8_lossy(&unknown.stderr);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(
+        told.contains("host-moved") && told.contains("similar value exists: 'link-up'"),
+        "{told}"
+    );
+    // Each kind that the page names is one, and there are no others.
+    let page = include_str!("../../../docs/asking.md");
+    let (_, list) = page.split_once("The kinds: ").expect("the kinds of events");
+    let (list, _) = list.split_once(".\n").expect("the end of a paragraph");
+    let named: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let mut known = umlaut::control::events::KINDS.to_vec();
+    known.sort_unstable_by_key(|kind| named.iter().position(|name| name == kind));
+    assert_eq!(named, known);
+    assert!(c.text(&["stats", "--interval", "0"]).contains("REPAIRED"));
+
     c.text(&["log", "debug"]);
     let wrong = c.run(&["log", "umlaut=loud"]);
     assert_eq!(wrong.status.code(), Some(1));

@@ -216,6 +216,108 @@ fn a_port_down_ends_its_link_at_once() {
     assert_eq!(lab.links.len(), 2);
 }
 
+fn ports_up() -> [Port; 3] {
+    [port(1, true), port(2, true), port(3, true)]
+}
+
+#[test]
+fn the_silence_of_a_switch_that_is_away_says_nothing() {
+    let mut lab = cable();
+    lab.up(1);
+    lab.up(2);
+    lab.run(Duration::from_secs(6));
+    lab.discovery.switch_away(DatapathId(1));
+    let cables = std::mem::take(&mut lab.cables);
+    let probes = |lab: &Lab| lab.frames.iter().filter(|((dpid, _), _)| dpid.0 == 1).count();
+    let before = probes(&lab);
+    lab.run(Duration::from_secs(40));
+    assert_eq!((lab.links.len(), probes(&lab)), (2, before));
+    assert_eq!(lab.role(1, 2), EDGE);
+    lab.cables = cables;
+    lab.discovery.switch_back(DatapathId(1), &ports_up(), lab.now);
+    lab.settle();
+    assert!(probes(&lab) > before, "probed at once");
+    lab.run(Duration::from_secs(40));
+    assert_eq!(lab.links.len(), 2);
+    assert!(lab.alarms.is_empty(), "{:?}", lab.alarms);
+}
+
+#[test]
+fn a_link_that_is_silent_after_a_return_ends_soon_whichever_end_was_away() {
+    for away in [1, 2] {
+        let mut lab = cable();
+        lab.up(1);
+        lab.up(2);
+        lab.run(Duration::from_secs(6));
+        lab.discovery.switch_away(DatapathId(away));
+        lab.cables.clear();
+        lab.run(Duration::from_secs(1));
+        lab.discovery.switch_back(DatapathId(away), &ports_up(), lab.now);
+        lab.settle();
+        lab.run(Config::default().doubt - MS);
+        assert_eq!(lab.links.len(), 2);
+        lab.run(101 * MS);
+        assert!(lab.links.is_empty());
+    }
+}
+
+#[test]
+fn a_link_to_a_switch_that_is_still_away_is_doubted_when_that_is_back() {
+    let mut lab = cable();
+    lab.up(1);
+    lab.up(2);
+    lab.run(Duration::from_secs(6));
+    lab.discovery.switch_away(DatapathId(1));
+    lab.discovery.switch_away(DatapathId(2));
+    lab.cables.clear();
+    lab.discovery.switch_back(DatapathId(1), &ports_up(), lab.now);
+    lab.run(Duration::from_secs(12));
+    assert_eq!(lab.links.len(), 2);
+    lab.discovery.switch_back(DatapathId(2), &ports_up(), lab.now);
+    lab.settle();
+    lab.run(Config::default().doubt + 101 * MS);
+    assert!(lab.links.is_empty());
+}
+
+/// A port with hosts, and a cable in their place when the switch is back: no loop is left by that.
+#[test]
+fn a_cable_that_took_the_place_of_a_host_meanwhile_is_found_at_the_return_and_not_later() {
+    for later in [false, true] {
+        let mut lab = Lab::new(&[]);
+        lab.up(1);
+        lab.run(Duration::from_secs(10));
+        lab.discovery.switch_away(DatapathId(1));
+        lab.run(Duration::from_secs(3));
+        lab.discovery.switch_back(DatapathId(1), &ports_up(), lab.now);
+        lab.settle();
+        if later {
+            lab.run(Duration::from_secs(1));
+        }
+        lab.cables.push((end(1, 1), end(2, 1)));
+        lab.discovery.host_admitted(DatapathId(1), PortNo(1), lab.now);
+        lab.up(2);
+        lab.run(Duration::from_secs(6));
+        assert_eq!(lab.links.is_empty(), later);
+        assert_eq!(lab.alarms.contains(&AlarmKind::HostPort), later);
+    }
+}
+
+#[test]
+fn a_port_that_was_being_probed_or_is_new_is_probed_after_the_return() {
+    let mut lab = Lab::new(&[]);
+    lab.up(1);
+    assert_eq!(lab.role(1, 1), PortRole::Probing);
+    lab.discovery.switch_away(DatapathId(1));
+    lab.run(Duration::from_secs(10));
+    assert_eq!(lab.role(1, 1), PortRole::Probing, "nobody could have answered");
+    let ports = [port(1, true), port(2, false), port(4, true)];
+    lab.discovery.switch_back(DatapathId(1), &ports, lab.now);
+    lab.settle();
+    assert_eq!((lab.role(1, 2), lab.role(1, 4)), (PortRole::Down, PortRole::Probing));
+    lab.run(400 * MS);
+    assert_eq!((lab.role(1, 1), lab.role(1, 4)), (EDGE, EDGE));
+}
+
 #[test]
 fn probes_are_good_once_and_cannot_be_forged() {
     let mut lab = Lab::new(&[]);
@@ -262,7 +364,7 @@ fn only_declared_links_come_up() {
 proptest! {
     /// Whatever happens, no bound port gets a link and links come and go in pairs.
     #[test]
-    fn bound_ports_never_link(steps in prop::collection::vec((0u8..6, 1u64..4, 1u32..4), 0..60)) {
+    fn bound_ports_never_link(steps in prop::collection::vec((0u8..8, 1u64..4, 1u32..4), 0..60)) {
         let mut lab = Lab::new(&[
             (end(1, 1), end(2, 1)), (end(2, 2), end(3, 1)), (end(3, 2), end(1, 2)),
         ]);
@@ -274,6 +376,8 @@ proptest! {
                 2 => lab.discovery.port_changed(DatapathId(dpid), &port(port_no, false), lab.now),
                 3 => lab.discovery.port_changed(DatapathId(dpid), &port(port_no, true), lab.now),
                 4 => lab.discovery.host_admitted(DatapathId(dpid), PortNo(port_no), lab.now),
+                5 => lab.discovery.switch_away(DatapathId(dpid)),
+                6 => lab.discovery.switch_back(DatapathId(dpid), &ports_up(), lab.now),
                 _ => lab.run(Duration::from_millis(u64::from(port_no) * 3000)),
             }
             lab.settle();

@@ -5,9 +5,12 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use umlaut_openflow::{Cookie, FlowStats, MacAddr, Match, MatchField, VlanMatch};
+use umlaut_openflow::{
+    Cookie, FlowStats, Instruction, MacAddr, Match, MatchField, TableId, VlanMatch,
+};
 
 use super::Wanted;
+use crate::readback::same_actions;
 
 /// How much an entry was used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +21,15 @@ pub struct Usage {
     pub bytes: u64,
     /// How long it has been there.
     pub age: Duration,
+}
+
+/// An entry that a switch has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// How much it was used.
+    pub usage: Usage,
+    /// Whether it does what it should.
+    pub does: bool,
 }
 
 /// The flow table of a switch, from its statistics. Entries that are wanted are ticked off; what is
@@ -38,15 +50,23 @@ impl ActualTable {
         ActualTable { entries: flows.into_iter().map(|flow| (flow, false)).collect(), by_cookie }
     }
 
-    /// Ticks off an entry: same cookie, priority and match. `None`: the switch does not have it.
-    pub fn tick_off(&mut self, wanted: &Wanted) -> Option<Usage> {
+    /// Ticks off an entry: in the first table, same cookie, priority and match. `None`: the switch
+    /// does not have it.
+    pub fn tick_off(&mut self, wanted: &Wanted) -> Option<Found> {
         let matches = wanted.matches.as_ref()?;
         for index in self.by_cookie.get(&wanted.cookie)? {
             let (flow, ticked) = &mut self.entries[*index];
-            if flow.priority == wanted.priority && same_match(&flow.matches, matches) {
+            let place = (flow.table_id, flow.priority) == (TableId(0), wanted.priority);
+            if place && same_match(&flow.matches, matches) {
                 *ticked = true;
                 let (packets, bytes) = (flow.packet_count, flow.byte_count);
-                return Some(Usage { packets, bytes, age: flow.duration });
+                let usage = Usage { packets, bytes, age: flow.duration };
+                let does = match &flow.instructions[..] {
+                    [] => wanted.actions.is_empty(),
+                    [Instruction::Apply(actions)] => same_actions(actions, &wanted.actions),
+                    _ => false,
+                };
+                return Some(Found { usage, does });
             }
         }
         None
@@ -97,7 +117,7 @@ fn plain(field: MatchField) -> MatchField {
 
 #[cfg(test)]
 mod tests {
-    use umlaut_openflow::{DatapathId, Masked, PortNo, TableId};
+    use umlaut_openflow::{Action, DatapathId, Masked, PortNo};
 
     use super::*;
     use crate::path::Leg;
@@ -125,7 +145,33 @@ mod tests {
             cookie: Cookie(cookie),
             priority: 9,
             matches: Some(matches),
+            actions: Vec::new(),
         }
+    }
+
+    #[test]
+    fn an_entry_that_does_something_else_or_is_in_another_table_is_told() {
+        let asked = Match::new().in_port(PortNo(1));
+        let output = |port| vec![Action::output(PortNo(port))];
+        for (table_id, instructions, found) in [
+            (0, vec![Instruction::Apply(output(2))], Some(true)),
+            (0, vec![Instruction::Apply(output(3))], Some(false)),
+            (0, vec![Instruction::Apply([output(2), output(3)].concat())], Some(false)),
+            (0, vec![], Some(false)),
+            (0, vec![Instruction::Write(output(2))], Some(false)),
+            (1, vec![Instruction::Apply(output(2))], None),
+        ] {
+            let flow = FlowStats {
+                table_id: TableId(table_id),
+                instructions,
+                ..flow(1, asked.clone(), 2)
+            };
+            let mut table = ActualTable::new(vec![flow.clone()]);
+            let wanted = Wanted { actions: output(2), ..wanted(1, asked.clone()) };
+            assert_eq!(table.tick_off(&wanted).map(|found| found.does), found, "{flow:?}");
+        }
+        let mut drops = ActualTable::new(vec![flow(1, asked.clone(), 2)]);
+        assert!(drops.tick_off(&wanted(1, asked)).unwrap().does);
     }
 
     #[test]
@@ -136,7 +182,7 @@ mod tests {
             .in_port(PortNo(1));
         let asked = Match::new().in_port(PortNo(1)).eth_src(mac);
         let mut table = ActualTable::new(vec![flow(1, told, 2), flow(3, asked.clone(), 4)]);
-        assert_eq!(table.tick_off(&wanted(1, asked.clone())).unwrap().packets, 2);
+        assert_eq!(table.tick_off(&wanted(1, asked.clone())).unwrap().usage.packets, 2);
         assert_eq!(table.tick_off(&wanted(2, asked.clone())), None, "another cookie");
         assert_eq!(table.tick_off(&wanted(3, Match::new().in_port(PortNo(2)))), None);
         assert_eq!(table.rest().map(|flow| flow.cookie).collect::<Vec<_>>(), [Cookie(3)]);

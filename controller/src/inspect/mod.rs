@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! registries (pages) ─▶ wanted entries ─┐
-//!                                       ├─▶ present, missing, and what nobody wants
+//!                                       ├─▶ present, wrong, missing, and what nobody wants
 //! flow statistics ──────────────────────┘
 //! ```
 //! Registries are read before flow statistics are asked for. A connection keeps its order, so what
@@ -16,5 +16,5 @@
 mod actual;
 mod wanted;
 
-pub use actual::{ActualTable, Usage, same_match};
+pub use actual::{ActualTable, Found, Usage, same_match};
 pub use wanted::{Wanted, wanted};

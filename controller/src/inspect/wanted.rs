@@ -1,11 +1,11 @@
 //! The entries that a path wants on switches. Pure.
 
-use umlaut_openflow::{Cookie, DatapathId, Match, Version};
+use umlaut_openflow::{Action, Cookie, DatapathId, Match, Version};
 
 use crate::path::{DROP_PRIORITY, Kind, Leg, Mark, PATH_PRIORITY};
-use crate::program::{flow_match, reply_headers};
+use crate::plan::hop_entry;
+use crate::program::{flow_match, forward_actions, reply_headers};
 use crate::switch::PathSnapshot;
-use crate::switch::paths::hop_entry;
 
 /// One entry that a path wants on a switch.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +20,8 @@ pub struct Wanted {
     pub priority: u16,
     /// What it matches; `None` while the switch is not connected.
     pub matches: Option<Match>,
+    /// What it does to frames; nothing drops them.
+    pub actions: Vec<Action>,
 }
 
 /// The entries of a path that enters at `owner`: those of its way in order, then those of the way
@@ -37,7 +39,8 @@ pub fn wanted(
             let matches = version(owner)
                 .and_then(|version| flow_match(version, key.in_port, &key.headers, key.width).ok());
             let (leg, cookie) = (Leg::Forward, path.name.cookie(epoch, Mark::ONLY));
-            return vec![Wanted { dpid: owner, leg, cookie, priority: DROP_PRIORITY, matches }];
+            let (priority, actions) = (DROP_PRIORITY, Vec::new());
+            return vec![Wanted { dpid: owner, leg, cookie, priority, matches, actions }];
         }
         Kind::Forward { route, hops, reverse } => (route, hops, reverse),
     };
@@ -51,13 +54,16 @@ pub fn wanted(
         .filter_map(|(leg, headers, (index, hop))| {
             let entry = hop_entry(path.name, leg, &path.key, &headers, route, hop, index);
             let cookie = path.name.cookie(epoch, entry.mark);
-            let matches = match version(hop.dpid) {
-                Some(version) => {
-                    Some(flow_match(version, entry.in_port, &entry.headers, entry.width).ok()?)
-                }
-                None => None,
+            let (in_port, tag) = (entry.in_port, entry.headers.tag);
+            let (matches, actions) = match version(hop.dpid) {
+                Some(version) => (
+                    Some(flow_match(version, in_port, &entry.headers, entry.width).ok()?),
+                    forward_actions(version, in_port, tag, entry.out_port, entry.vid),
+                ),
+                None => (None, Vec::new()),
             };
-            Some(Wanted { dpid: hop.dpid, leg, cookie, priority: PATH_PRIORITY, matches })
+            let priority = PATH_PRIORITY;
+            Some(Wanted { dpid: hop.dpid, leg, cookie, priority, matches, actions })
         })
         .collect()
 }

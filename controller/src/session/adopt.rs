@@ -160,7 +160,8 @@ impl<P: Policy> Session<P> {
             shared.net.adoptions().begin();
             self.adopting = Some(Adopting {
                 until: now + ADOPTION_TIME,
-                hold_until: (kept > 0).then_some(now + HOLD_TIME),
+                // In the same run hosts and links are known: new flows need not wait.
+                hold_until: returned.is_none().then_some(now + HOLD_TIME),
                 step: Step::Recalling(0),
                 refused: Vec::new(),
                 held: VecDeque::new(),
@@ -309,6 +310,8 @@ impl<P: Policy> Session<P> {
         let Some(switch) = &mut self.switch else { return };
         let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
         let fabric = shared.apps.fabric(policy);
+        // In the same run, only a switch that is lost could still tell where a receiver is.
+        let all_here = !shared.is_a_switch_lost();
         for at in places {
             let Some(own) = switch.kept_at(at) else { continue };
             let (dpid, port) = (switch.dpid(), own.key.in_port);
@@ -319,6 +322,7 @@ impl<P: Policy> Session<P> {
                 let name = own.cookie.path;
                 let path = (own.cookie.epoch, name);
                 let receiver_known = known.is_some()
+                    || mine && all_here
                     || own.cookie.mark.last
                     || shared.net.adoptions().knows_egress(path);
                 let left = known.as_ref().and_then(|known| known.remains.paths.get(&name));

@@ -22,7 +22,8 @@ use crate::app::AppNo;
 use crate::path::{
     DropClass, FlowKey, Hop, HopName, Leg, PATH_EPOCH, PATH_PRIORITY, PathRef, Route,
 };
-use crate::program::{flow_match, reply_headers};
+use crate::plan;
+use crate::program::flow_match;
 use crate::readback::{OwnEntry, flow_key, same_match};
 use crate::view::View;
 
@@ -216,9 +217,7 @@ impl Switch {
     /// entry; else the key of the entry, which is narrower.
     fn key_of(&self, own: &OwnEntry, route: &Route) -> FlowKey {
         let (in_port, headers) = (own.key.in_port, &own.key.headers);
-        let replied = route.reverse && reply_headers(headers, route.egress.vid).is_some();
-        let width = if replied { route.width | super::REPLIED } else { route.width };
-        let asked = FlowKey::new(in_port, headers, width);
+        let asked = plan::key(in_port, headers, route);
         let same = flow_match(self.version, in_port, &asked.headers, asked.width)
             .is_ok_and(|matches| same_match(&matches, &own.matches(self.version)));
         if same { asked } else { own.key }

@@ -8,6 +8,7 @@ use super::{Behind, Claim, LocalHop, Reply, Sent, Switch};
 use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{FlowKey, HopName, Kind, Leg, PATH_PRIORITY, PathRef, State};
+use crate::plan::flow_mod;
 use crate::program::forward_actions;
 use crate::view::{Event, Frame, View};
 
@@ -43,7 +44,7 @@ impl Switch {
             return Err(HopFailure::Claimed);
         }
         let flow_mod =
-            self.entry_flow_mod(&entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
+            flow_mod(self.version, &entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
         let name = entry.name();
         let matches = flow_mod.matches.clone();
         self.kept.overwritten(self.version, &matches);

@@ -35,6 +35,7 @@ use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{DropClass, FlowKey, HopName, Path, PathRef, Route, SessionNo, State};
+use crate::plan::by_switch;
 use crate::program::{flood_actions, padded};
 use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
@@ -64,23 +65,11 @@ pub const WAITING_BYTES: usize = 4 << 20;
 pub const ONE_BY_ONE_RATE: u32 = 2000;
 /// Drop entries per port. When there are as many, further refused frames come to the controller.
 pub const DROPS_PER_PORT: usize = 64;
-/// How long a drop entry of each class lives.
-pub const DENIED_SECONDS: u16 = 60;
-/// See [`DENIED_SECONDS`].
-pub const NO_PATH_SECONDS: u16 = 1;
 /// After a switch refused an entry, no further entry is asked of it for this long, doubling with
 /// each refusal up to [`BACKOFF_MAX`].
 pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
 /// See [`BACKOFF_MIN`].
 pub const BACKOFF_MAX: Duration = Duration::from_secs(16);
-/// What the entries of a path with a way back match beside what the decision read, as far as the
-/// frame has it.
-const REPLIED: FieldSet = FieldSet::IP_PROTO
-    .union(FieldSet::IPV4_SRC)
-    .union(FieldSet::IPV4_DST)
-    .union(FieldSet::TP_SRC)
-    .union(FieldSet::TP_DST)
-    .union(FieldSet::ICMP_TYPE);
 /// How many flow-mods of late are remembered to tell what an error message speaks of. An error that
 /// comes later is reported without its path.
 const REMEMBERED_SENDS: usize = 8192;
@@ -329,12 +318,8 @@ impl Switch {
         frame: Frame<'_>,
         outputs: &[Attachment],
     ) {
-        let mut by_switch: BTreeMap<DatapathId, Vec<(PortNo, Vid)>> = BTreeMap::new();
-        for output in outputs {
-            by_switch.entry(output.dpid).or_default().push((output.port, output.vid));
-        }
         let mut shared: Option<std::sync::Arc<[u8]>> = None;
-        for (dpid, outputs) in by_switch {
+        for (dpid, outputs) in by_switch(outputs) {
             if dpid == self.dpid {
                 let actions = flood_actions(self.version, in_port, frame.tag, &outputs);
                 if frame.whole {

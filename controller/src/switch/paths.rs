@@ -5,23 +5,20 @@ use std::time::Duration;
 
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{
-    Attachment, BufferId, DatapathId, FieldSet, FlowMod, FlowModFlags, MacAddr, Message, PortNo,
-    Vid,
+    Attachment, BufferId, Cookie, DatapathId, FieldSet, FlowMod, MacAddr, Message, PortNo,
 };
 
 use super::old_ways::OldHop;
-use super::{
-    Again, Behind, DENIED_SECONDS, DROPS_PER_PORT, INSTALL_TIMEOUT, NO_PATH_SECONDS, Outcome,
-    REPLIED, Sent, Switch, WAITING_BYTES,
-};
+use super::{Again, Behind, DROPS_PER_PORT, INSTALL_TIMEOUT, Outcome, Sent, Switch, WAITING_BYTES};
 use crate::app::AppNo;
-use crate::command::{Command, HopEntry, HopFailure};
+use crate::command::{Command, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{
     DROP_PRIORITY, DropClass, FlowKey, Hop, HopName, Kind, Leg, Mark, PATH_PRIORITY, Path, PathRef,
     Route, State,
 };
-use crate::program::{flow_match, forward_actions, reply_headers};
+use crate::plan::{self, Plan, drop_flow_mod, flow_mod, hop_entry, reversed, way_back};
+use crate::program::{flow_match, reply_headers};
 use crate::view::{Frame, View};
 
 impl Switch {
@@ -35,23 +32,18 @@ impl Switch {
         frame: Frame<'_>,
         route: Route,
     ) -> Outcome {
-        let Some(hops) = self.hops_to(view, in_port, route.egress) else {
+        let from = (self.dpid, in_port);
+        let Some(plan) = Plan::new(view.topology, from, headers, route) else {
             return Outcome::NoPath;
         };
-        let reply = reply_headers(headers, route.egress.vid).filter(|_| route.reverse);
-        let mut width = route.width;
-        if reply.is_some() {
-            // A way back that no filter is asked about is for the replies to these frames only.
-            width = width.union(REPLIED);
-        }
-        let key = FlowKey::new(in_port, headers, width);
+        let key = plan.key;
         if let Some((name, path)) = self.registry.by_key(&key) {
             let installed = matches!(path.state, State::Installed);
             match &path.kind {
                 Kind::Forward { route: old, hops: way, .. } if *old == route => {
-                    if !stays(view, way, Some(&hops)) {
+                    if !stays(view, way, Some(&plan.hops)) {
                         match installed {
-                            true => self.reroute(view, name, hops),
+                            true => self.reroute(view, name, plan.hops),
                             false => self.give_up(view, name),
                         }
                     } else if installed {
@@ -69,10 +61,7 @@ impl Switch {
         if unmatchable || self.backing_off(view.now) {
             return self.one_by_one(view, in_port, frame, route.egress);
         }
-        let reverse = match reply {
-            Some(_) => reversed(&hops, headers.tag.vid().unwrap_or_default()),
-            None => Vec::new(),
-        };
+        let (reverse, hops) = (plan.reverse(), plan.hops);
         let single = hops.len() == 1;
         let path = Path {
             app: self.acting,
@@ -98,15 +87,7 @@ impl Switch {
         in_port: PortNo,
         egress: Attachment,
     ) -> Option<Vec<Hop>> {
-        let mut hops = Vec::new();
-        let mut at = (self.dpid, in_port);
-        for step in view.topology.path(self.dpid, egress.dpid)? {
-            hops.push(Hop { dpid: at.0, in_port: at.1, out_port: step.out_port, vid: None });
-            at = (step.next, step.next_port);
-        }
-        let (dpid, in_port) = at;
-        hops.push(Hop { dpid, in_port, out_port: egress.port, vid: Some(egress.vid) });
-        Some(hops)
+        plan::hops(view.topology, (self.dpid, in_port), egress)
     }
 
     /// Sends the ingress entry of a path that needs no other, or has them, and the frame behind it.
@@ -168,11 +149,7 @@ impl Switch {
         hops: Vec<Hop>,
         old: Vec<OldHop>,
     ) {
-        let reply = reply_headers(&key.headers, route.egress.vid).filter(|_| route.reverse);
-        let reverse = match reply {
-            Some(_) => reversed(&hops, key.headers.tag.vid().unwrap_or_default()),
-            None => Vec::new(),
-        };
+        let reverse = way_back(&key.headers, &route, &hops);
         let single = hops.len() == 1;
         let kind = Kind::Forward { route, hops, reverse };
         let path = Path { app, key, kind, state: State::Installed, revision: view.revision };
@@ -287,7 +264,7 @@ impl Switch {
         let Kind::Forward { route, hops, .. } = &path.kind else { return };
         let hop = hops[0];
         let entry = hop_entry(name, Leg::Forward, &path.key, &path.key.headers, route, &hop, 0);
-        if let Ok(mut flow_mod) = self.entry_flow_mod(&entry, view.net.epoch) {
+        if let Ok(mut flow_mod) = flow_mod(self.version, &entry, view.net.epoch) {
             flow_mod.buffer_id = buffer_id;
             self.kept.overwritten(self.version, &flow_mod.matches);
             self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, buffer_id));
@@ -317,22 +294,6 @@ impl Switch {
         }
     }
 
-    pub(super) fn entry_flow_mod(
-        &self,
-        entry: &HopEntry,
-        epoch: u8,
-    ) -> Result<FlowMod, crate::program::Unmatchable> {
-        let matches = flow_match(self.version, entry.in_port, &entry.headers, entry.width)?;
-        let tag = entry.headers.tag;
-        let actions = forward_actions(self.version, entry.in_port, tag, entry.out_port, entry.vid);
-        Ok(FlowMod::add(matches)
-            .priority(PATH_PRIORITY)
-            .cookie(entry.path.cookie(epoch, entry.mark))
-            .timeouts(entry.idle_timeout, entry.hard_timeout)
-            .flags(FlowModFlags::SEND_FLOW_REM)
-            .apply(actions))
-    }
-
     /// Drops frames of a kind at the switch for a while, unless the port has its fill of such
     /// entries.
     pub fn drop_flow(
@@ -348,18 +309,15 @@ impl Switch {
         if count >= DROPS_PER_PORT || self.backing_off(view.now) {
             return;
         }
-        let Ok(matches) = flow_match(self.version, in_port, headers, key.width) else { return };
+        // Its name is known when it is registered.
+        let Ok(flow_mod) = drop_flow_mod(self.version, &key, class, Cookie(0)) else { return };
         if let Some((name, path)) = self.registry.by_key(&key) {
             if matches!(path.kind, Kind::Drop { .. }) {
                 return;
             }
             self.remove(view, name);
         }
-        let seconds = match class {
-            DropClass::Denied => DENIED_SECONDS,
-            DropClass::NoPath => NO_PATH_SECONDS,
-        };
-        let until = view.now + Duration::from_secs(seconds.into());
+        let until = view.now + Duration::from_secs(flow_mod.hard_timeout.into());
         let path = Path {
             app: self.acting,
             key,
@@ -373,10 +331,7 @@ impl Switch {
             DropClass::Denied => self.denied.push_back((until, name)),
             DropClass::NoPath => self.no_path.push_back((until, name)),
         }
-        let flow_mod = FlowMod::add(matches)
-            .priority(DROP_PRIORITY)
-            .cookie(name.cookie(view.net.epoch, Mark::ONLY))
-            .timeouts(0, seconds);
+        let flow_mod = flow_mod.cookie(name.cookie(view.net.epoch, Mark::ONLY));
         self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, None));
     }
 
@@ -520,53 +475,4 @@ fn valid(view: &View<'_>, hops: &[Hop]) -> bool {
         view.topology.peer(pair[0].dpid, pair[0].out_port) == Some((pair[1].dpid, pair[1].in_port))
     });
     links && hops.last().is_some_and(|last| view.topology.is_up(last.dpid, last.out_port))
-}
-
-/// The way back over the same switches, ending with the VLAN that the sender uses.
-fn reversed(hops: &[Hop], ingress_vid: Vid) -> Vec<Hop> {
-    let last = hops.len() - 1;
-    hops.iter()
-        .rev()
-        .enumerate()
-        .map(|(index, hop)| Hop {
-            dpid: hop.dpid,
-            in_port: hop.out_port,
-            out_port: hop.in_port,
-            vid: (index == last).then_some(ingress_vid),
-        })
-        .collect()
-}
-
-pub(crate) fn hop_entry(
-    path: PathRef,
-    leg: Leg,
-    key: &FlowKey,
-    headers: &Headers,
-    route: &Route,
-    hop: &Hop,
-    index: usize,
-) -> HopEntry {
-    let width = match leg {
-        Leg::Forward => key.width,
-        // A reply need not repeat priorities.
-        Leg::Reverse => {
-            key.width.without(FieldSet::IP_DSCP | FieldSet::IP_ECN | FieldSet::VLAN_PCP)
-        }
-    };
-    let later = u16::try_from(index).unwrap_or(u16::MAX);
-    HopEntry {
-        path,
-        mark: Mark { leg, first: index == 0, last: hop.vid.is_some() },
-        domain: route.domain,
-        in_port: hop.in_port,
-        headers: *headers,
-        width,
-        out_port: hop.out_port,
-        vid: hop.vid,
-        idle_timeout: match route.idle_timeout {
-            0 => 0,
-            idle => idle.saturating_add(later),
-        },
-        hard_timeout: route.hard_timeout,
-    }
 }

@@ -1,5 +1,6 @@
 //! What happens before a case is looked at, on a network without switches. Pure.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct CaseWorld<'a> {
     pub(crate) stations: Vec<Station>,
     /// Where each MAC address may be remembered from any time since the beginning.
     pub(crate) places: BTreeMap<MacAddr, BTreeSet<Attachment>>,
+    /// The same by place, when all is over.
+    pub(crate) remembered: BTreeMap<Attachment, Vec<MacAddr>>,
 }
 
 impl<'a> CaseWorld<'a> {
@@ -43,7 +46,12 @@ impl<'a> CaseWorld<'a> {
             network: OfflineNetwork::silent(policy),
             stations: hosts(policy).collect(),
             places: BTreeMap::new(),
+            remembered: BTreeMap::new(),
         };
+        // A port that only the case names is one all the same.
+        if let Some(at) = case.frame.at {
+            world.network.add_port(at.dpid, at.port);
+        }
         if everybody {
             world.everyone_speaks();
         }
@@ -51,6 +59,11 @@ impl<'a> CaseWorld<'a> {
         for event in &case.after {
             world.happen(event, files)?;
             world.remember();
+        }
+        for (mac, places) in &world.places {
+            for at in places {
+                world.remembered.entry(*at).or_default().push(*mac);
+            }
         }
         Ok(world)
     }
@@ -62,15 +75,27 @@ impl<'a> CaseWorld<'a> {
         }
     }
 
+    /// The network when these have spoken too, in order.
+    pub(crate) fn after_word_of(&self, stations: &[&Station]) -> Cow<'_, OfflineNetwork> {
+        let mut network = Cow::Borrowed(&self.network);
+        for station in stations.iter().filter(|station| self.hears(station.at)) {
+            if !network.knows(self.policy, station.mac, station.at) {
+                network.to_mut().speak(self.policy, station.mac, station.at);
+            }
+        }
+        network
+    }
+
     /// Whether frames can come in there.
     pub(crate) fn hears(&self, at: Attachment) -> bool {
         matches!(self.network.port(at.dpid, at.port), PortRole::Edge | PortRole::Probing)
     }
 
-    /// The station as it stands now; stand-ins do not move.
-    pub(crate) fn now(&self, station: &Station) -> Station {
-        let found = self.stations.iter().find(|known| known.name == station.name);
-        found.unwrap_or(station).clone()
+    /// The stations as they stand now; stand-ins do not move.
+    pub(crate) fn now(&self, stations: &[Station]) -> Vec<Station> {
+        let now: BTreeMap<&str, &Station> =
+            self.stations.iter().map(|station| (station.name.as_str(), station)).collect();
+        stations.iter().map(|s| (*now.get(s.name.as_str()).unwrap_or(&s)).clone()).collect()
     }
 
     fn everyone_speaks(&mut self) {

@@ -1,5 +1,9 @@
 //! Whether a case holds, and what happens instead. Pure.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, MacAddr};
 
@@ -33,17 +37,53 @@ pub struct Judgement {
     pub decisions: u32,
 }
 
-/// Judges a case of a policy. `files` are the policy files that its events name.
+/// Judges a case of a policy. `files` are the policy files that its events name. For many cases of one
+/// policy see [`Judge`].
 pub fn judge(policy: &Policy, case: &Case, files: &PolicyFiles) -> Judgement {
-    let mut court = Court { policy, case, files, decisions: 0, collected: None };
-    let wrong = court.judge().err();
-    Judgement { wrong, decisions: court.decisions }
+    Judge::new(policy, files).judge(case)
 }
 
-struct Court<'a> {
+/// Judges the cases of a policy, one after the other. What cases without events share is made once.
+#[derive(Clone, Debug)]
+pub struct Judge<'a> {
     policy: &'a Policy,
-    case: &'a Case,
     files: &'a PolicyFiles,
+    /// When nothing has happened: nobody has spoken, everybody has.
+    calm: [OnceCell<Arc<CaseWorld<'a>>>; 2],
+}
+
+impl<'a> Judge<'a> {
+    /// Of a policy and the policy files that events of its cases name.
+    pub fn new(policy: &'a Policy, files: &'a PolicyFiles) -> Judge<'a> {
+        Judge { policy, files, calm: [OnceCell::new(), OnceCell::new()] }
+    }
+
+    /// Judges a case of the policy.
+    pub fn judge(&self, case: &Case) -> Judgement {
+        let mut court = Court { judge: self, case, decisions: 0, collected: None };
+        let wrong = court.judge().err();
+        Judgement { wrong, decisions: court.decisions }
+    }
+
+    fn world(&self, case: &Case, everybody: bool) -> Result<Arc<CaseWorld<'a>>, String> {
+        let make = || CaseWorld::after(self.policy, case, self.files, everybody).map(Arc::new);
+        if !case.after.is_empty() || case.frame.at.is_some() {
+            return make();
+        }
+        let calm = &self.calm[usize::from(everybody)];
+        match calm.get() {
+            Some(world) => Ok(Arc::clone(world)),
+            None => {
+                let world = make()?;
+                Ok(Arc::clone(calm.get_or_init(|| world)))
+            }
+        }
+    }
+}
+
+struct Court<'j, 'a> {
+    judge: &'j Judge<'a>,
+    case: &'j Case,
     decisions: u32,
     /// The frames, where they are wanted instead of decisions on them.
     collected: Option<Vec<Probe>>,
@@ -97,12 +137,13 @@ impl Probe {
 /// # Errors
 /// What keeps the case from being tried, in words.
 pub fn probes(policy: &Policy, case: &Case, files: &PolicyFiles) -> Result<Vec<Probe>, String> {
-    let mut court = Court { policy, case, files, decisions: 0, collected: Some(Vec::new()) };
+    let judge = Judge::new(policy, files);
+    let mut court = Court { judge: &judge, case, decisions: 0, collected: Some(Vec::new()) };
     court.judge().map_err(|wrong| wrong.what)?;
     Ok(court.collected.unwrap_or_default())
 }
 
-impl<'a> Court<'a> {
+impl<'a> Court<'_, 'a> {
     fn judge(&mut self) -> Result<(), Wrong> {
         match &self.case.expect {
             Expectation::Reaches => {
@@ -118,13 +159,13 @@ impl<'a> Court<'a> {
         }
     }
 
-    fn world(&self, everybody: bool) -> Result<CaseWorld<'a>, Wrong> {
-        CaseWorld::after(self.policy, self.case, self.files, everybody).map_err(plain)
+    fn world(&self, everybody: bool) -> Result<Arc<CaseWorld<'a>>, Wrong> {
+        self.judge.world(self.case, everybody).map_err(plain)
     }
 
     /// Who the case speaks of; nobody is a mistake, since such a case could not fail.
     fn peers(&self, peer: &Peer) -> Result<Vec<Station>, Wrong> {
-        let found = stations(self.policy, peer);
+        let found = stations(self.judge.policy, peer);
         match (found.is_empty(), peer) {
             (false, _) => Ok(found),
             (true, Peer::Host(name)) => {
@@ -132,7 +173,7 @@ impl<'a> Court<'a> {
             }
             (true, Peer::Slice(slice)) => Err(plain(format!(
                 "nobody of {} has a place, so that the case says nothing",
-                self.policy.slice_name(*slice)
+                self.judge.policy.slice_name(*slice)
             ))),
         }
     }
@@ -141,24 +182,26 @@ impl<'a> Court<'a> {
     fn pairs(
         &mut self,
         both_ways: bool,
-        mut check: impl FnMut(&mut Self, &[CaseWorld<'a>; 2], &Station, &Station) -> Result<(), Wrong>,
+        mut check: impl FnMut(
+            &mut Self,
+            &[Arc<CaseWorld<'a>>; 2],
+            &Station,
+            &Station,
+        ) -> Result<(), Wrong>,
     ) -> Result<(), Wrong> {
         let (Some(from), Some(to)) = (&self.case.from, &self.case.to) else {
             return Err(plain("the case names no sender or no receiver"));
         };
         let (from, to) = (self.peers(from)?, self.peers(to)?);
         let worlds = [self.world(false)?, self.world(!self.case.silent)?];
+        let (from, to) = (worlds[0].now(&from), worlds[0].now(&to));
         let mut tried = 0;
         for a in &from {
-            for b in &to {
-                let (a, b) = (worlds[0].now(a), worlds[0].now(b));
-                if a.name == b.name {
-                    continue;
-                }
+            for b in to.iter().filter(|b| b.name != a.name) {
                 tried += 1;
-                check(self, &worlds, &a, &b)?;
+                check(self, &worlds, a, b)?;
                 if both_ways {
-                    check(self, &worlds, &b, &a)?;
+                    check(self, &worlds, b, a)?;
                 }
             }
         }
@@ -215,7 +258,7 @@ impl<'a> Court<'a> {
 
     fn reaches(
         &mut self,
-        worlds: &[CaseWorld<'a>; 2],
+        worlds: &[Arc<CaseWorld<'a>>; 2],
         from: &Station,
         to: &Station,
     ) -> Result<(), Wrong> {
@@ -234,20 +277,20 @@ impl<'a> Court<'a> {
             .iter()
             .zip(["when both have spoken and nobody else", "when everybody has spoken"])
         {
-            let mut world = world.clone();
-            if !self.case.silent {
-                world.speak(to);
-                world.speak(from);
-            }
+            let network = match self.case.silent {
+                true => Cow::Borrowed(&world.network),
+                false => world.after_word_of(&[to, from]),
+            };
             if !world.hears(probe.at) {
-                return Err(closed(&world, from, probe.at));
+                return Err(closed(world, from, probe.at));
             }
-            if !self.comes_out(world.policy, &world.network, &probe, to.at) {
+            if !self.comes_out(world.policy, &network, &probe, to.at) {
                 let when = match self.case.silent {
                     true => "when nobody has spoken",
                     false => spoken,
                 };
                 let what = format!("{} does not reach {} {when}", from.name, to.name);
+                let world = CaseWorld { network: network.into_owned(), ..CaseWorld::clone(world) };
                 return Err(self.wrong(what, &world, &probe));
             }
         }
@@ -257,7 +300,7 @@ impl<'a> Court<'a> {
     /// Whether anything that one sends can come out where the other is.
     fn never(
         &mut self,
-        worlds: &[CaseWorld<'a>; 2],
+        worlds: &[Arc<CaseWorld<'a>>; 2],
         from: &Station,
         to: &Station,
     ) -> Result<(), Wrong> {
@@ -308,7 +351,7 @@ impl<'a> Court<'a> {
             let states = reach.as_ref().map(|(_, reach)| reach.states(world, dst));
             for network in states.into_iter().flatten() {
                 if self.comes_out(policy, &network, &probe, to.at) {
-                    let world = CaseWorld { network, ..world.clone() };
+                    let world = CaseWorld { network, ..CaseWorld::clone(world) };
                     let what = format!("{} can reach {}", from.name, to.name);
                     return Err(self.wrong(what, &world, &probe));
                 }
@@ -328,14 +371,14 @@ impl<'a> Court<'a> {
             _ => return Err(plain("the case names no sender")),
         };
         let tos: Vec<End> = match &self.case.to {
-            Some(to) => self.peers(to)?.iter().map(|to| world.now(to).end()).collect(),
+            Some(to) => world.now(&self.peers(to)?).iter().map(Station::end).collect(),
             None => vec![End { mac: MacAddr::BROADCAST, ip: None }],
         };
         let mut tried = 0;
-        for from in froms.iter().map(|from| world.now(from)) {
+        for from in &world.now(&froms) {
             for to in tos.iter().filter(|to| to.mac != from.mac) {
                 tried += 1;
-                self.verdict(&world, &from, *to)?;
+                self.verdict(&world, from, *to)?;
             }
         }
         match tried {

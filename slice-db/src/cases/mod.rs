@@ -28,7 +28,7 @@ use crate::policy::SliceId;
 
 pub use events::{CaseWorld, PolicyFiles};
 pub use frame::FrameFields;
-pub use judge::{Arrival, Judgement, Probe, Wrong, judge, probes};
+pub use judge::{Arrival, Judge, Judgement, Probe, Wrong, judge, probes};
 pub use stations::{Station, stations};
 
 /// Who a case speaks of.

@@ -32,12 +32,12 @@ impl Reach {
         let is_point = here.peek().is_some();
         let open = here.any(|point| point.only.is_none()) || policy.options.loose;
         let learned: Vec<MacAddr> = world
-            .places
-            .iter()
-            .filter(|(mac, places)| {
-                places.contains(&at) && admit(policy, at, **mac).is_ok_and(|a| a.slice == slice)
-            })
-            .map(|(mac, _)| *mac)
+            .remembered
+            .get(&at)
+            .into_iter()
+            .flatten()
+            .filter(|mac| admit(policy, at, **mac).is_ok_and(|a| a.slice == slice))
+            .copied()
             .collect();
         (is_point || open || !learned.is_empty()).then_some(Reach { learned, at, open })
     }
@@ -46,8 +46,7 @@ impl Reach {
     pub(super) fn targets(&self, world: &CaseWorld<'_>, to: &Station) -> Vec<MacAddr> {
         let mut targets = vec![to.mac, MacAddr::BROADCAST, SOME_GROUP, unknown_mac(world.policy)];
         targets.extend(&self.learned);
-        let behind = world.places.iter().filter(|(_, places)| places.contains(&self.at));
-        targets.extend(behind.map(|(mac, _)| *mac));
+        targets.extend(world.remembered.get(&self.at).into_iter().flatten());
         // Filters may let through what is sent to an address that nobody has.
         if self.open {
             let rules = world.policy.filters.rules().iter();

@@ -84,11 +84,14 @@ pub(super) fn read_links(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Links 
 /// `SWITCH/PORT`, or `{interface: NAME}`.
 fn read_end(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Option<End> {
     match at.node {
-        Node::Map(_) => {
+        Node::Map(entries) => {
             let wanted = "an interface ({interface: eth1})";
             let fields = r.fields(at, wanted, &["interface"])?;
             let Some(name) = fields.get("interface") else {
-                r.wrong(at, wanted);
+                // Another key has been complained of.
+                if entries.is_empty() {
+                    r.wrong(at, wanted);
+                }
                 return None;
             };
             let wanted =

@@ -16,6 +16,41 @@ fn told(text: &str) -> Vec<(&'static str, usize, usize)> {
 }
 
 #[test]
+fn links_end_at_ports_and_interfaces() {
+    let head = "umlaut: 1\nswitches: {s1: 0x1}\nslices: {a: {members: [{port: s1/1}]}}\n";
+    let text = format!(
+        "{head}links: [[s1/24, s1/23], [s1/1, {{interface: eth1}}], [{{interface: br-x.7}}, s1/9]]\n"
+    );
+    let (policy, warnings) = Policy::parse("p", &text).unwrap();
+    assert!(warnings.is_empty());
+    // An interface's port may be bound: it is for hosts.
+    assert_eq!(policy.links().count(), 1);
+    let interfaces: Vec<(u32, &str)> =
+        policy.interfaces().map(|((_, port), name)| (port.0, name)).collect();
+    assert_eq!(interfaces, [(1, "eth1"), (9, "br-x.7")]);
+    let rows: Rows = &[
+        ("[[s1/2, eth1]]", &[("wrong-value", 4, 16)]),
+        ("[[s1/2, {interface: a/b}]]", &[("wrong-value", 4, 28)]),
+        ("[[s1/2, {interface: sixteen-letters-}]]", &[("wrong-value", 4, 28)]),
+        ("[[s1/2, {nic: eth1}]]", &[("unknown-key", 4, 17)]),
+        ("[[s1/2, {}]]", &[("wrong-value", 4, 16)]),
+        ("[[{interface: eth1}, {interface: eth2}]]", &[("no-switch", 4, 9)]),
+        (
+            "[[s1/2, {interface: eth1}], [s1/3, {interface: eth1}]]",
+            &[("interface-in-two-links", 4, 43)],
+        ),
+        ("[[s1/2, {interface: eth1}], [s1/2, s1/3]]", &[("port-in-two-links", 4, 37)]),
+        ("[[s1/1, s1/2]]", &[("link-on-bound-port", 4, 9)]),
+    ];
+    for (links, expected) in rows {
+        assert_eq!(told(&format!("{head}links: {links}\n")), *expected, "{links}");
+    }
+    let mistakes = Policy::parse("p", &format!("{head}links: [[s1/2, eth1]]\n")).unwrap_err();
+    let help = mistakes[0].help.as_deref();
+    assert_eq!(help, Some("an interface of this machine is written {interface: eth1}"));
+}
+
+#[test]
 fn every_kind_of_mistake_has_its_place() {
     let slices = "slices: {a: {members: [{port: 0x1/1}]}}\n";
     let rows: Rows = &[

@@ -237,3 +237,133 @@ fn payload(length: u16, number: u32) -> Vec<u8> {
     payload[..fits].copy_from_slice(&bytes[bytes.len() - fits..]);
     payload
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Network, bytes_at, layout, u16_at};
+
+    fn host(number: u64, ipv4: bool, ipv6: bool) -> HostSpec {
+        let low = number as u16;
+        HostSpec {
+            ipv4: ipv4.then(|| Ipv4Addr::new(192, 168, 0, number as u8)),
+            ipv6: ipv6.then(|| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, low)),
+            ..HostSpec::new(format!("h{number}"), MacAddr::from_u64(number))
+        }
+    }
+
+    /// Addresses and ports of a frame over IPv4, and the number that its payload begins with.
+    fn over_ipv4(frame: &[u8]) -> (u8, u8, u16, u16, u32) {
+        let found = layout(frame).unwrap();
+        let (Network::Ipv4(at), Some(ports)) = (found.network, found.transport) else {
+            panic!("{found:?}")
+        };
+        let number = u32::from_be_bytes(bytes_at(frame, ports + 8));
+        (frame[at + 15], frame[at + 19], u16_at(frame, ports), u16_at(frame, ports + 2), number)
+    }
+
+    #[test]
+    fn fields_take_their_values_in_turn() {
+        let burst = Burst {
+            tp_src: 7,
+            tp_dst: 65535,
+            inc_ip_src: 2,
+            inc_ip_dst: 3,
+            inc_tp_src: 1,
+            inc_tp_dst: 2,
+            inc_payload: 4,
+            ..Burst::default()
+        };
+        let frames = burst.frames(&host(1, true, false), Some(&host(9, true, false))).unwrap();
+        let fields: Vec<_> = (0..5).map(|number| over_ipv4(&frames.frame(number))).collect();
+        assert_eq!(
+            fields,
+            [
+                (1, 9, 7, 65535, 0),
+                (2, 10, 7, 0, 1),
+                (1, 11, 7, 65535, 2),
+                (2, 9, 7, 0, 3),
+                (1, 10, 7, 65535, 0),
+            ]
+        );
+        let still = Burst::default().frames(&host(1, true, false), Some(&host(2, true, false)));
+        let still = still.unwrap();
+        assert_eq!(still.frame(0), still.frame(1_000_000_007));
+        assert_eq!(over_ipv4(&still.frame(0)), (1, 2, 1, 1, 0));
+        // Ethernet, IP, UDP, 22 bytes: above the shortest frame.
+        assert_eq!(still.frame(0).len(), 14 + 20 + 8 + 22);
+    }
+
+    #[test]
+    fn payloads_have_their_length_and_begin_with_their_number() {
+        assert_eq!(payload(6, 0x01020304), [1, 2, 3, 4, 0, 0]);
+        assert_eq!(payload(2, 0x01020304), [3, 4]);
+        assert!(payload(0, 7).is_empty());
+    }
+
+    #[test]
+    fn kinds_have_their_types_and_receivers() {
+        let (v4, v6, both, none) = (
+            host(1, true, false),
+            host(2, false, true),
+            host(3, true, true),
+            host(4, false, false),
+        );
+        let everybody = MacAddr::BROADCAST;
+        // Kind, from, to; EtherType, protocol, destination.
+        type Row<'a> =
+            (Option<Kind>, &'a HostSpec, Option<&'a HostSpec>, Result<(u16, u8, MacAddr), NoBurst>);
+        let rows: &[Row<'_>] = &[
+            (None, &v4, Some(&both), Ok((IPV4, 17, both.mac))),
+            (None, &v6, Some(&both), Ok((IPV6, 17, both.mac))),
+            (None, &v4, Some(&none), Ok((EXPERIMENTAL, 0, none.mac))),
+            (Some(Kind::Tcp), &both, Some(&v4), Ok((IPV4, 6, v4.mac))),
+            (Some(Kind::Tcp), &both, Some(&v6), Ok((IPV6, 6, v6.mac))),
+            (Some(Kind::Icmp), &v4, Some(&both), Ok((IPV4, 1, both.mac))),
+            (Some(Kind::Icmp), &v6, Some(&both), Ok((IPV6, 58, both.mac))),
+            (Some(Kind::Arp), &v4, Some(&both), Ok((ARP, 0, everybody))),
+            (Some(Kind::Broadcast), &v4, None, Ok((IPV4, 17, everybody))),
+            (Some(Kind::Broadcast), &none, None, Ok((EXPERIMENTAL, 0, everybody))),
+            (None, &v4, None, Err(NoBurst::NoReceiver)),
+            (Some(Kind::Tcp), &v4, None, Err(NoBurst::NoReceiver)),
+            (None, &v6, Some(&v4), Err(NoBurst::Families("h1".into(), "h2".into()))),
+            (Some(Kind::Udp), &none, Some(&v4), Err(NoBurst::NoAddress("h4".into()))),
+            (Some(Kind::Udp), &v4, Some(&none), Err(NoBurst::NoAddress("h4".into()))),
+            (Some(Kind::Arp), &v4, Some(&v6), Err(NoBurst::NoIpv4("h2".into()))),
+            (Some(Kind::Broadcast), &v6, None, Err(NoBurst::NoIpv4("h2".into()))),
+        ];
+        for (kind, from, to, wanted) in rows {
+            let frames = Burst { kind: *kind, ..Burst::default() }.frames(from, *to);
+            let found = frames.map(|frames| {
+                let frame = frames.frame(0);
+                let found = layout(&frame).unwrap();
+                assert_eq!(MacAddr(bytes_at(&frame, 6)), from.mac);
+                assert!(frame.len() >= SHORTEST);
+                (found.eth_type, found.proto, MacAddr(bytes_at(&frame, 0)))
+            });
+            assert_eq!(found, *wanted, "{kind:?} from {} to {:?}", from.name, to.map(|h| &h.name));
+        }
+        let long = Burst { length: LONGEST + 1, ..Burst::default() };
+        assert_eq!(long.frames(&v4, Some(&both)).unwrap_err(), NoBurst::TooLong(LONGEST + 1));
+        let longest = Burst { length: LONGEST, kind: Some(Kind::Tcp), ..Burst::default() };
+        assert_eq!(longest.frames(&v6, Some(&both)).unwrap().frame(0).len(), 1514);
+        let counted = Burst { inc_tp_dst: 2, ..Burst::default() };
+        assert_eq!(
+            counted.frames(&none, Some(&v4)).unwrap_err(),
+            NoBurst::NothingToCount("h4".into())
+        );
+    }
+
+    #[test]
+    fn frames_are_tagged_as_the_host_is_or_as_it_is_told() {
+        let mut from = host(1, true, false);
+        from.vlan = VlanId::new(20);
+        for (vlan, wanted) in
+            [(None, Some(20)), (Some(None), None), (Some(VlanId::new(7)), Some(7))]
+        {
+            let burst = Burst { vlan, ..Burst::default() };
+            let frame = burst.frames(&from, Some(&host(2, true, false))).unwrap().frame(0);
+            assert_eq!(layout(&frame).unwrap().tag.map(|(_, tci)| tci), wanted);
+        }
+    }
+}

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use umlaut_openflow::{MacAddr, VlanId};
 
@@ -15,6 +17,11 @@ use crate::topology::HostSpec;
 /// How many conversations a host counts apart in each direction. Frames of further ones are counted
 /// together.
 pub const CONVERSATIONS: usize = 10_000;
+
+/// How the payload of a frame begins that asks whether it arrives; a number follows.
+pub(super) const PROBE: &[u8; 13] = b"umlaut probe ";
+/// How many of them are remembered; further ones are forgotten.
+const PROBES: usize = 100_000;
 
 /// Who speaks, or is spoken to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -85,7 +92,8 @@ pub struct Talk {
 pub struct Traffic {
     /// Frames that it was told to send.
     pub sent: BTreeMap<Talk, Count>,
-    /// Frames that arrived for it: to its MAC or a group address, in its VLAN.
+    /// Frames that arrived for it: to its MAC or a group address, in its VLAN; all of them while the
+    /// host is promiscuous.
     pub received: BTreeMap<Talk, Count>,
     /// Frames that arrived and were for somebody else.
     pub others: u64,
@@ -149,6 +157,22 @@ fn talk(frame: &[u8], found: &Layout) -> (Talk, usize) {
     (Talk { protocol, src, tp_src, dst, tp_dst }, bytes)
 }
 
+/// Whether a frame is for a neighbour in the sense of IEEE 802.1Q §8.6.3, as LLDP is: no host cares.
+fn is_reserved(frame: &[u8]) -> bool {
+    matches!(frame, [0x01, 0x80, 0xc2, 0, 0, 0x00..=0x0f, ..])
+}
+
+/// The number of a probe.
+fn probe(frame: &[u8]) -> Option<u64> {
+    let found = layout::layout(frame)?;
+    let at = match found.transport {
+        Some(at) if found.proto == UDP => at + 8,
+        _ => found.payload,
+    };
+    let token = frame.get(at..)?.strip_prefix(PROBE)?;
+    token.first_chunk().map(|token| u64::from_be_bytes(*token))
+}
+
 /// Whether a frame that arrives at a host of this MAC and VLAN is for it.
 fn is_for(frame: &[u8], mac: MacAddr, vlan: Option<VlanId>) -> bool {
     let dst = MacAddr(bytes_at(frame, 0));
@@ -165,20 +189,33 @@ fn is_for(frame: &[u8], mac: MacAddr, vlan: Option<VlanId>) -> bool {
 #[derive(Debug)]
 pub(super) struct Counters {
     hosts: Vec<Counted>,
+    /// The numbers of probes that have arrived and nobody has asked for.
+    probes: Mutex<Vec<u64>>,
+    probed: Condvar,
 }
 
 #[derive(Debug)]
 struct Counted {
     mac: MacAddr,
     vlan: Option<VlanId>,
+    /// Whether it counts what is for others as if it were for it.
+    promiscuous: AtomicBool,
     traffic: Mutex<Traffic>,
 }
 
 impl Counters {
     pub(super) fn new(hosts: &[HostSpec]) -> Counters {
-        let counted =
-            |host: &HostSpec| Counted { mac: host.mac, vlan: host.vlan, traffic: Mutex::default() };
-        Counters { hosts: hosts.iter().map(counted).collect() }
+        let counted = |host: &HostSpec| Counted {
+            mac: host.mac,
+            vlan: host.vlan,
+            promiscuous: AtomicBool::new(false),
+            traffic: Mutex::default(),
+        };
+        Counters {
+            hosts: hosts.iter().map(counted).collect(),
+            probes: Mutex::default(),
+            probed: Condvar::new(),
+        }
     }
 
     fn lock(&self, host: usize) -> Option<MutexGuard<'_, Traffic>> {
@@ -195,13 +232,49 @@ impl Counters {
 
     pub(super) fn received(&self, host: usize, frame: &[u8]) {
         let Some(counted) = self.hosts.get(host) else { return };
+        if is_reserved(frame) {
+            return;
+        }
         let for_it = is_for(frame, counted.mac, counted.vlan);
+        if for_it && let Some(number) = probe(frame) {
+            let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+            if probes.len() < PROBES {
+                probes.push(number);
+            }
+            self.probed.notify_all();
+            return;
+        }
         if let Some(mut traffic) = self.lock(host) {
-            match for_it {
+            match for_it || counted.promiscuous.load(Ordering::Acquire) {
                 true => traffic.note(frame, false),
                 false => traffic.others += 1,
             }
         }
+    }
+
+    pub(super) fn set_promiscuous(&self, host: usize, promiscuous: bool) {
+        if let Some(counted) = self.hosts.get(host) {
+            counted.promiscuous.store(promiscuous, Ordering::Release);
+        }
+    }
+
+    pub(super) fn forget_probes(&self) {
+        self.probes.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The numbers of probes that have arrived since the last call. Waits for one, at most until
+    /// then.
+    pub(super) fn probes(&self, until: Instant) -> Vec<u64> {
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        while probes.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.probed.wait_timeout(probes, left);
+            probes = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        std::mem::take(&mut *probes)
     }
 
     pub(super) fn traffic(&self, host: usize) -> Traffic {
@@ -317,12 +390,29 @@ mod tests {
             (VlanId::new(20), frame(b, &[], 0x0800, &udp), false),
             (None, vec![0; 5], false),
         ];
+        // For bridges, not for hosts: neither received nor of others.
+        let counters = Counters::new(&[HostSpec::new("b", b)]);
+        let lldp = MacAddr([0x01, 0x80, 0xc2, 0, 0, 0x0e]);
+        counters.received(0, &frame(lldp, &[], 0x88cc, b"lldp"));
+        assert_eq!(counters.traffic(0), Traffic::default());
         for (vlan, frame, wanted) in rows {
             let counters = Counters::new(&[HostSpec { vlan, ..HostSpec::new("b", b) }]);
             counters.received(0, &frame);
             let traffic = counters.traffic(0);
             let got = (traffic.packets_received(), traffic.others);
             assert_eq!(got, (u64::from(wanted), u64::from(!wanted)), "{vlan:?} {frame:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_promiscuous_host_counts_what_is_for_others() {
+        let counters = Counters::new(&[HostSpec::new("b", MacAddr::from_u64(2))]);
+        let foreign = frame(MacAddr::from_u64(3), &[], 0x0800, &build::udp(A, B, 1, 1, b""));
+        for (promiscuous, wanted) in [(true, (1, 0)), (false, (1, 1))] {
+            counters.set_promiscuous(0, promiscuous);
+            counters.received(0, &foreign);
+            let traffic = counters.traffic(0);
+            assert_eq!((traffic.packets_received(), traffic.others), wanted);
         }
     }
 

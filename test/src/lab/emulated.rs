@@ -111,9 +111,12 @@ impl Ground for Emulated {
         flows.map_or_else(impossible, |flows| Ok(Flows::Entries(flows)))
     }
 
-    fn is_connected(&self, dpid: DatapathId) -> bool {
+    fn connected(&self, switches: &[DatapathId]) -> Vec<bool> {
         self.lab().with_network(|network| {
-            network.switch(dpid).is_some_and(|switch| switch.version().is_some())
+            let is = |dpid: &DatapathId| {
+                network.switch(*dpid).is_some_and(|switch| switch.version().is_some())
+            };
+            switches.iter().map(is).collect()
         })
     }
 

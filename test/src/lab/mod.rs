@@ -15,6 +15,7 @@ mod emulated;
 mod names;
 mod open_vswitch;
 mod plan;
+mod reach;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ pub use burst::{Burst, Frames, Kind, LONGEST, NoBurst};
 use counters::Counters;
 pub use counters::{Address, CONVERSATIONS, Protocol, Talk, Traffic};
 pub use names::{LabName, NAME_LENGTH, NoLabName};
-pub use open_vswitch::{Swept, labs_found, sweep, unusable};
+pub use open_vswitch::{Claim, Swept, labs_found, sweep, unusable};
 pub use plan::{Cable, Machine, Plan, unknown};
 
 /// Why something cannot be done.
@@ -83,8 +84,8 @@ trait Ground: Send + Sync {
     fn count(&self) {}
     /// The flow entries of a switch that is on.
     fn flows(&self, dpid: DatapathId) -> Result<Flows, LabProblem>;
-    /// Whether a switch has a connection to the controller.
-    fn is_connected(&self, dpid: DatapathId) -> bool;
+    /// Whether each of these switches, which are on, has a connection to the controller.
+    fn connected(&self, switches: &[DatapathId]) -> Vec<bool>;
     /// Sets a port of a switch that is on up or down.
     fn set_port(&self, at: Endpoint, up: bool, before: &Standing) -> Done;
     /// Plugs a link in or out.
@@ -95,6 +96,10 @@ trait Ground: Send + Sync {
     fn move_host(&self, host: usize, before: &Standing, to: Endpoint) -> Done;
     /// Switches a switch on or off. `before` is how the network stands until then.
     fn set_switch(&self, dpid: DatapathId, on: bool, before: &Standing) -> Done;
+    /// What does not work as it should, for people.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// The network namespace of a host, if hosts have any.
     fn namespace(&self, host: usize) -> Option<String>;
 }
@@ -177,6 +182,11 @@ impl Lab {
         &self.plan
     }
 
+    /// What does not work as it should on this machine, for people.
+    pub fn notes(&self) -> Vec<String> {
+        self.ground.notes()
+    }
+
     /// What it consists of.
     pub fn kind(&self) -> GroundKind {
         self.kind
@@ -192,11 +202,15 @@ impl Lab {
         self.lock().clone()
     }
 
-    /// Which switches have a connection to the controller, in the order of the topology.
+    /// Which switches have a connection to the controller, in the order of the topology. Open vSwitch
+    /// tells with a delay of up to five seconds.
     pub fn connected(&self) -> Vec<bool> {
         let off = self.standing().switches_off;
-        let switches = self.plan.topology.switches.iter();
-        switches.map(|s| !off.contains(&s.dpid) && self.ground.is_connected(s.dpid)).collect()
+        let all: Vec<DatapathId> = self.plan.topology.switches.iter().map(|s| s.dpid).collect();
+        let on: Vec<DatapathId> = all.iter().copied().filter(|dpid| !off.contains(dpid)).collect();
+        let connected = self.ground.connected(&on);
+        let is = |dpid| on.iter().zip(&connected).any(|(other, is)| other == dpid && *is);
+        all.iter().map(is).collect()
     }
 
     /// A host sends a frame, which is counted.
@@ -229,6 +243,12 @@ impl Lab {
     pub fn traffic(&self, host: usize) -> Traffic {
         self.ground.count();
         self.counters.traffic(host)
+    }
+
+    /// Whether a host counts what is for others as if it were for it.
+    pub fn set_promiscuous(&self, host: usize, promiscuous: bool) {
+        self.ground.count();
+        self.counters.set_promiscuous(host, promiscuous);
     }
 
     /// Begins to count anew.
@@ -403,7 +423,7 @@ impl Lab {
     /// Waits until all switches that are on have a connection to the controller, at most for `limit`;
     /// whether they have. `wait` waits a while and says whether to go on.
     pub fn wait_connected(&self, limit: Duration, mut wait: impl FnMut(Duration) -> bool) -> bool {
-        const LOOK: Duration = Duration::from_millis(20);
+        const LOOK: Duration = Duration::from_millis(30);
         let until = std::time::Instant::now() + limit;
         loop {
             let off = self.standing().switches_off.len();

@@ -51,6 +51,8 @@ impl Plan {
             }
             topology.hosts.push(spec);
         }
+        // In the order of the file, as people know them.
+        topology.hosts.sort_by_key(|host| policy.hosts().position(|known| known.name == host.name));
         let mut interfaces: Vec<(Endpoint, String)> = Vec::new();
         for ((dpid, port), name) in policy.interfaces() {
             if topology.switches.iter().all(|switch| switch.dpid != dpid) {

@@ -279,6 +279,11 @@ impl Run<'_> {
             return fail(self, Between::DecisionAndReading, what);
         }
 
+        if !same_grounds(&fate, &decision.verdict) {
+            let what = format!("decided: {:?}; read naively: {fate:?}", decision.verdict);
+            return fail(self, Between::DecisionAndReading, what);
+        }
+
         self.bed.network.reset_hosts();
         let name = write::station_name(frame.station);
         self.bed.network.with_host(&name, |host, _| host.send_raw(bytes.clone()));
@@ -346,13 +351,10 @@ impl Run<'_> {
             };
             turned == frame.kind && (flow.frame.src, flow.frame.dst) == (frame.dst, frame.src)
         };
-        let now = self.bed.network.elapsed();
-        let sure =
-            self.flows.iter().filter(answers).rfind(|flow| {
-                flow.at >= self.changed && now - flow.at < FLOWS_SURE && flow.to == at
-            });
-        if let Some(flow) = sure {
-            return Ok(Some(flow.from));
+        let sure = self.live().filter(answers).filter(|flow| flow.to == at).last();
+        let sure = sure.map(|flow| flow.from);
+        if sure.is_some() {
+            return Ok(sure);
         }
         if self.flows.iter().any(|flow| answers(&flow)) {
             self.wait(FLOWS_GONE)?;
@@ -506,37 +508,77 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// A new run of the controller knows those hosts of which the entries in the switches speak. It
-    /// must not know others, or know them elsewhere.
+    /// A new run of the controller knows those hosts of which the entries in the switches speak: all
+    /// whose frames surely have an entry, nobody else, and nobody elsewhere. A guess may have become
+    /// the place of its port where its frames went.
     fn take_over_hosts(&mut self) -> Outcome {
         let shared = self.bed.network.controller().0.shared().clone();
         let world = shared.world.load();
         let mut known = BTreeMap::new();
         for ((domain, mac), entry) in shared.net.hosts.all() {
             let Some(slice) = world.policy.slice(domain) else { continue };
-            let name = world.policy.policy.slice_name(slice).chars().next().unwrap_or('?');
+            let name = name_of(&world.policy.policy, slice);
             known.insert((name, mac.to_u64()), (Place::of(entry.at), entry.tentative));
         }
         self.follow();
-        let before = &self.reading.known;
-        let strange = known
-            .iter()
-            .find(|(key, found)| before.get(key).is_none_or(|k| (k.at, k.guess) != **found));
-        if let Some(strange) = strange {
-            let what = format!("after a restart the controller believes {strange:x?}");
+        let strange = known.iter().find(|(key, (at, guess))| {
+            self.reading.known.get(key).is_none_or(|k| {
+                (k.at, k.guess) != (*at, *guess) && !(k.guess && k.at.end == at.end)
+            })
+        });
+        let forgotten = self.reading.known.iter().find(|((slice, mac), k)| {
+            let alone = |mac| self.reading.places(mac).count() == 1;
+            let spoke = |flow: &Flow| {
+                (flow.frame.src, flow.from) == (*mac, k.at) && alone(*mac) && alone(flow.frame.dst)
+            };
+            !known.contains_key(&(*slice, *mac)) && !k.guess && self.live().any(spoke)
+        });
+        if strange.is_some() || forgotten.is_some() {
+            let what = format!("a new run believes {strange:x?} and does not know {forgotten:x?}");
             return self.differ(Between::DecisionAndNetwork, what);
         }
-        self.reading.keep(|slice, mac| known.contains_key(&(slice, mac)));
         let (policy, network) = (&self.policy, &mut self.network);
-        let kept = |slice: umlaut_slice_db::SliceId, mac: umlaut_openflow::MacAddr| {
-            let name = policy.slice_name(slice).chars().next().unwrap_or('?');
-            known.contains_key(&(name, mac.to_u64()))
+        let kept = |slice, mac: umlaut_openflow::MacAddr| {
+            known.contains_key(&(name_of(policy, slice), mac.to_u64()))
         };
         network.keep(|slice, mac, _| kept(slice, mac));
+        self.reading.keep(|slice, mac| known.contains_key(&(slice, mac)));
         for ((_, m), (at, _)) in &known {
             network.speak(policy, mac(*m), at.attachment());
+            self.reading.speaks(&self.plan.rules[self.rules], *at, *m);
         }
         Ok(())
+    }
+
+    /// Flows whose entries are surely there: nothing has happened since, and nobody has moved.
+    fn live(&self) -> impl Iterator<Item = &Flow> {
+        let now = self.bed.network.elapsed();
+        let plain = |kind| matches!(kind, Kind::Plain | Kind::Udp(..) | Kind::Tcp(..));
+        let stays = |mac, flow: &Flow| self.reading.places(mac).any(|k| k.since <= flow.at);
+        self.flows.iter().filter(move |flow| {
+            flow.at >= self.changed
+                && now - flow.at < FLOWS_SURE
+                && plain(flow.frame.kind)
+                && stays(flow.frame.src, flow)
+                && stays(flow.frame.dst, flow)
+        })
+    }
+}
+
+fn name_of(policy: &Policy, slice: umlaut_slice_db::SliceId) -> char {
+    policy.slice_name(slice).chars().next().unwrap_or('?')
+}
+
+/// Whether both say who it is that does not let a frame pass: nobody of the slice, the filters, or the
+/// network of now.
+fn same_grounds(fate: &Fate, verdict: &Verdict) -> bool {
+    let Verdict::Drop(reason) = verdict else {
+        return !matches!(fate, Fate::Refused | Fate::Denied);
+    };
+    match reason {
+        DropReason::Filtered(_) | DropReason::FilterDefault => *fate == Fate::Denied,
+        DropReason::SamePort | DropReason::NoPath | DropReason::NoReceivers => *fate == Fate::Lost,
+        _ => *fate == Fate::Refused,
     }
 }
 

@@ -19,6 +19,8 @@ struct Maker {
     r: Random,
     stations: Vec<Station>,
     ends: Vec<End>,
+    /// The station whose port has two VLANs of one slice, with a host on each.
+    doubled: Option<usize>,
 }
 
 /// The plan of a seed.
@@ -41,14 +43,20 @@ pub fn plan(seed: u64) -> Plan {
             stations.push(Station { mac, at: Place { end, vlan } });
         }
     }
-    let mut maker = Maker { r, stations, ends };
-    let first = maker.rules();
+    let mut maker = Maker { r, stations, ends, doubled: None };
+    let mut first = maker.rules();
+    let mirrored = switches > 1 && maker.r.percent(15);
+    if mirrored {
+        maker.mirror(&mut first, switches);
+    } else if maker.r.percent(12) {
+        maker.double(&mut first);
+    }
     let mut rules = vec![first];
     for _ in 0..maker.r.within(0, 2) {
         let next = maker.revised(&rules[rules.len() - 1].clone());
         rules.push(next);
     }
-    let steps = maker.steps(switches, &links, &rules);
+    let steps = maker.steps(switches, &links, &rules, mirrored);
     let version = if maker.r.percent(50) { Version::V1_3 } else { Version::V1_0 };
     Plan { seed, version, switches, links, stations: maker.stations, rules, steps }
 }
@@ -143,7 +151,8 @@ impl Maker {
         };
         let mut rules = Rules { slices, filters: Vec::new(), options };
         if self.r.percent(60) || options.deny {
-            for _ in 0..self.r.within(1, 4) {
+            let most = if self.r.percent(30) { 9 } else { 4 };
+            for _ in 0..self.r.within(1, most) {
                 let filter = self.filter(&rules);
                 rules.filters.push(filter);
             }
@@ -170,6 +179,17 @@ impl Maker {
     }
 
     fn filter(&mut self, rules: &Rules) -> Filter {
+        // Often one that asks the same as another: of the same values, or of others.
+        if !rules.filters.is_empty() && self.r.percent(45) {
+            let which = self.r.within(0, rules.filters.len() as u64 - 1) as usize;
+            let mut filter = rules.filters[which].clone();
+            if self.r.percent(60) {
+                filter.criteria = filter.criteria.into_iter().map(|c| self.sibling(c)).collect();
+            }
+            filter.priority = self.r.within(1, 3) as u32;
+            filter.allow ^= self.r.percent(70);
+            return filter;
+        }
         let mut criteria: Vec<Criterion> = Vec::new();
         for _ in 0..self.r.weighted(&[2, 10, 5]) {
             let next = self.criterion();
@@ -219,6 +239,23 @@ impl Maker {
                 let ends = self.ends.clone();
                 Criterion::In(self.r.pick(&ends))
             }
+        }
+    }
+
+    /// The same question of another value.
+    fn sibling(&mut self, criterion: Criterion) -> Criterion {
+        match criterion {
+            Criterion::EthSrc(_) => Criterion::EthSrc(self.any_mac()),
+            Criterion::EthDst(_) => Criterion::EthDst(self.any_mac()),
+            Criterion::EthType(_) => Criterion::EthType(self.r.pick(&[0x0800, 0x0806, 0x88b5])),
+            Criterion::IpProto(_) => Criterion::IpProto(self.r.pick(&[1, 6, 17])),
+            Criterion::TcpDst(_) => Criterion::TcpDst(self.r.pick(&PORTS)),
+            Criterion::UdpDst(_) => Criterion::UdpDst(self.r.pick(&PORTS)),
+            Criterion::TpSrc(_) => Criterion::TpSrc(self.r.pick(&PORTS)),
+            Criterion::TpDst(_) => Criterion::TpDst(self.r.pick(&PORTS)),
+            Criterion::Ipv4Src(_, bits) => Criterion::Ipv4Src(self.station_mac() as u8, bits),
+            Criterion::Ipv4Dst(_, bits) => Criterion::Ipv4Dst(self.station_mac() as u8, bits),
+            other => other,
         }
     }
 
@@ -273,12 +310,58 @@ impl Maker {
         rules
     }
 
-    fn steps(&mut self, switches: u64, links: &[[End; 2]], rules: &[Rules]) -> Vec<Step> {
+    /// Two VLANs of one slice on one port: frames go back out of it.
+    fn double(&mut self, rules: &mut Rules) {
+        let station = self.station();
+        let end = self.stations[station].at.end;
+        for slice in &mut rules.slices {
+            slice.members.retain(|member| match member {
+                Member::Port { at, .. } | Member::PortMac { at, .. } => at.end != end,
+                Member::Mac { .. } => true,
+            });
+        }
+        for vlan in [0, 20] {
+            let at = Place { end, vlan };
+            rules.slices[0].members.push(Member::Port { at, restricted: false });
+        }
+        self.doubled = Some(station);
+    }
+
+    /// Two slices at the same switches, in which the same two addresses speak: what they say meets
+    /// on the links.
+    fn mirror(&mut self, rules: &mut Rules, switches: u64) {
+        let other = self.r.within(2, switches);
+        self.stations.clear();
+        rules.slices.clear();
+        for (name, port) in [('a', 1), ('b', 2)] {
+            let mut members = Vec::new();
+            for (mac, switch) in [(1, 1), (2, other)] {
+                let vlan = if self.r.percent(15) { self.r.pick(&VLANS) } else { 0 };
+                let at = Place { end: End { switch, port }, vlan };
+                self.stations.push(Station { mac, at });
+                members.push(Member::Port { at, restricted: false });
+            }
+            rules.slices.push(Slice { name, restricted: false, members });
+        }
+        self.ends = self.stations.iter().map(|station| station.at.end).collect();
+        rules.filters.retain(|filter| filter.slice.is_none_or(|slice| slice <= 'b'));
+    }
+
+    fn steps(
+        &mut self,
+        switches: u64,
+        links: &[[End; 2]],
+        rules: &[Rules],
+        mirrored: bool,
+    ) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let mut revisions = 1..rules.len();
         let count = self.r.within(8, 20);
         // A few pairs speak often, so that flows of theirs meet what happens.
-        let talk: Vec<(usize, usize)> = (0..2).map(|_| (self.station(), self.station())).collect();
+        let talk: Vec<(usize, usize)> = match mirrored {
+            true => vec![(0, 1), (2, 3)],
+            false => (0..2).map(|_| (self.station(), self.station())).collect(),
+        };
         while (steps.len() as u64) < count {
             let frame = |maker: &mut Maker, talk: &[(usize, usize)]| {
                 let pair = maker.r.pick(talk);
@@ -342,6 +425,14 @@ impl Maker {
     }
 
     fn frame(&mut self, (a, b): (usize, usize)) -> Frame {
+        if let Some(station) = self.doubled.filter(|_| self.r.percent(25)) {
+            let (own, other) = (self.stations[station].mac, STRANGERS[0]);
+            let (src, dst, tags) = match self.r.percent(50) {
+                true => (own, other, vec![]),
+                false => (other, own, vec![(0x8100, 20)]),
+            };
+            return Frame { station, src, dst, tags, kind: Kind::Plain };
+        }
         let (station, to) = match self.r.weighted(&[4, 3, 3]) {
             0 => (a, b),
             1 => (b, a),

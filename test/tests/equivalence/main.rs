@@ -3,7 +3,7 @@
 //! on the emulated one, and a naive reading of the policy.
 //!
 //! `EQUIVALENCE_CASES` and `EQUIVALENCE_SEED` say how many plans are run, and the first one's seed;
-//! `test/equivalence [CASES] [SEED]` sets them. A difference is printed as a policy file with a case
+//! `test/equivalence [CASES] [SEED]` sets them. `EQUIVALENCE_SHRINK=no` takes nothing away. A difference is printed as a policy file with a case
 //! and as a scenario, after everything that it does not need is taken away.
 
 #![allow(unreachable_pub, reason = "one binary of several files")]
@@ -14,6 +14,7 @@ mod common;
 mod drive;
 mod frames;
 mod generate;
+mod mutations;
 mod naive;
 mod plan;
 mod planted;
@@ -45,6 +46,9 @@ fn run(plan: &Plan, oracle: Oracle) -> Result<u64, String> {
     let run = || drive::run(plan, oracle);
     match std::panic::catch_unwind(run) {
         Ok(Ok(frames)) => Ok(frames),
+        Ok(Err(found)) if std::env::var("EQUIVALENCE_SHRINK").is_ok_and(|text| text == "no") => {
+            Err(report::report(plan, &found))
+        }
         Ok(Err(found)) => Err(smaller(plan, *found, oracle)),
         Err(_) => Err(format!("seed {}: a panic", plan.seed)),
     }

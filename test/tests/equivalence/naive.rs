@@ -10,8 +10,11 @@ use super::plan::*;
 /// What becomes of a frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fate {
+    /// It is none that this slice, or any, carries.
     Refused,
+    /// A filter denies it.
     Denied,
+    /// Nobody can receive it now.
     Lost,
     To(Place),
     All(Vec<Place>),
@@ -252,18 +255,21 @@ impl Reading {
             return Fate::Refused;
         }
         let at = Place { end, vlan };
-        let (slice, by_mac) = match rules.admitted(at, frame.src) {
-            Admitted::In { slice, by_mac } => (slice, by_mac),
-            Admitted::Refused { may_be_guessed } => {
-                if may_be_guessed {
-                    self.guess(rules, at, frame.src);
-                }
-                return Fate::Refused;
-            }
+        let fate = match rules.admitted(at, frame.src) {
+            Admitted::In { slice, .. } => self.fate(rules, wires, slice, at, frame, sender),
+            Admitted::Refused { .. } => Fate::Refused,
         };
-        let fate = self.fate(rules, wires, slice, at, frame, sender);
-        self.note((slice, frame.src), at, false, by_mac);
+        self.speaks(rules, at, frame.src);
         fate
+    }
+
+    /// A host has spoken there.
+    pub fn speaks(&mut self, rules: &Rules, at: Place, src: Mac) {
+        match rules.admitted(at, src) {
+            Admitted::In { slice, by_mac } => self.note((slice, src), at, false, by_mac),
+            Admitted::Refused { may_be_guessed: true } => self.guess(rules, at, src),
+            Admitted::Refused { may_be_guessed: false } => {}
+        }
     }
 
     fn note(&mut self, key: (char, Mac), at: Place, guess: bool, by_mac: bool) {

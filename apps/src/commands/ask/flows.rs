@@ -52,6 +52,7 @@ pub(super) fn show(rows: &[FlowRow], end: &Value) -> String {
     };
     for (number, says) in [
         (wrong(Has::Missing), "that a switch should have and has not"),
+        (wrong(Has::Wrong), "with other actions than are registered"),
         (rows.iter().filter(|row| row.kind == FlowKind::Leftover).count(), "left over"),
         (rows.iter().filter(|row| row.kind == FlowKind::Foreign).count(), "of nobody known"),
     ] {
@@ -85,10 +86,16 @@ fn does(row: &FlowRow) -> String {
         }
         FlowKind::Drop => format!("drop: {}", row.reason.as_deref().unwrap_or("?")),
         FlowKind::Standing => "standing entry".to_owned(),
-        FlowKind::App => format!("of {}", row.app.as_deref().unwrap_or("?")),
-        FlowKind::Leftover => format!("left over, cookie {}", row.cookie),
-        FlowKind::Foreign => format!("foreign, cookie {}", row.cookie),
+        FlowKind::App => format!("of {}{}", row.app.as_deref().unwrap_or("?"), table(row)),
+        FlowKind::Leftover => format!("left over, cookie {}{}", row.cookie, table(row)),
+        FlowKind::Awaited => "kept: its switch is away".to_owned(),
+        FlowKind::Foreign => format!("foreign, cookie {}{}", row.cookie, table(row)),
     }
+}
+
+/// Which table an entry is in, where it is not the one that the controller uses.
+fn table(row: &FlowRow) -> String {
+    if row.table == 0 { String::new() } else { format!(", table {}", row.table) }
 }
 
 fn ends_after(row: &FlowRow) -> String {
@@ -105,6 +112,7 @@ fn on(entries: &[EntryRow]) -> String {
     let words = entries.iter().map(|entry| {
         let has = match entry.has {
             Has::Present => "present",
+            Has::Wrong => "WRONG",
             Has::Missing => "MISSING",
             Has::Installing => "on its way",
             Has::Unknown => "not known",
@@ -131,9 +139,12 @@ mod tests {
              "member": {"id": "alice", "file": "p.yaml", "line": 14},
              "entries": [
                 {"switch": "s1", "has": "present", "packets": 12, "bytes": 1200, "seconds": 3},
-                {"switch": "s2", "has": "missing"}]},
+                {"switch": "s2", "has": "missing"}, {"switch": "s3", "has": "wrong"}]},
             {"kind": "leftover", "switch": "s1", "match": "anything", "hops": [],
-             "idle_timeout": 0, "hard_timeout": 0, "cookie": "0x8100", "priority": 1,
+             "idle_timeout": 0, "hard_timeout": 0, "cookie": "0x8100", "priority": 1, "table": 3,
+             "entries": [{"switch": "s1", "has": "present", "packets": 0, "bytes": 0}]},
+            {"kind": "awaited", "switch": "s1", "match": "anything", "hops": [],
+             "idle_timeout": 0, "hard_timeout": 0, "cookie": "0x8101", "priority": 1,
              "entries": [{"switch": "s1", "has": "present", "packets": 0, "bytes": 0}]},
         ]))
         .unwrap();
@@ -143,12 +154,14 @@ mod tests {
         assert!(lines[1].contains("to s2/1, 2 hops"), "{text}");
         assert!(lines[1].contains("alice p.yaml:14"), "{text}");
         assert!(lines[1].contains("1 min idle"), "{text}");
-        assert!(lines[1].contains("s1 present, s2 MISSING"), "{text}");
-        assert!(lines[2].contains("left over, cookie 0x8100"), "{text}");
+        assert!(lines[1].contains("s1 present, s2 MISSING, s3 WRONG"), "{text}");
+        assert!(lines[2].contains("left over, cookie 0x8100, table 3"), "{text}");
+        assert!(lines[3].contains("kept: its switch is away"), "{text}");
         assert_eq!(
-            lines[3..],
+            lines[4..],
             [
                 "1 entry that a switch should have and has not",
+                "1 entry with other actions than are registered",
                 "1 entry left over",
                 "s3 does not tell its flows",
                 "more are registered: narrow it down with --switch, --slice or --host",

@@ -16,10 +16,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap::builder::PossibleValuesParser;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::control::default_path;
+use crate::control::events::KINDS;
 use crate::control::protocol::{Question, VERSION};
 
 pub(super) use connection::{Connection, typed};
@@ -45,6 +47,11 @@ impl Asking {
     /// Nobody answers there.
     pub(super) fn connect(&self) -> anyhow::Result<Connection> {
         Connection::open(&self.socket.clone().unwrap_or_else(default_path))
+    }
+
+    /// Whether the answer is for programs.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
     }
 
     /// Asks for a list and prints it, as `{"umlaut":1,NAME:[…]}` for programs.
@@ -149,8 +156,8 @@ pub(super) enum Ask {
         /// Go on with what happens
         #[arg(long, short)]
         follow: bool,
-        /// Only this kind; may be given several times
-        #[arg(long, value_name = "KIND")]
+        /// Only this kind (link-up, host-moved); may be given several times
+        #[arg(long, value_name = "KIND", value_parser = PossibleValuesParser::new(KINDS), hide_possible_values = true)]
         kind: Vec<String>,
     },
     /// Change what the controller logs

@@ -98,6 +98,7 @@ fn text(rows: &[StatsRow], end: &StatsEnd, rates: &Rates) -> String {
         ">LIMITED",
         ">FAILED PATHS",
         ">RESYNCS",
+        ">REPAIRED",
         ">ERRORS",
     ]);
     let mut levels = Table::new([
@@ -147,6 +148,7 @@ fn counter_row(table: &mut Table, name: &str, counters: &Counters, rates: Option
         count(counters.limited),
         count(counters.failed_paths),
         count(counters.resyncs),
+        count(counters.repaired),
         count(counters.errors),
     ]);
 }

@@ -5,17 +5,17 @@ use anyhow::{Context, bail};
 
 /// A packet as it was captured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Packet<'a> {
+pub(in crate::commands) struct Packet<'a> {
     /// LINKTYPE_* of the interface.
-    pub(super) link: u32,
+    pub(in crate::commands) link: u32,
     /// Its bytes, from the link header on; fewer than there were if the capture cut them.
-    pub(super) data: &'a [u8],
+    pub(in crate::commands) data: &'a [u8],
 }
 
 const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// Whether bytes begin as a capture does.
-pub(super) fn is_capture(file: &[u8]) -> bool {
+pub(in crate::commands) fn is_capture(file: &[u8]) -> bool {
     file.first_chunk().is_some_and(|magic| *magic == SECTION || classic(*magic).is_some())
 }
 
@@ -24,7 +24,7 @@ pub(super) fn is_capture(file: &[u8]) -> bool {
 ///
 /// # Errors
 /// A file that is no capture.
-pub(super) fn packets(file: &[u8]) -> anyhow::Result<Vec<Packet<'_>>> {
+pub(in crate::commands) fn packets(file: &[u8]) -> anyhow::Result<Vec<Packet<'_>>> {
     let magic = *file.first_chunk().context("the file is too short for a capture")?;
     match classic(magic) {
         Some(order) => {

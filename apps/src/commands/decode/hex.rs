@@ -2,7 +2,7 @@
 
 /// Why a text is not hex.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct NotHex {
+pub(in crate::commands) struct NotHex {
     /// What is wrong.
     what: String,
     /// The byte that the digits so far lead to.
@@ -19,7 +19,7 @@ impl std::error::Error for NotHex {}
 
 /// The bytes of a text of hex digits in either case. White space and colons may stand anywhere, `0x`
 /// at the beginning.
-pub(super) fn bytes(text: &[u8]) -> Result<Vec<u8>, NotHex> {
+pub(in crate::commands) fn bytes(text: &[u8]) -> Result<Vec<u8>, NotHex> {
     let text = text.trim_ascii_start();
     let text = text.strip_prefix(b"0x").or_else(|| text.strip_prefix(b"0X")).unwrap_or(text);
     let mut bytes = Vec::with_capacity(text.len() / 2);
@@ -43,7 +43,7 @@ pub(super) fn bytes(text: &[u8]) -> Result<Vec<u8>, NotHex> {
 }
 
 /// Bytes as hex digits.
-pub(super) fn digits(bytes: &[u8]) -> String {
+pub(in crate::commands) fn digits(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -52,7 +52,7 @@ fn wanted_target(facts: &Facts) -> String {
 
 /// The port of `tcp:HOST:PORT`, `ssl:[HOST]:PORT`, `tcp:HOST`; `None` for targets that wait to be
 /// connected to.
-fn port_of(target: &str) -> Option<u16> {
+pub(super) fn port_of(target: &str) -> Option<u16> {
     let place = target.strip_prefix("tcp:").or_else(|| target.strip_prefix("ssl:"))?;
     let after = place.rsplit_once(']').map_or(place, |(_, after)| after);
     match after.rsplit_once(':') {

@@ -27,8 +27,12 @@ pub(super) fn diagnose(facts: &Facts) -> Vec<Finding> {
                     .repaired_by("/usr/share/openvswitch/scripts/ovs-ctl start --system-id=random"),
             );
         }
-        OpenVSwitch::Running { bridges, missing, tls: files, kernel } => {
+        OpenVSwitch::Running { bridges, others, missing, tls: files, kernel } => {
             findings.push(Finding::ok("Open vSwitch", "runs"));
+            for name in others {
+                let why = "another controller's, and not named by the policy: not looked at";
+                findings.push(Finding::ok(format!("bridge {name}"), why));
+            }
             for name in missing {
                 findings.push(
                     Finding::error(format!("bridge {name}"), "there is no such bridge")
@@ -226,6 +230,7 @@ mod tests {
             controller: Err("nobody".to_owned()),
             openvswitch: OpenVSwitch::Running {
                 bridges: vec![bridge],
+                others: Vec::new(),
                 missing: Vec::new(),
                 tls: Some(Tls {
                     private_key: "/t/s1-privkey.pem".to_owned(),

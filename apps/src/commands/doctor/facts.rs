@@ -83,6 +83,8 @@ pub(super) enum OpenVSwitch {
     Running {
         /// The bridges to look at.
         bridges: Vec<Bridge>,
+        /// Bridges that the policy does not name and that have other controllers.
+        others: Vec<String>,
         /// Bridges that were asked for and are not there.
         missing: Vec<String>,
         /// Keys and certificates, if any are set.

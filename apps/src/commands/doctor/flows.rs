@@ -34,6 +34,19 @@ pub(super) fn flows(running: &Running, bridges: &[Bridge]) -> Vec<Finding> {
     };
     tell(FlowKind::Leftover, Finding::error, "an entry of no registered path");
     tell(FlowKind::Foreign, Finding::warning, "an entry that is not the controller's");
+    let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
+    for entry in running.flows.iter().flat_map(|row| &row.entries) {
+        if entry.has == Has::Wrong {
+            *wrong.entry(&entry.switch).or_default() += 1;
+        }
+    }
+    for (switch, entries) in wrong {
+        let why = format!(
+            "{entries} entries of paths have other actions than are registered: frames go elsewhere"
+        );
+        let finding = Finding::error(format!("flows of {switch}"), why);
+        findings.push(repaired_anew(finding, bridge_of(switch)));
+    }
     // Whether one of the standing entries is among those that a switch lacks.
     let mut missing: BTreeMap<&str, bool> = BTreeMap::new();
     for row in &running.flows {
@@ -52,23 +65,25 @@ pub(super) fn flows(running: &Running, bridges: &[Bridge]) -> Vec<Finding> {
                 Finding::warning(what, why)
             }
         };
-        // Connecting anew makes the controller start from an empty table.
-        let anew = bridge_of(switch).and_then(|bridge| {
-            let target = &bridge.targets.iter().find(|target| target.connected)?.target;
-            let name = &bridge.name;
-            Some(format!(
-                "ovs-vsctl del-controller {name} && ovs-vsctl set-controller {name} {target}"
-            ))
-        });
-        findings.push(match anew {
-            Some(command) => finding.repaired_by(command),
-            None => finding,
-        });
+        findings.push(repaired_anew(finding, bridge_of(switch)));
     }
     if findings.is_empty() && !running.flows.is_empty() {
         findings.push(Finding::ok("flows", "the switches have what the controller registers"));
     }
     findings
+}
+
+/// Connecting anew makes the controller read the table, and put right what differs.
+fn repaired_anew(finding: Finding, bridge: Option<&Bridge>) -> Finding {
+    let target = |bridge: &Bridge| {
+        Some(bridge.targets.iter().find(|target| target.connected)?.target.clone())
+    };
+    match bridge.and_then(|bridge| Some((&bridge.name, target(bridge)?))) {
+        Some((name, target)) => finding.repaired_by(format!(
+            "ovs-vsctl del-controller {name} && ovs-vsctl set-controller {name} {target}"
+        )),
+        None => finding,
+    }
 }
 
 /// The command that deletes an entry and no other: by its cookie if it has one of its own, else (none,
@@ -77,12 +92,14 @@ fn delete(bridge: &Bridge, row: &FlowRow) -> String {
     let (name, version) = (&bridge.name, version(bridge));
     let standing = umlaut_controller::path::STANDING_COOKIE.to_string();
     if row.cookie != "0x0" && row.cookie != standing {
-        return format!("ovs-ofctl -O {version} del-flows {name} cookie={}/-1", row.cookie);
+        let (cookie, table) = (&row.cookie, row.table);
+        return format!("ovs-ofctl -O {version} del-flows {name} cookie={cookie}/-1,table={table}");
     }
     match criteria(row) {
         Some(criteria) => {
-            let priority = row.priority;
-            let exactly = [format!("priority={priority}"), criteria];
+            // Without a table it would be deleted from all.
+            let place = format!("table={},priority={}", row.table, row.priority);
+            let exactly = [place, criteria];
             let exactly: Vec<_> = exactly.into_iter().filter(|part| !part.is_empty()).collect();
             format!("ovs-ofctl -O {version} --strict del-flows {name} {}", exactly.join(","))
         }
@@ -135,6 +152,7 @@ mod tests {
     use umlaut_openflow::DatapathId;
 
     use super::super::Level;
+    use super::super::facts::Target;
     use super::*;
 
     fn running(flow: serde_json::Value) -> Running {
@@ -164,7 +182,7 @@ mod tests {
                 json!("core/3"),
                 "untagged ipv4",
                 Level::Error,
-                "ovs-ofctl -O OpenFlow13 del-flows br0 cookie=0x81/-1",
+                "ovs-ofctl -O OpenFlow13 del-flows br0 cookie=0x81/-1,table=4",
             ),
             (
                 "foreign",
@@ -173,7 +191,7 @@ mod tests {
                 "untagged ipv4 ip_proto=6 tcp_dst=22",
                 Level::Warning,
                 "ovs-ofctl -O OpenFlow13 --strict del-flows br0 \
-                 priority=7,in_port=3,vlan_tci=0x0000/0x1fff,ip,nw_proto=6,tp_dst=22",
+                 table=4,priority=7,in_port=3,vlan_tci=0x0000/0x1fff,ip,nw_proto=6,tp_dst=22",
             ),
             (
                 "foreign",
@@ -181,7 +199,7 @@ mod tests {
                 json!("core/3"),
                 "arp",
                 Level::Warning,
-                "ovs-ofctl -O OpenFlow13 --strict del-flows br0 priority=7,in_port=3,arp",
+                "ovs-ofctl -O OpenFlow13 --strict del-flows br0 table=4,priority=7,in_port=3,arp",
             ),
             (
                 "foreign",
@@ -189,7 +207,7 @@ mod tests {
                 json!(null),
                 "anything",
                 Level::Warning,
-                "ovs-ofctl -O OpenFlow13 --strict del-flows br0 priority=7",
+                "ovs-ofctl -O OpenFlow13 --strict del-flows br0 table=4,priority=7",
             ),
             (
                 "foreign",
@@ -202,12 +220,42 @@ mod tests {
         ] {
             let running = running(json!({
                 "kind": kind, "switch": "core", "at": at, "match": matches, "hops": [],
-                "idle_timeout": 0, "hard_timeout": 0, "cookie": cookie, "priority": 7,
+                "idle_timeout": 0, "hard_timeout": 0, "cookie": cookie, "priority": 7, "table": 4,
                 "entries": [{"switch": "core", "has": "present"}]}));
             let found = flows(&running, std::slice::from_ref(&bridge));
             assert_eq!((found[0].level, found[0].repair.as_deref()), (level, Some(command)));
             // A switch of another machine: it is named, without a command for this one.
             assert_eq!(flows(&running, &[])[0].repair, None);
         }
+    }
+
+    #[test]
+    fn entries_of_a_switch_that_is_away_are_no_fault_and_wrong_ones_are() {
+        let flow = |kind: &str, has: &str| {
+            running(json!({
+                "kind": kind, "switch": "core", "match": "anything", "hops": [],
+                "idle_timeout": 0, "hard_timeout": 0, "cookie": "0x81", "priority": 7,
+                "entries": [{"switch": "core", "has": has}]}))
+        };
+        let levels = |running: &Running| {
+            flows(running, &[]).iter().map(|finding| finding.level).collect::<Vec<_>>()
+        };
+        assert_eq!(levels(&flow("awaited", "present")), [Level::Ok]);
+        assert_eq!(levels(&flow("forward", "present")), [Level::Ok]);
+        assert_eq!(levels(&flow("leftover", "present")), [Level::Error]);
+        let wrong = flow("forward", "wrong");
+        assert_eq!(levels(&wrong), [Level::Error]);
+        let target = "tcp:127.0.0.1:6653".to_owned();
+        let bridge = Bridge {
+            name: "br0".to_owned(),
+            dpid: Some(DatapathId(1)),
+            targets: vec![Target { target, connected: true, last_error: None }],
+            ..Bridge::default()
+        };
+        let repair = flows(&wrong, &[bridge])[0].repair.clone();
+        assert_eq!(
+            repair.as_deref(),
+            Some("ovs-vsctl del-controller br0 && ovs-vsctl set-controller br0 tcp:127.0.0.1:6653")
+        );
     }
 }

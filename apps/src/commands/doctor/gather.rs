@@ -12,6 +12,7 @@ use umlaut_controller::path::PATH_EPOCH;
 use umlaut_openflow::DatapathId;
 
 use super::Args;
+use super::bridges::port_of;
 use super::certificate::validity;
 use super::facts::{Bridge, Facts, Kernel, OpenVSwitch, PolicyFile, Running, Target, Tls};
 use super::holder::port_use;
@@ -34,7 +35,7 @@ pub(super) fn gather(args: &Args) -> Facts {
     };
     let listen = args.listen.or_else(listening).unwrap_or(DEFAULT_LISTEN);
     let policy = args.policy.as_deref().map(policy_file);
-    let openvswitch = open_vswitch(args, policy.as_ref(), controller.is_ok());
+    let openvswitch = open_vswitch(args, policy.as_ref(), listen, controller.is_ok());
     Facts {
         listen,
         port: port_use(listen),
@@ -104,7 +105,12 @@ fn table(name: &str) -> Vec<Row> {
     }
 }
 
-fn open_vswitch(args: &Args, policy: Option<&PolicyFile>, asked: bool) -> OpenVSwitch {
+fn open_vswitch(
+    args: &Args,
+    policy: Option<&PolicyFile>,
+    listen: SocketAddr,
+    asked: bool,
+) -> OpenVSwitch {
     let all = match vsctl(&["list", "Bridge"]) {
         None => return OpenVSwitch::NotInstalled,
         Some(Err(error)) => return OpenVSwitch::NotRunning(error),
@@ -117,12 +123,15 @@ fn open_vswitch(args: &Args, policy: Option<&PolicyFile>, asked: bool) -> OpenVS
     let missing = args.bridge.iter().filter(|name| !there.contains(name.as_str())).cloned();
     let missing = missing.collect();
     bridges.retain(|bridge| is_meant(bridge, args, policy));
+    let (others, mut bridges): (Vec<_>, Vec<_>) =
+        bridges.into_iter().partition(|bridge| is_anothers(bridge, args, policy, listen));
+    let others = others.into_iter().map(|bridge| bridge.name).collect();
     if !asked {
         for bridge in &mut bridges {
             bridge.path_entries = path_entries(bridge);
         }
     }
-    OpenVSwitch::Running { bridges, missing, tls: tls(), kernel: kernel() }
+    OpenVSwitch::Running { bridges, others, missing, tls: tls(), kernel: kernel() }
 }
 
 /// Whether a bridge is to be looked at.
@@ -130,10 +139,28 @@ fn is_meant(bridge: &Bridge, args: &Args, policy: Option<&PolicyFile>) -> bool {
     if !args.bridge.is_empty() {
         return args.bridge.contains(&bridge.name);
     }
-    let named = policy.and_then(|policy| policy.switches.as_ref().ok()).is_some_and(|switches| {
-        switches.iter().any(|(name, dpid)| *name == bridge.name || Some(*dpid) == bridge.dpid)
-    });
-    named || !bridge.targets.is_empty()
+    named(bridge, policy) == Some(true) || !bridge.targets.is_empty()
+}
+
+/// Whether the policy names a bridge; `None`: it names none.
+fn named(bridge: &Bridge, policy: Option<&PolicyFile>) -> Option<bool> {
+    let switches = policy?.switches.as_ref().ok().filter(|switches| !switches.is_empty())?;
+    let is =
+        |(name, dpid): (&String, &DatapathId)| *name == bridge.name || Some(*dpid) == bridge.dpid;
+    Some(switches.iter().any(is))
+}
+
+/// Whether a bridge, with a controller, has nothing to do with this one.
+fn is_anothers(
+    bridge: &Bridge,
+    args: &Args,
+    policy: Option<&PolicyFile>,
+    listen: SocketAddr,
+) -> bool {
+    let ours = |target: &Target| port_of(&target.target) == Some(listen.port());
+    args.bridge.is_empty()
+        && named(bridge, policy) == Some(false)
+        && !bridge.targets.iter().any(ours)
 }
 
 fn bridge(row: &Row, controllers: &[Row]) -> Bridge {

@@ -43,6 +43,14 @@ pub(super) enum Act {
         /// The hosts [default: all]
         hosts: Vec<String>,
     },
+    /// Let a host count what is for others as if it were for it
+    Promiscuous {
+        /// The host
+        host: String,
+        /// No longer
+        #[arg(long)]
+        off: bool,
+    },
     /// The flow entries of switches
     #[command(alias = "dump_flows")]
     DumpFlows {
@@ -75,12 +83,14 @@ pub(super) enum Act {
     /// Switch a switch or a host on
     Start {
         /// The switch or host
-        name: String,
+        #[arg(value_name = "NAME")]
+        machine: String,
     },
     /// Switch a switch or a host off
     Stop {
         /// The switch or host
-        name: String,
+        #[arg(value_name = "NAME")]
+        machine: String,
     },
     /// Plug a host into another port
     Move {
@@ -254,13 +264,14 @@ impl Act {
                 (What::Stats { hosts }, Show::Stats { tx: tx || !rx, rx: rx || !tx })
             }
             Act::ResetStats { hosts } => (What::Reset { hosts }, Show::Plain),
+            Act::Promiscuous { host, off } => (What::Promiscuous { host, on: !off }, Show::Plain),
             Act::DumpFlows { json, switches } => (What::Flows { switches }, plain(json)),
             Act::PortUp(port) => (What::Port { port: port.text(), up: true }, Show::Plain),
             Act::PortDown(port) => (What::Port { port: port.text(), up: false }, Show::Plain),
             Act::LinkUp { link } => (What::Link { link, up: true }, Show::Plain),
             Act::LinkDown { link } => (What::Link { link, up: false }, Show::Plain),
-            Act::Start { name } => (What::Machine { name, on: true }, Show::Plain),
-            Act::Stop { name } => (What::Machine { name, on: false }, Show::Plain),
+            Act::Start { machine } => (What::Machine { name: machine, on: true }, Show::Plain),
+            Act::Stop { machine } => (What::Machine { name: machine, on: false }, Show::Plain),
             Act::Move { host, to } => (What::Move { host, to }, Show::Plain),
             Act::Netns { host, command } => (What::Namespace { host }, Show::Run(command)),
         }

@@ -31,6 +31,10 @@ pub(super) fn answer(lab: &Lab, about: &About, what: &What) -> Result<Answer, La
             chosen(lab, hosts)?.into_iter().for_each(|host| lab.reset_traffic(host));
             Ok(Answer::Done)
         }
+        What::Promiscuous { host, on } => {
+            lab.set_promiscuous(lab.plan().host(host)?, *on);
+            Ok(Answer::Done)
+        }
         What::Flows { switches } => flows(lab, switches).map(Answer::Flows),
         What::Port { port, up } => lab.set_port(lab.plan().place(port)?, *up).map(done),
         What::Link { link, up } => lab.set_cable(link, *up).map(done),
@@ -148,6 +152,7 @@ fn status(lab: &Lab, about: &About) -> Status {
         links: links.collect(),
         interfaces: interfaces.collect(),
         ports_down: standing.ports_down.iter().map(|port| plan.port_name(*port)).collect(),
+        notes: lab.notes(),
     }
 }
 

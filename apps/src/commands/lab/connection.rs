@@ -2,16 +2,52 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use umlaut_testbed::lab::{LabName, unknown};
 
-use super::place::Place;
+use super::place::{Place, Taken};
 use super::protocol::{Answer, Request, Status, VERSION, What};
 
 /// How long a lab may take for anything but sending.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long a process may take to begin or to end, when it holds the name of a lab and does not listen.
+const TRANSITION: Duration = Duration::from_secs(20);
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Who has the name of a lab.
+#[derive(Debug)]
+pub(super) enum Holder {
+    /// This process, from now on.
+    Us(Taken),
+    /// A lab that runs.
+    Lab(Connection),
+}
+
+/// Takes the name of a lab, or connects to the one that has it. Waits for one that is just coming up
+/// or going down.
+///
+/// # Errors
+/// A process has it and never listens.
+pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
+    let until = Instant::now() + TRANSITION;
+    loop {
+        if let Some(taken) = place.take(lab)? {
+            return Ok(Holder::Us(taken));
+        }
+        if let Ok(connection) = Connection::open(place, lab) {
+            return Ok(Holder::Lab(connection));
+        }
+        if Instant::now() >= until {
+            let socket = place.socket(lab).display().to_string();
+            bail!("a process has the name of lab {lab} and does not listen at {socket}: end it");
+        }
+        std::thread::sleep(LOOK);
+    }
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -30,7 +66,7 @@ impl Connection {
             {
                 let mut running = Vec::new();
                 for other in place.labs()? {
-                    if place.runs(&other)? {
+                    if other != *lab && place.runs(&other)? {
                         running.push(other.to_string());
                     }
                 }

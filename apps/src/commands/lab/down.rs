@@ -1,29 +1,36 @@
 //! `umlaut lab down`: ends labs, and removes what dead ones have left. Runtime.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use anyhow::{Context, bail};
-use umlaut_testbed::lab::{LabName, Swept, labs_found, sweep, unusable};
+use anyhow::bail;
+use umlaut_testbed::lab::{Claim, LabName, Swept, labs_found, sweep, unusable};
 
-use super::connection::Connection;
+use super::connection::{Connection, Holder, holder};
 use super::place::Place;
 use super::protocol::What;
+
+/// How long a process that ends may take to give its name back.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Ends a lab; a line for people that says what was there.
 ///
 /// # Errors
 /// There is nothing of that name, or it cannot be removed.
 pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
-    if place.runs(name)? {
-        let mut connection = Connection::open(place, name)
-            .with_context(|| format!("the process of lab {name} runs and does not answer"))?;
-        connection.ask(What::Down)?;
-        return Ok(format!("lab {name} is down"));
-    }
-    let Some(taken) = place.take(name)? else { bail!("lab {name} is just coming up") };
+    let taken = match holder(place, name)? {
+        Holder::Us(taken) => taken,
+        Holder::Lab(mut lab) => {
+            lab.ask(What::Down)?;
+            return Ok(format!("lab {name} is down"));
+        }
+    };
+    // Without Open vSwitch nothing can be left but files.
     let swept = match unusable() {
-        None => sweep(name)?,
-        // Without Open vSwitch nothing can be left but files.
+        None => match Claim::take(name, PATIENCE)? {
+            Some(claim) => sweep(&claim)?,
+            None => bail!("lab {name} is kept by a process with another UMLAUT_LAB_DIR"),
+        },
         Some(_) => Swept::default(),
     };
     let had_socket = place.forget(name, &taken);
@@ -53,7 +60,12 @@ pub(super) fn all(place: &Place) -> anyhow::Result<Vec<String>> {
         }
     }
     if unusable().is_none() {
-        labs.extend(labs_found()?);
+        for lab in labs_found()? {
+            // One that runs elsewhere is not ours.
+            if !labs.contains(&lab) && Claim::take(&lab, Duration::ZERO)?.is_some() {
+                labs.insert(lab);
+            }
+        }
     }
     let mut told = Vec::new();
     let mut problems = Vec::new();

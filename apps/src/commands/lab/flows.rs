@@ -86,7 +86,7 @@ fn compact(value: &Value) -> String {
 mod tests {
     use std::time::Duration;
 
-    use umlaut_openflow::{Cookie, FlowModFlags, GroupId, MacAddr, Masked, Match, TableId, VlanId};
+    use umlaut_openflow::{Cookie, FlowModFlags, GroupId, MacAddr, Masked, Match, TableId};
 
     use super::*;
 
@@ -111,7 +111,7 @@ mod tests {
                 .ipv4_src(net),
             instructions: vec![Instruction::Apply(vec![
                 Action::PushVlan(0x8100),
-                Action::SetField(MatchField::VlanVid(VlanMatch::Tagged(VlanId::new(7).unwrap()))),
+                Action::SetField(MatchField::VlanVid(VlanMatch::Tagged(7))),
                 Action::output(PortNo(2)),
                 Action::Group(GroupId(5)),
             ])],

@@ -8,16 +8,19 @@
 
 mod act;
 mod answer;
+pub(super) mod beside;
 mod connection;
 mod down;
 mod flows;
+mod listening;
 mod place;
 mod protocol;
-pub(super) mod report;
+mod report;
 mod serve;
 mod shell;
 mod show;
 pub(super) mod up;
+mod words;
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;

@@ -49,6 +49,11 @@ impl Place {
         self.0.join(format!("{lab}.log"))
     }
 
+    /// Lines that were typed in shells.
+    pub(super) fn history(&self) -> PathBuf {
+        self.0.join("history")
+    }
+
     fn lock_path(&self, lab: &LabName) -> PathBuf {
         self.0.join(format!("{lab}.lock"))
     }
@@ -129,7 +134,7 @@ mod tests {
         let taken = place.take(&lab).unwrap().unwrap();
         assert!(place.runs(&lab).unwrap());
         assert!(place.take(&lab).unwrap().is_none());
-        assert_eq!(place.labs().unwrap(), [lab.clone()]);
+        assert_eq!(place.labs().unwrap(), std::slice::from_ref(&lab));
         drop(taken);
         assert!(!place.runs(&lab).unwrap());
         let taken = place.take(&lab).unwrap().unwrap();

@@ -25,6 +25,8 @@ pub(super) enum What {
     Stats { hosts: Vec<String> },
     /// Count anew; all hosts if none is named.
     Reset { hosts: Vec<String> },
+    /// A host counts what is for others, or no longer does.
+    Promiscuous { host: String, on: bool },
     /// The flow entries of switches.
     Flows { switches: Vec<String> },
     /// Sets a port up or down.
@@ -103,6 +105,8 @@ pub(super) struct Status {
     pub(super) interfaces: Vec<InterfaceRow>,
     /// Ports that are down.
     pub(super) ports_down: Vec<String>,
+    /// What does not work as it should on this machine.
+    pub(super) notes: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]

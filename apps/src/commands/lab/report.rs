@@ -1,15 +1,15 @@
-//! `umlaut run --lab emulated`: a network of emulated switches and hosts around the controller, and
-//! a table of who reaches whom in it, and why the others do not. Runtime.
+//! `umlaut run --lab …`: a table of who reaches whom in the lab beside the controller, and why the
+//! others do not. Runtime.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use anyhow::Context;
 use umlaut_openflow::packet::{Field, Headers, Tag};
-use umlaut_openflow::{Attachment, Version, Vid};
+use umlaut_openflow::{Attachment, Vid};
 use umlaut_slice_db::{Ingress, OfflineNetwork, Policy, explain};
-use umlaut_testbed::{EmulatedLab, Reach, Topology};
+use umlaut_testbed::Reach;
+
+use super::serve::Served;
 
 /// Hosts that try each other. More would print more than anybody reads.
 const TRIED_HOSTS: usize = 24;
@@ -18,40 +18,40 @@ const QUIET: Duration = Duration::from_secs(3);
 /// How long the hosts try at most.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Brings the network up against the controller at `address`.
-///
-/// # Errors
-/// A description that is no network.
-pub(in crate::commands) fn start(
-    topology: &Topology,
-    address: SocketAddr,
-    version: Version,
-) -> anyhow::Result<EmulatedLab> {
-    EmulatedLab::start(topology, address, version).context("--lab emulated")
-}
-
-/// Lets the hosts talk and prints who reaches whom. Blocks until that is known.
+/// Lets the hosts talk and prints who reaches whom. Blocks until that is known, or the lab is to end.
+/// The counts of the hosts begin anew.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(in crate::commands) fn report(
-    lab: &EmulatedLab,
-    topology: &Topology,
+pub(super) fn report(
+    served: &Served,
     policy: Option<&Policy>,
+    go_on: impl Fn() -> bool,
 ) -> std::io::Result<()> {
     let out = std::io::stdout();
     let mut out = out.lock();
+    let Some(topology) = served.with_lab(|lab| lab.plan().topology.clone()) else { return Ok(()) };
+    let placed = topology.hosts.iter().filter(|host| host.at.is_some()).count();
     let (switches, hosts, links) =
         (topology.switches.len(), topology.hosts.len(), topology.links.len());
     writeln!(
         out,
         "lab: {switches} switches, {hosts} hosts, {links} links; letting the hosts talk"
     )?;
-    if hosts > TRIED_HOSTS {
+    if placed > TRIED_HOSTS {
         writeln!(out, "lab: more than {TRIED_HOSTS} hosts: they are not tried one by one")?;
         return out.flush();
     }
-    let reaches = lab.reachability(QUIET, PATIENCE);
+    let talk = |lab: &umlaut_testbed::lab::Lab| {
+        lab.wait_connected(PATIENCE, |time| {
+            std::thread::sleep(time);
+            go_on()
+        });
+        let reaches = lab.reachability(QUIET, PATIENCE, &go_on);
+        (0..hosts).for_each(|host| lab.reset_traffic(host));
+        reaches
+    };
+    let Some(reaches) = served.with_lab(talk) else { return Ok(()) };
     let width = topology.hosts.iter().map(|host| host.name.chars().count()).max().unwrap_or(0);
     for Reach { from, to, reached, .. } in &reaches {
         let why = match (reached, policy) {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ pub(super) struct Served {
     /// Clients that asked for the end: they are told when it is done.
     waiting: Mutex<Vec<UnixStream>>,
     end: Notify,
+    ending: AtomicBool,
 }
 
 impl Served {
@@ -38,6 +39,7 @@ impl Served {
             clients: AtomicUsize::new(0),
             waiting: Mutex::default(),
             end: Notify::new(),
+            ending: AtomicBool::new(false),
         })
     }
 
@@ -52,8 +54,14 @@ impl Served {
         self.end.notified().await;
     }
 
+    /// Whether it is to end, or has.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
+    }
+
     /// Ends the lab: what it made is removed. Then whoever asked for it is told.
     pub(super) fn end(&self) {
+        self.ending.store(true, Ordering::Release);
         drop(self.lab.write().unwrap_or_else(PoisonError::into_inner).take());
         let waiting =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
@@ -115,6 +123,7 @@ impl Served {
                 Ok(What::Down) => {
                     let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
                     waiting.push(client);
+                    self.ending.store(true, Ordering::Release);
                     self.end.notify_one();
                     return Ok(());
                 }
@@ -144,7 +153,7 @@ impl Served {
             let due = Duration::from_nanos(
                 number.saturating_mul(1_000_000_000) / u64::from(sending.pace.max(1)),
             );
-            if !is_there_until(client, begun + due) {
+            if self.is_ending() || !is_there_until(client, begun + due) {
                 return Ok(Answer::Sent(number));
             }
             let frame = frames.frame(number);

@@ -68,6 +68,9 @@ pub(super) fn headline(status: &Status) -> String {
              connected; the others keep trying\n"
         ),
     });
+    for note in &status.notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
     text
 }
 

@@ -12,23 +12,24 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use umlaut_openflow::Version;
-use umlaut_slice_db::Policy;
-use umlaut_testbed::lab::{GroundKind, Lab, LabName, Plan, sweep, unusable};
+use umlaut_testbed::lab::{Claim, GroundKind, Lab, LabName, Plan, sweep, unusable};
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
-use super::connection::Connection;
+use super::connection::{Connection, Holder, holder};
+use super::listening::somebody_listens;
 use super::place::{Place, Taken};
 use super::serve::Served;
 use super::show;
 use crate::control::ControlSocket;
 
-/// How long `up` waits for switches to connect before it says that they have not.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long `up` waits for switches to connect to somebody who listens before it says that they have
+/// not. Open vSwitch tells every five seconds.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(8);
 
 /// What a lab consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum On {
+pub(in crate::commands) enum On {
     /// Emulated switches and hosts in one process; needs no root
     Emulated,
     /// Bridges of Open vSwitch and hosts in network namespaces; needs root
@@ -36,7 +37,7 @@ pub(crate) enum On {
 }
 
 impl On {
-    pub(crate) fn kind(self) -> GroundKind {
+    pub(in crate::commands) fn kind(self) -> GroundKind {
         match self {
             On::Emulated => GroundKind::Emulated,
             On::Ovs => GroundKind::OpenVSwitch,
@@ -182,11 +183,14 @@ fn keep(args: &Args, name: &LabName, plan: Plan, place: &Place) -> ExitCode {
 /// # Errors
 /// It runs; something cannot be removed.
 pub(super) fn take(name: &LabName, place: &Place) -> anyhow::Result<Taken> {
-    let Some(taken) = place.take(name)? else {
+    let Holder::Us(taken) = holder(place, name)? else {
         bail!("lab {name} runs already: umlaut lab down --name {name}, or choose another --name");
     };
-    if unusable().is_none() {
-        sweep(name).with_context(|| format!("what an earlier lab {name} has left"))?;
+    // One that runs elsewhere is not dead.
+    if unusable().is_none()
+        && let Some(claim) = Claim::take(name, Duration::ZERO)?
+    {
+        sweep(&claim).with_context(|| format!("what an earlier lab {name} has left"))?;
     }
     Ok(taken)
 }
@@ -208,10 +212,12 @@ fn run(
         let _taken = take(name, place)?;
         let controller = args.controller.0;
         let lab = Lab::start(plan, args.on.kind(), name, controller, args.openflow)?;
-        lab.wait_connected(CONNECT_PATIENCE, |time| {
-            std::thread::sleep(time);
-            true
-        });
+        if somebody_listens(controller) {
+            lab.wait_connected(CONNECT_PATIENCE, |time| {
+                std::thread::sleep(time);
+                true
+            });
+        }
         let about = about(name, controller, args.openflow, &args.policy.display().to_string());
         let (served, _socket) = open(lab, about, name, place)?;
         if let Err(error) = told(name) {
@@ -257,15 +263,4 @@ pub(super) fn open(
     let served = Served::new(lab, about);
     served.listen(socket.to_std()?)?;
     Ok((served, socket))
-}
-
-/// The plan of a policy, or of a network for applications without one.
-///
-/// # Errors
-/// What is no network.
-pub(crate) fn plan_for(policy: Option<&Policy>) -> anyhow::Result<Plan> {
-    match policy {
-        Some(policy) => Ok(Plan::of_policy(policy)?),
-        None => Ok(Plan { topology: umlaut_testbed::Topology::single(4), interfaces: Vec::new() }),
-    }
 }

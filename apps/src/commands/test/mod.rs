@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use umlaut_slice_db::{Case, Event, Policy, PolicyFiles, judge};
+use umlaut_slice_db::{Case, Event, Judge, Policy, PolicyFiles};
 
-use super::{EX_CONFIG, complain, load};
+use super::{EX_CONFIG, Failure, complain, load};
 use report::{Outcome, Report, Verdict};
 
 /// Where cases are tried.
@@ -110,17 +110,18 @@ struct Suite {
 /// What came of each case, and the seconds that it took.
 fn try_all(args: &Args, suite: &Suite, cases: &[&Case]) -> anyhow::Result<Vec<(Verdict, f64)>> {
     match args.on {
-        Ground::Policy => Ok(cases
-            .iter()
-            .map(|case| {
+        Ground::Policy => {
+            let judge = Judge::new(&suite.policy, &suite.files);
+            let judged = cases.iter().map(|case| {
                 let begun = Instant::now();
-                let verdict = match judge(&suite.policy, case, &suite.files).wrong {
+                let verdict = match judge.judge(case).wrong {
                     None => Verdict::Holds,
                     Some(wrong) => Verdict::Wrong(wrong),
                 };
                 (verdict, begun.elapsed().as_secs_f64())
-            })
-            .collect()),
+            });
+            Ok(judged.collect())
+        }
         #[cfg(feature = "lab")]
         Ground::Emulated => Ok(ground::emulated(suite, cases, args.openflow)),
         #[cfg(feature = "lab")]
@@ -148,7 +149,8 @@ fn read(file: &Path) -> anyhow::Result<Option<Suite>> {
             let path = file.parent().unwrap_or(Path::new("")).join(name);
             let line = suite.policy.case_line(case).unwrap_or_default();
             let at = format!("{}:{line}", suite.policy.file());
-            match load(&path).with_context(|| at)? {
+            let read = load(&path).map_err(|error| Failure::Config(format!("{at}: {error:#}")))?;
+            match read {
                 Ok((other, _)) => {
                     suite.files.insert(name.clone(), other);
                 }

@@ -11,18 +11,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json, to_value};
-use umlaut_controller::inspect::{ActualTable, Usage, Wanted, same_match, wanted};
+use umlaut_controller::inspect::{ActualTable, Found, Usage, Wanted, same_match, wanted};
 use umlaut_controller::path::{
     DROP_PRIORITY, DropClass, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, STANDING_COOKIE,
     SessionNo, of_app, standing,
 };
+use umlaut_controller::plan::{DENIED_SECONDS, NO_PATH_SECONDS};
 use umlaut_controller::request::RequestError;
 use umlaut_controller::runtime::SwitchHandle;
-use umlaut_controller::switch::{DENIED_SECONDS, NO_PATH_SECONDS, PathSnapshot};
+use umlaut_controller::switch::PathSnapshot;
 use umlaut_controller::world::World;
 use umlaut_controller::{AppNo, Domain};
 use umlaut_openflow::{
-    Cookie, DatapathId, FlowStats, FlowStatsRequest, MacAddr, Match, Message, Version,
+    Cookie, DatapathId, FlowStats, FlowStatsRequest, MacAddr, Match, Message, TableId, Version,
 };
 
 use super::criteria::{Criteria, criteria};
@@ -207,7 +208,10 @@ fn compare(
     let entries = wanted(&owned.path, owned.owner, epoch, version).into_iter().map(|wanted| {
         let (has, usage) = match tables.get_mut(&wanted.dpid) {
             Some(Ok(table)) => match table.tick_off(&wanted) {
-                Some(usage) => (Has::Present, Some(usage)),
+                Some(Found { usage, does: true }) => (Has::Present, Some(usage)),
+                // A new way is written over the old one, hop by hop.
+                Some(found) if installing => (Has::Installing, Some(found.usage)),
+                Some(found) => (Has::Wrong, Some(found.usage)),
                 None if installing => (Has::Installing, None),
                 None => (Has::Missing, None),
             },
@@ -218,11 +222,12 @@ fn compare(
     owned.entries = entries.collect();
 }
 
-/// 3. Paths with a missing entry are looked for again: those that ended meanwhile are left out.
+/// 3. Paths with a missing or wrong entry are looked for again: those that ended meanwhile are left
+/// out.
 async fn recheck<P: Vocabulary>(control: &Control<P>, paths: &mut Vec<Owned>) {
     let mut doubted: BTreeMap<DatapathId, Vec<PathRef>> = BTreeMap::new();
     for owned in paths.iter() {
-        if owned.entries.iter().any(|(_, has, _)| *has == Has::Missing) {
+        if owned.entries.iter().any(|(_, has, _)| is_bad(*has)) {
             doubted.entry(owned.owner).or_default().push(owned.path.name);
         }
     }
@@ -247,12 +252,16 @@ async fn recheck<P: Vocabulary>(control: &Control<P>, paths: &mut Vec<Owned>) {
             None => false,
             Some(true) => true,
             Some(false) => {
-                let missing = owned.entries.iter_mut().filter(|(_, has, _)| *has == Has::Missing);
-                missing.for_each(|(_, has, _)| *has = Has::Installing);
+                let bad = owned.entries.iter_mut().filter(|(_, has, _)| is_bad(*has));
+                bad.for_each(|(_, has, _)| *has = Has::Installing);
                 true
             }
         }
     });
+}
+
+fn is_bad(has: Has) -> bool {
+    matches!(has, Has::Missing | Has::Wrong)
 }
 
 /// An entry that no path wants, or a standing one.
@@ -261,6 +270,7 @@ struct Stray {
     kind: FlowKind,
     cookie: Cookie,
     priority: u16,
+    table: TableId,
     idle_timeout: u16,
     hard_timeout: u16,
     matches: Match,
@@ -275,6 +285,7 @@ impl Stray {
             kind,
             cookie: flow.cookie,
             priority: flow.priority,
+            table: flow.table_id,
             idle_timeout: flow.idle_timeout,
             hard_timeout: flow.hard_timeout,
             matches: flow.matches.clone(),
@@ -292,6 +303,7 @@ impl Stray {
             kind: FlowKind::Standing,
             cookie: STANDING_COOKIE,
             priority,
+            table: TableId(0),
             idle_timeout: 0,
             hard_timeout: 0,
             matches,
@@ -343,6 +355,13 @@ async fn strays<P: Vocabulary>(
         }
     }
     strays.retain(|stray| !name(stray).is_some_and(|name| registered.contains(&name)));
+    // Those of a switch that lost its connection stay while it is waited for.
+    let awaited = control.shared.awaited_paths(strays.iter().filter_map(name));
+    for stray in &mut strays {
+        if name(stray).is_some_and(|name| awaited.contains(&name)) {
+            stray.kind = FlowKind::Awaited;
+        }
+    }
     strays
 }
 
@@ -350,6 +369,7 @@ async fn strays<P: Vocabulary>(
 fn kind_of_stray(flow: &FlowStats, apps: usize, standing: &mut Vec<(Match, u16)>) -> FlowKind {
     let is = |(matches, priority): &(Match, u16)| {
         flow.cookie == STANDING_COOKIE
+            && flow.table_id == TableId(0)
             && flow.priority == *priority
             && same_match(&flow.matches, matches)
     };
@@ -474,6 +494,7 @@ fn stray_row<P: Vocabulary>(control: &Control<P>, names: &Names<'_>, stray: &Str
     FlowRow {
         kind: stray.kind,
         priority: stray.priority,
+        table: stray.table.0,
         idle_timeout: stray.idle_timeout,
         hard_timeout: stray.hard_timeout,
         app: app.and_then(|(app, _)| app_name(control, app)),
@@ -499,6 +520,7 @@ fn bare_row(names: &Names<'_>, dpid: DatapathId, criteria: &Criteria, cookie: Co
         hard_timeout: 0,
         cookie: cookie.to_string(),
         priority: 0,
+        table: 0,
         app: None,
         slice: None,
         member: None,
@@ -515,10 +537,8 @@ fn app_name<P: Vocabulary>(control: &Control<P>, app: AppNo) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use umlaut_controller::path::PATH_EPOCH;
-    use umlaut_openflow::TableId;
-
     use super::*;
+    use umlaut_controller::path::PATH_EPOCH;
 
     #[test]
     fn an_entry_that_no_path_wants_is_somebody_elses() {

@@ -3,6 +3,7 @@
 mod criteria;
 mod each;
 mod events;
+pub(crate) mod explain;
 mod flows;
 mod hosts;
 mod ports;
@@ -40,6 +41,10 @@ pub(super) async fn answer<P: Vocabulary>(
         Question::Flows { switch, slice, host } => {
             let asked = flows::Asked { switch, slice, host };
             flows::answer(control, asked, writer).await
+        }
+        Question::Explain { at, frame, described } => {
+            let asked = explain::Asked { at, frame, described: *described };
+            explain::answer(control, asked, writer).await
         }
         Question::Stats => stats::answer(control, writer).await,
         Question::Events { follow } => events::answer(control, follow, client).await,

@@ -7,23 +7,22 @@
 use std::net::IpAddr;
 
 use super::super::Done;
-use super::{Bridges, ip, ip_batch};
+use super::{Bridges, ip, ip_batch, taken};
 use crate::ovs::sh;
 use crate::topology::HostSpec;
 
 impl Bridges {
     pub(super) fn make_host(&self, host: usize) -> Done {
         let (namespace, interface) = (self.names.namespace(host), self.names.interface(host));
-        // The mark in a second step of one command: a namespace has none by itself.
-        ip_batch(
-            None,
-            &format!(
-                "netns add {namespace}\n\
-                 link add {interface} type veth peer name eth0 netns {namespace}\n"
-            ),
-        )?;
-        let mark = self.lab.mark();
-        ip(&["-n", namespace, "link", "set", "lo", "alias", &mark])?;
+        let (lab, mark) = (self.claim.lab(), self.claim.lab().mark());
+        // In one process, which goes on when this one is killed: nothing is left without a mark.
+        let commands = format!(
+            "netns add {namespace}\n\
+             netns exec {namespace} ip link set lo alias {mark}\n\
+             link add {interface} type veth peer name eth0 netns {namespace}\n\
+             link set {interface} alias {mark}\n"
+        );
+        ip_batch(None, &commands).map_err(|problem| taken(problem, lab))?;
         self.adopt(interface)?;
         // User-space bridges do not complete checksums. Where there is no ethtool, ping works and
         // UDP and TCP of programs do not.
@@ -33,6 +32,29 @@ impl Bridges {
         }
         sh("ip", &["netns", "exec", namespace, "sh", "-c", &setup])?;
         self.configure_host(host)
+    }
+
+    /// What programs in namespaces cannot do on this machine.
+    pub(super) fn host_notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if sh("sh", &["-c", "command -v ethtool"]).is_err() {
+            notes.push(
+                "without ethtool, UDP and TCP of programs in namespaces have wrong checksums"
+                    .to_owned(),
+            );
+        }
+        for (index, host) in self.plan.topology.hosts.iter().enumerate() {
+            let Some(vid) = host.vlan else { continue };
+            let device = format!("eth0.{vid}");
+            if ip(&["-n", self.names.namespace(index), "link", "show", &device]).is_err() {
+                notes.push(format!(
+                    "{}: this kernel has no VLAN interfaces (8021q), so programs in its namespace \
+                     cannot speak; send-packets and counters work",
+                    host.name
+                ));
+            }
+        }
+        notes
     }
 
     /// Sets a host's interface up, and its addresses.
@@ -46,9 +68,13 @@ impl Bridges {
             Some(vid) => {
                 let device = format!("eth0.{vid}");
                 let namespace = self.names.namespace(host);
-                if ip(&["-n", namespace, "link", "show", "dev", &device]).is_err() {
-                    let add = format!("link add link eth0 name {device} type vlan id {vid}\n");
-                    commands.push_str(&add);
+                let (vid, show) = (vid.to_string(), ["-n", namespace, "link", "show", &device]);
+                let add =
+                    ["link", "add", "link", "eth0", "name", &device, "type", "vlan", "id", &vid];
+                let add = [&["-n", namespace][..], &add[..]].concat();
+                if ip(&show).is_err() && ip(&add).is_err() {
+                    // What it sends by the lab is made there, tag and all.
+                    return ip_batch(Some(namespace), &commands);
                 }
                 commands.push_str(&format!("link set {device} up\n"));
                 device

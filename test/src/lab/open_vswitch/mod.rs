@@ -5,6 +5,7 @@
 //! in the host's namespace. Interfaces of this machine are ports as they are, and are left as they
 //! are.
 
+mod claim;
 mod hosts;
 mod sweep;
 mod tell;
@@ -23,6 +24,7 @@ use crate::ovs::sniff::{RawSocket, Sniffer};
 pub use crate::ovs::unusable;
 use crate::ovs::{Event, sh};
 use crate::topology::{Endpoint, HostSpec};
+pub use claim::Claim;
 pub use sweep::{Swept, labs_found, sweep};
 use tell::{ip, ip_batch, vsctl};
 
@@ -31,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A network of bridges and namespaces.
 pub(super) struct Bridges {
-    lab: LabName,
+    claim: Claim,
     names: Names,
     plan: Plan,
     controller: SocketAddr,
@@ -54,7 +56,12 @@ impl Bridges {
             let told = format!("Open vSwitch cannot be used here: {why}");
             return Err(LabProblem::Refused(told));
         }
-        sweep(lab)?;
+        let Some(claim) = Claim::take(lab, PATIENCE)? else {
+            return Err(LabProblem::Refused(format!(
+                "another process keeps a lab {lab} on Open vSwitch; choose another name"
+            )));
+        };
+        sweep(&claim)?;
         for (at, name) in &plan.interfaces {
             if ip(&["link", "show", "dev", name]).is_err() {
                 return Err(LabProblem::Refused(format!(
@@ -65,7 +72,7 @@ impl Bridges {
         }
         // From here on what is there is removed when this is dropped.
         let mut bridges = Bridges {
-            lab: lab.clone(),
+            claim,
             names: Names::new(lab, &plan.topology),
             plan: plan.clone(),
             controller,
@@ -81,7 +88,14 @@ impl Bridges {
     fn build(&mut self, counters: Arc<Counters>) -> Done {
         for link in 0..self.plan.topology.links.len() {
             let [a, b] = self.names.link(link).clone();
-            ip(&["link", "add", &a, "type", "veth", "peer", "name", &b])?;
+            let (lab, mark) = (self.claim.lab(), self.claim.lab().mark());
+            // In one process, which goes on when this one is killed: nothing is left without a mark.
+            let commands = format!(
+                "link add {a} type veth peer name {b}\n\
+                 link set {a} alias {mark}\n\
+                 link set {b} alias {mark}\n"
+            );
+            ip_batch(None, &commands).map_err(|problem| taken(problem, lab))?;
             for end in [&a, &b] {
                 self.adopt(end)?;
             }
@@ -105,9 +119,8 @@ impl Bridges {
         Ok(())
     }
 
-    /// Marks an interface as this lab's, keeps the machine's own IPv6 out of it, and sets it up.
+    /// Keeps the machine's own IPv6 out of an interface, and sets it up.
     fn adopt(&self, interface: &str) -> Done {
-        ip(&["link", "set", interface, "alias", &self.lab.mark()])?;
         // Else the machine would speak through it. Where there is no IPv6, there is no such file.
         let file = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
         let _ = std::fs::write(file, "1");
@@ -153,7 +166,7 @@ impl Bridges {
             &format!("protocols={}", self.protocol()),
             &format!("other-config:datapath-id={:016x}", dpid.0),
             "other-config:disable-in-band=true",
-            &format!("external-ids:{}={}", sweep::KEY, self.lab),
+            &format!("external-ids:{}={}", sweep::KEY, self.claim.lab()),
         ]);
         let interfaces = self.interfaces(dpid, standing);
         for (interface, at) in &interfaces {
@@ -182,6 +195,16 @@ impl Bridges {
 
     fn set_up(&self, interface: &str, up: bool) -> Done {
         ip(&["link", "set", interface, if up { "up" } else { "down" }])
+    }
+}
+
+/// What is said of a name that somebody has.
+fn taken(problem: LabProblem, lab: &LabName) -> LabProblem {
+    match problem {
+        LabProblem::System(told) if told.contains("File exists") => LabProblem::System(format!(
+            "{told}: it is of no lab; remove it, or choose another name than {lab}"
+        )),
+        other => other,
     }
 }
 
@@ -224,9 +247,18 @@ impl Ground for Bridges {
         Ok(Flows::Text(sh("ovs-ofctl", &args)?))
     }
 
-    fn is_connected(&self, dpid: DatapathId) -> bool {
-        let told = vsctl(&["get", "controller", self.names.bridge(dpid), "is_connected"]);
-        told.is_ok_and(|told| told.trim() == "true")
+    fn connected(&self, switches: &[DatapathId]) -> Vec<bool> {
+        let mut words = Vec::new();
+        for dpid in switches {
+            words.extend(["--", "get", "controller", self.names.bridge(*dpid), "is_connected"]);
+        }
+        if words.is_empty() {
+            return Vec::new();
+        }
+        // A line for each.
+        let told = vsctl(&words).unwrap_or_default();
+        let mut lines = told.lines();
+        switches.iter().map(|_| lines.next() == Some("true")).collect()
     }
 
     fn set_port(&self, at: Endpoint, up: bool, before: &Standing) -> Done {
@@ -289,6 +321,10 @@ impl Ground for Bridges {
         }
     }
 
+    fn notes(&self) -> Vec<String> {
+        self.host_notes()
+    }
+
     fn namespace(&self, host: usize) -> Option<String> {
         Some(self.names.namespace(host).to_owned())
     }
@@ -301,7 +337,7 @@ impl Drop for Bridges {
         if let Some(counting) = self.counting.take() {
             let _ = counting.join();
         }
-        if let Err(problem) = sweep(&self.lab) {
+        if let Err(problem) = sweep(&self.claim) {
             eprintln!("umlaut lab: {problem}");
         }
     }

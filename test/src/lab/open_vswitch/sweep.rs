@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::super::names::MARK;
 use super::super::{LabName, LabProblem};
+use super::claim::Claim;
 use super::tell::{ip, vsctl};
 use crate::ovs::sh;
 
@@ -34,11 +35,12 @@ impl Swept {
     }
 }
 
-/// Removes all that a lab of this name has left.
+/// Removes all that a lab of this name has left. Only who has the name may.
 ///
 /// # Errors
 /// What could not be removed, and why.
-pub fn sweep(lab: &LabName) -> Result<Swept, LabProblem> {
+pub fn sweep(claim: &Claim) -> Result<Swept, LabProblem> {
+    let lab = claim.lab();
     let mut swept = Swept::default();
     for (bridge, of) in bridges()? {
         if of == lab.to_string() && bridge.starts_with(&lab.prefix()) {
@@ -64,7 +66,7 @@ pub fn sweep(lab: &LabName) -> Result<Swept, LabProblem> {
     Ok(swept)
 }
 
-/// The names of all labs of which something is there.
+/// The names of all labs of which something is there, running or not.
 ///
 /// # Errors
 /// Open vSwitch does not answer.

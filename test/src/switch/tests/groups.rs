@@ -168,7 +168,7 @@ fn a_meter_drops_what_is_above_its_rate_in_virtual_time() {
     let mut bench = new();
     bench.done(meter(MeterCommand::ADD, MeterFlags::PKTPS, 1, &[(10, 5)]));
     bench.flow(metered());
-    let mut passed = |bench: &mut Bench, packets: usize| -> usize {
+    let passed = |bench: &mut Bench, packets: usize| -> usize {
         (0..packets).map(|_| bench.enter(1, &frame(&[])).len()).sum()
     };
     assert_eq!(passed(&mut bench, 20), 5, "the burst");

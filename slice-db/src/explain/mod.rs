@@ -1,14 +1,20 @@
 //! Why a frame is admitted or refused: the slice flow chart with the branch taken. Pure.
 
+mod filters;
+mod points;
+
 use std::fmt;
 
 use serde::Serialize;
 use umlaut_openflow::{Attachment, MacAddr};
 
-use crate::decide::{Decision, DropReason, Ingress, Step, Trace, Verdict, decide};
-use crate::filter::FilterAction;
+use crate::decide::{Decision, DropReason, Ground, Ingress, Step, Trace, Verdict, decide};
+use crate::filter::{FilterAction, Subject};
 use crate::network::Network;
 use crate::policy::{AdmittedBy, Binding, MemberId, Policy, Refusal, admit};
+
+pub use filters::{CriterionLook, FilterLook, FilterWalk};
+pub use points::{PointLook, Points};
 
 /// One question of the flow chart and its answer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -19,6 +25,9 @@ pub struct Question {
     pub answer: String,
     /// The line of the policy that gave it.
     pub line: Option<Line>,
+    /// What was looked at on the way, line by line.
+    #[serde(skip)]
+    pub details: Vec<String>,
 }
 
 /// A line of the policy file.
@@ -37,6 +46,12 @@ pub struct Line {
 pub struct Explanation {
     /// The frame, in words.
     pub frame: String,
+    /// Where it comes in.
+    pub ingress: String,
+    /// Its sender.
+    pub source: String,
+    /// Its destination.
+    pub destination: String,
     /// The questions asked, in order.
     pub questions: Vec<Question>,
     /// `forward`, `flood` or `drop`.
@@ -49,6 +64,10 @@ pub struct Explanation {
     pub outputs: Vec<String>,
     /// The verdict in words.
     pub conclusion: String,
+    /// What the filters were asked, if they were.
+    pub filters: Option<FilterWalk>,
+    /// The places of the slice, if the frame is for all of them.
+    pub points: Option<Points>,
     /// For a refused sender: a member line that would admit it.
     pub remedy: Option<String>,
 }
@@ -64,14 +83,26 @@ impl Trace for Steps {
 
 /// Decides and tells why. The decision is that of [`decide`].
 pub fn explain<N: Network>(policy: &Policy, network: &N, ingress: Ingress<'_>) -> Explanation {
+    explain_decision(policy, network, ingress).1
+}
+
+/// As [`explain`], with the decision.
+pub fn explain_decision<N: Network>(
+    policy: &Policy,
+    network: &N,
+    ingress: Ingress<'_>,
+) -> (Decision, Explanation) {
     let mut steps = Steps::default();
     let decision = decide(policy, network, ingress, &mut steps);
     let headers = ingress.headers;
     let vid = headers.tag.vid().unwrap_or_default();
     let at = Attachment { dpid: ingress.dpid, port: ingress.port, vid };
     let mut questions = Vec::new();
+    let mut filters = None;
+    let mut points = None;
     let mut ask = |question: &str, answer: String, line: Option<Line>| {
-        questions.push(Question { question: question.to_owned(), answer, line });
+        let details = Vec::new();
+        questions.push(Question { question: question.to_owned(), answer, line, details });
     };
     if let (Verdict::Drop(reason), false) = (&decision.verdict, steps.0.contains(&Step::Sane)) {
         ask("may such a frame be forwarded at all?", format!("no: {}", in_words(*reason)), None);
@@ -91,23 +122,23 @@ pub fn explain<N: Network>(policy: &Policy, network: &N, ingress: Ingress<'_>) -
                 );
             }
             Step::Filtered { rule: Some(rule), action } => {
-                let line = policy.filter_line(*rule).map(|line| line_of(policy, line));
+                let walk = filters.insert(walk(policy, ingress, &decision));
+                let line = walk.told.last().and_then(|look| look.line.clone());
                 let answer = format!("{}, by filter {}", says(*action), policy.filter_name(*rule));
-                ask("what do the filters say?", answer, line);
+                ask(FILTERS, answer, line);
             }
             Step::Filtered { rule: None, action } => {
+                filters = Some(walk(policy, ingress, &decision));
                 let answer = format!("{}: no filter matches", says(*action));
-                ask("what do the filters say?", answer, None);
+                ask(FILTERS, answer, None);
             }
-            Step::Group => ask(
-                "where is the destination?",
-                "everywhere in the slice: a group address".into(),
-                None,
-            ),
+            Step::Group => {
+                ask(DESTINATION, "everywhere in the slice: a group address".into(), None)
+            }
             Step::BoundElsewhere(other) => {
                 let member = policy.by_mac.get(&headers.eth_dst).copied();
                 let line = member.and_then(|member| member_line(policy, member));
-                let answer = format!("no: it is bound to slice {}", policy.slice_name(*other));
+                let answer = format!("no, it is bound to slice {}", policy.slice_name(*other));
                 ask("may the destination receive in this slice?", answer, line);
             }
             Step::Located(location) => {
@@ -116,12 +147,54 @@ pub fn explain<N: Network>(policy: &Policy, network: &N, ingress: Ingress<'_>) -
                     true => format!("probably at {place}, where it was refused as a sender"),
                     false => format!("at {place}"),
                 };
-                ask("where is the destination?", answer, None);
+                let line = receiver_line(policy, &decision, *location, headers.eth_dst);
+                ask(DESTINATION, answer, line);
             }
-            Step::Unlocated => ask("where is the destination?", "not known".into(), None),
+            Step::Unlocated => ask(DESTINATION, "not known".into(), None),
         }
     }
-    conclude(policy, &decision, at, ingress, questions)
+    let floods = steps.0.iter().any(|step| matches!(step, Step::Group | Step::Unlocated));
+    if let (true, Ok(admission)) = (floods, &decision.admission) {
+        points = Some(points::look(policy, network, admission.slice, at, headers.eth_dst));
+    }
+    for question in &mut questions {
+        question.details = match question.question.as_str() {
+            FILTERS => filters.iter().flat_map(FilterWalk::lines).collect(),
+            DESTINATION => points.iter().flat_map(Points::lines).collect(),
+            _ => Vec::new(),
+        };
+    }
+    let told = conclude(policy, &decision, at, ingress, questions);
+    (decision, Explanation { filters, points, ..told })
+}
+
+/// The question to the filters.
+const FILTERS: &str = "what do the filters say?";
+/// The question for the destination's place.
+const DESTINATION: &str = "where is the destination?";
+
+fn walk(policy: &Policy, ingress: Ingress<'_>, decision: &Decision) -> FilterWalk {
+    let slice = decision.admission.as_ref().map_or(crate::SliceId(u32::MAX), |a| a.slice);
+    let Ingress { dpid, port: in_port, headers } = ingress;
+    filters::walk(policy, &Subject { slice, dpid, in_port, headers }, decision)
+}
+
+/// The line of the member that lets the destination receive where it is.
+fn receiver_line(
+    policy: &Policy,
+    decision: &Decision,
+    location: crate::Location,
+    dst: MacAddr,
+) -> Option<Line> {
+    let slice = decision.admission.as_ref().ok()?.slice;
+    let at = match &decision.verdict {
+        Verdict::Forward { to } => *to,
+        _ => location.at,
+    };
+    let grounds = [Ground::Static(Some(dst)), Ground::Static(None), Ground::Learned(dst)];
+    let member =
+        grounds.into_iter().find_map(|ground| points::member_of(policy, slice, at, ground))?;
+    member_line(policy, member)
 }
 
 /// The flow chart of admission, every branch up to the one taken.
@@ -162,8 +235,30 @@ fn ask_admission(
         (Some(id), Ok(_)) => {
             ask(q_port, format!("yes, to {}", slice(id)), member_line(policy, id));
         }
-        (None, _) => ask(q_port, "no".into(), None),
+        (None, _) => match other_vlan(policy, at) {
+            Some((id, other)) => {
+                let place = policy.attachment_name(other);
+                ask(
+                    q_port,
+                    format!("no, but {place} is, to {}", slice(id)),
+                    member_line(policy, id),
+                );
+            }
+            None => ask(q_port, "no".into(), None),
+        },
     }
+}
+
+/// A port member of the same port with another VLAN: what a wrong tag misses.
+fn other_vlan(policy: &Policy, at: Attachment) -> Option<(MemberId, Attachment)> {
+    let end = (at.dpid, at.port);
+    let points = policy.slices_on(end).iter().flat_map(|slice| {
+        let points = policy.static_points(*slice);
+        let from = points.partition_point(|point| (point.at.dpid, point.at.port) < end);
+        points[from..].iter().take_while(|point| (point.at.dpid, point.at.port) == end)
+    });
+    let anybody = points.filter(|point| point.only.is_none()).map(|point| point.at);
+    anybody.into_iter().find_map(|other| Some((policy.by_port.get(&other).copied()?, other)))
 }
 
 fn says(action: FilterAction) -> &'static str {
@@ -222,7 +317,21 @@ fn conclude(
         policy.attachment_name(at),
         policy.mac_name(headers.eth_dst)
     );
-    Explanation { frame, questions, verdict, reason, slice, outputs, conclusion, remedy }
+    Explanation {
+        frame,
+        ingress: policy.attachment_name(at),
+        source: headers.eth_src.to_string(),
+        destination: headers.eth_dst.to_string(),
+        questions,
+        verdict,
+        reason,
+        slice,
+        outputs,
+        conclusion,
+        filters: None,
+        points: None,
+        remedy,
+    }
 }
 
 /// A reason in words.
@@ -289,6 +398,9 @@ impl fmt::Display for Explanation {
             writeln!(f, " {:>2} {:<width$}  {}", index + 1, q.question, q.answer)?;
             if let Some(line) = &q.line {
                 writeln!(f, "    {:<width$}  └ {}:{}: {}", "", line.file, line.line, line.text)?;
+            }
+            for detail in &q.details {
+                writeln!(f, "       {detail}")?;
             }
         }
         write!(f, " => {}", self.conclusion)?;

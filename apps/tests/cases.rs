@@ -1,0 +1,209 @@
+//! `umlaut test` as a process: what it prints, its reports, its exit codes; and the cases of docs and
+//! examples hold.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use umlaut_slice_db::{Policy, PolicyFiles, judge};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn umlaut(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_umlaut")).args(args).current_dir(root()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+const EXAMPLES: [&str; 5] = [
+    "examples/cases.yaml",
+    "examples/filters.yaml",
+    "examples/restricted.yaml",
+    "examples/two-slices.yaml",
+    "examples/vlans.yaml",
+];
+
+/// Two cases that hold and two that do not.
+const HALF: &str = "umlaut: 1
+switches: {s1: 0x1}
+hosts:
+  a: {mac: \"00:00:00:00:00:01\", at: s1/1}
+  b: {mac: \"00:00:00:00:00:02\", at: s1/2}
+  c: {mac: \"00:00:00:00:00:03\", at: s1/3}
+slices: {x: {members: [{port: s1/1}, {port: s1/2}]}}
+cases:
+  - a reaches b
+  - a reaches c
+  - c is refused because no-binding
+  - {from: a, to: b, tcp_dst: 80, expect: refused}
+";
+
+#[test]
+fn the_cases_of_the_docs_hold() {
+    let mut held = 0;
+    for entry in std::fs::read_dir(root().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        let page = std::fs::read_to_string(&path).unwrap_or_default();
+        for block in page.split("```yaml policy\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let (policy, _) = Policy::parse(&path.display().to_string(), block).unwrap();
+            for case in policy.cases() {
+                let wrong = judge(&policy, case, &PolicyFiles::new()).wrong;
+                assert!(wrong.is_none(), "{}: {}: {wrong:?}", path.display(), case.text);
+                held += 1;
+            }
+        }
+    }
+    assert!(held >= 12, "{held}");
+}
+
+#[test]
+fn the_cases_of_the_examples_hold_by_the_policy_and_on_emulated_switches() {
+    for ground in [vec![], vec!["--on", "emulated"], vec!["--on", "emulated", "--openflow", "1.0"]]
+    {
+        let output = umlaut(&[&["test"], &ground[..], &EXAMPLES[..]].concat());
+        assert!(output.status.success(), "{ground:?}: {}", text(&output.stdout));
+        assert!(
+            text(&output.stdout).contains("examples/cases.yaml: 19 cases hold\n"),
+            "{ground:?}"
+        );
+    }
+}
+
+#[test]
+fn what_does_not_hold_is_told_with_its_line_and_the_decision() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("half.yaml");
+    std::fs::write(&file, HALF).unwrap();
+    let file = file.to_str().unwrap();
+    for ground in ["policy", "emulated"] {
+        let output = umlaut(&["test", "-v", "--on", ground, file]);
+        assert_eq!(output.status.code(), Some(1), "{ground}");
+        let told = text(&output.stdout);
+        for line in [
+            format!("ok     {file}:9: a reaches b\n"),
+            format!("FAILED {file}:10: a reaches c\n"),
+            format!("ok     {file}:11: c is refused because no-binding\n"),
+            format!("FAILED {file}:12: a to b, tcp_dst 80: refused\n"),
+            "        => FORWARD in slice x to s1/2".to_owned(),
+            format!("{file}: 2 of 4 cases failed\n"),
+        ] {
+            assert!(told.contains(&line), "{ground}: no {line:?} in {told}");
+        }
+    }
+    let only = umlaut(&["test", "--only", "a reaches b", file]);
+    assert_eq!(
+        (only.status.code(), text(&only.stdout)),
+        (Some(0), &*format!("{file}: 1 cases hold\n"))
+    );
+}
+
+#[test]
+fn reports_for_machines_can_be_read_by_them() {
+    let directory = tempfile::tempdir().unwrap();
+    // A name that must be escaped.
+    let file = directory.path().join("a&b \"<c>'.yaml");
+    std::fs::write(&file, HALF).unwrap();
+    let file = file.to_str().unwrap();
+    let (junit, json) = (directory.path().join("j.xml"), directory.path().join("j.json"));
+    let (junit, json) = (junit.to_str().unwrap(), json.to_str().unwrap());
+    let output = umlaut(&["test", "--junit", junit, "--json", json, file]);
+    assert_eq!(output.status.code(), Some(1));
+
+    let mut reader = Reader::from_file(junit).unwrap();
+    let (mut cases, mut failures, mut buffer) = (Vec::new(), 0, Vec::new());
+    loop {
+        match reader.read_event_into(&mut buffer).unwrap() {
+            Event::Start(element) | Event::Empty(element) => {
+                let attribute = |name: &str| {
+                    let found = element.try_get_attribute(name).unwrap().unwrap();
+                    found.normalized_value(quick_xml::XmlVersion::Explicit1_0).unwrap().into_owned()
+                };
+                match element.name().as_ref() {
+                    b"testsuites" => assert_eq!(attribute("failures"), "2"),
+                    b"testsuite" => {
+                        assert_eq!(
+                            (attribute("name"), attribute("tests")),
+                            (file.into(), "4".into())
+                        );
+                    }
+                    b"testcase" => cases.push((attribute("line"), attribute("name"))),
+                    b"failure" => {
+                        assert!(!attribute("message").is_empty());
+                        failures += 1;
+                    }
+                    other => panic!("{}", text(other)),
+                }
+            }
+            Event::Eof => break,
+            _ => {}
+        }
+        buffer.clear();
+    }
+    assert_eq!(failures, 2);
+    assert_eq!(cases[3], ("12".to_owned(), "a to b, tcp_dst 80: refused".to_owned()));
+
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    assert_eq!((&report["passed"], &report["failed"]), (&2.into(), &2.into()));
+    let failed = &report["cases"][1];
+    assert_eq!((&failed["line"], &failed["case"]), (&10.into(), &"a reaches c".into()));
+    assert_eq!(failed["explanation"]["verdict"], "flood");
+    // To standard output there is nothing else.
+    let output = umlaut(&["test", "--json", "-", file]);
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["failed"], 2);
+}
+
+#[test]
+fn wrong_files_and_no_cases_have_their_exit_codes() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let none = write("none.yaml", "umlaut: 1\nslices: {a: {members: [{port: 0x1/1}]}}\n");
+    let unknown = write("unknown.yaml", &HALF.replace("a reaches b", "a reaches bb"));
+    let gone = HALF.replace("- a reaches b", "- {after: policy gone.yaml, expect: a reaches b}");
+    let gone = write("away.yaml", &gone);
+    let table = [
+        (&none, 1, "there are no cases: nothing was tested"),
+        (&unknown, 78, "there is no host or slice bb"),
+        (&gone, 78, "away.yaml:9: "),
+    ];
+    for (file, code, told) in table {
+        let output = umlaut(&["test", file]);
+        assert_eq!(output.status.code(), Some(code), "{file}");
+        assert!(text(&output.stderr).contains(told), "{file}: {}", text(&output.stderr));
+    }
+    assert_eq!(umlaut(&["test", "--on", "moon", &none]).status.code(), Some(2));
+    assert_eq!(umlaut(&["test"]).status.code(), Some(2));
+}
+
+/// The workflow of the docs is YAML, and the command in it runs.
+#[test]
+fn the_workflow_of_the_docs_runs() {
+    let page = std::fs::read_to_string(root().join("docs/cases.md")).unwrap();
+    let workflow = page.split("```yaml workflow\n").nth(1).unwrap().split("```").next().unwrap();
+    let workflow: serde_yaml::Value = serde_yaml::from_str(workflow).unwrap();
+    let steps = workflow["jobs"]["cases"]["steps"].as_sequence().unwrap();
+    let runs: Vec<&str> = steps.iter().filter_map(|step| step["run"].as_str()).collect();
+    let command = runs.iter().find_map(|run| run.strip_prefix("umlaut ")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let report = directory.path().join("cases.xml");
+    let args: Vec<&str> = command
+        .split(' ')
+        .map(|word| match word {
+            "cases.xml" => report.to_str().unwrap(),
+            "policies/*.yaml" => "examples/cases.yaml",
+            word => word,
+        })
+        .collect();
+    assert!(umlaut(&args).status.success());
+    assert!(report.exists());
+}

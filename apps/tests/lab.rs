@@ -1,0 +1,491 @@
+//! `umlaut lab` as people and programs use it, on emulated switches: the real binary, with a real
+//! controller where one is needed. On Open vSwitch: `test/labs-on-open-vswitch`.
+
+mod support;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use support::{BINARY, Daemon, PATIENCE};
+use tempfile::TempDir;
+
+const POLICY: &str = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2}
+hosts:
+  alice: {mac: "00:00:00:00:00:01", ip: 192.168.0.1, at: s1/1}
+  bob: {mac: "00:00:00:00:00:02", ip: 192.168.0.2, at: s2/1}
+  carol: {mac: "00:00:00:00:00:03", ip: 192.168.0.3, at: s2/2}
+  dave: {mac: "00:00:00:00:00:04", ip: 192.168.0.4}
+  plain: {mac: "00:00:00:00:00:05", at: s1/2}
+  eric: {mac: "00:00:00:00:00:06", ip: 192.168.0.6, at: s1/3, vlan: 20}
+slices:
+  lab: {members: [{port: s1/1}, {port: s2/1}, {port: s1/7}, {port: s1/2}, {port: s1/3, vlan: 20}]}
+  guests: {members: [{port: s2/2}]}
+links: [[s1/24, s2/24]]
+"#;
+
+/// A directory of labs and a policy file in it. Dropped: all labs are down.
+struct Labs(TempDir);
+
+impl Labs {
+    fn new() -> Labs {
+        let labs = Labs(tempfile::tempdir().unwrap());
+        labs.write("policy.yaml", POLICY);
+        labs
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn policy(&self) -> String {
+        self.0.path().join("policy.yaml").display().to_string()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.arg("lab").args(args).env("UMLAUT_LAB_DIR", self.0.path().join("labs"));
+        command.env_remove("UMLAUT_LAB");
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; what it prints.
+    fn ok(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {told}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command that must fail with exit code 1; what it complains of.
+    fn fails(&self, args: &[&str]) -> String {
+        let output = self.run(args);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {told}");
+        told
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(args)).unwrap()
+    }
+
+    /// Packets that a host has received by this protocol.
+    fn received(&self, host: &str, protocol: &str) -> u64 {
+        let stats = self.json(&["show-stats", host, "--json"]);
+        let rows = stats[0]["received"].as_array().unwrap();
+        let rows = rows.iter().filter(|row| row["protocol"] == protocol);
+        rows.map(|row| row["packets"].as_u64().unwrap()).sum()
+    }
+
+    fn pid(&self, lab: &str) -> i32 {
+        self.json(&["status", "--name", lab, "--json"])["pid"].as_i64().unwrap() as i32
+    }
+}
+
+impl Drop for Labs {
+    fn drop(&mut self) {
+        let _ = self.command(&["killall"]).output();
+    }
+}
+
+/// Waits until something holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "{what}: not within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// A controller for the labs, under their policy.
+fn controller(labs: &Labs) -> (Daemon, String) {
+    let mut daemon =
+        Daemon::start(&["--listen", "127.0.0.1:0", "--no-socket", labs.policy().as_str()]);
+    let address = format!("tcp:{}", daemon.listening());
+    (daemon, address)
+}
+
+/// An address at which nobody listens.
+const NOBODY: &str = "tcp:127.0.0.1:1";
+
+#[test]
+fn hosts_send_to_each_other_under_a_controller_and_count_what_arrives() {
+    let labs = Labs::new();
+    let (mut daemon, address) = controller(&labs);
+    let told = labs.ok(&["up", "--controller", &address, &labs.policy()]);
+    assert!(told.contains("on emulated: 2 switches, 6 hosts, 1 link\n"), "{told}");
+    assert!(told.contains(&format!("controller {address}, OpenFlow 1.3: connected\n")), "{told}");
+    daemon.told("topology settled");
+
+    // Known to the controller from now on; a broadcast reaches the slice and nobody else.
+    let sent = labs.ok(&["send-packets", "-s", "bob", "--broadcast"]);
+    assert_eq!(sent, "1 frame sent from bob to everybody\n");
+    until("the broadcast", || labs.received("alice", "udp") == 1);
+    assert_eq!(labs.received("carol", "udp"), 0);
+
+    labs.ok(&["reset-stats"]);
+    let args = ["-s", "alice", "-d", "bob", "-n", "6", "--tp-src", "7", "--tp-dst", "9"];
+    let counted = ["--inc-tp-dst", "3", "--inc-ip-src", "2", "--length", "30"];
+    let sent = labs.ok(&[&["send-packets"], &args[..], &counted[..]].concat());
+    assert_eq!(sent, "6 frames sent from alice to bob\n");
+    until("six datagrams", || labs.received("bob", "udp") == 6);
+    let stats = labs.json(&["show-stats", "--json", "alice", "bob"]);
+    for (host, direction) in [(0, "sent"), (1, "received")] {
+        let rows = stats[host][direction].as_array().unwrap();
+        let rows = rows.iter().filter(|row| row["protocol"] == "udp").map(|row| {
+            assert_eq!((&row["dst"], &row["tp_src"]), (&"192.168.0.2".into(), &7.into()));
+            let count = (row["packets"].as_u64(), row["bytes"].as_u64());
+            assert_eq!(count, (Some(1), Some(58)));
+            (row["src"].as_str().unwrap().to_owned(), row["tp_dst"].as_u64().unwrap())
+        });
+        let mut rows: Vec<(String, u64)> = rows.collect();
+        rows.sort();
+        let wanted = |ip: &str| [9, 10, 11].map(|port| (ip.to_owned(), port));
+        assert_eq!(rows, [wanted("192.168.0.1"), wanted("192.168.0.2")].concat(), "{direction}");
+    }
+    let shown = labs.ok(&["show-stats", "bob", "--rx"]);
+    assert!(shown.contains("bob   received  udp       192.168.0.1:7  192.168.0.2:9"), "{shown}");
+    assert_eq!(labs.ok(&["show-stats", "bob", "--tx"]), "nothing yet\n");
+    assert_eq!(labs.received("carol", "udp"), 0, "another slice");
+
+    // The other kinds; bob answers an echo, as real hosts do.
+    for (kind, protocol) in
+        [("--tcp", "tcp"), ("--icmp", "icmp"), ("--arp", "arp"), ("--udp", "udp")]
+    {
+        labs.ok(&["reset-stats", "bob"]);
+        labs.ok(&["send-packets", "-s", "alice", "-d", "bob", kind]);
+        until(kind, || labs.received("bob", protocol) == 1);
+    }
+    until("the echo's reply", || labs.received("alice", "icmp") == 1);
+    // Over VLANs, from a host that has one, and from one without an address to one without.
+    labs.ok(&["send-packets", "-s", "eric", "-d", "bob"]);
+    until("a datagram out of a VLAN", || labs.received("bob", "udp") == 2);
+    labs.ok(&["send-packets", "-s", "alice", "-d", "plain"]);
+    until("a frame without IP", || labs.received("plain", "0x88b5") == 1);
+    labs.ok(&["reset-stats", "bob"]);
+    labs.ok(&["send-packets", "-s", "eric", "-d", "bob", "--vlan", "0"]);
+    labs.ok(&["send-packets", "-s", "eric", "-d", "bob", "--tcp"]);
+    until("the marker behind it", || labs.received("bob", "tcp") == 1);
+    assert_eq!(labs.received("bob", "udp"), 0, "eric's port has no untagged member");
+
+    // A member of the slice that has not spoken is flooded to: others of the slice see that.
+    labs.ok(&["promiscuous", "bob"]);
+    labs.ok(&["send-packets", "-s", "alice", "-d", "dave"]);
+    until("a datagram for somebody else", || labs.received("bob", "udp") == 1);
+    labs.ok(&["promiscuous", "bob", "--off"]);
+
+    let flows = labs.json(&["dump-flows", "s1", "--json"]);
+    let lines: Vec<&str> =
+        flows[0]["flows"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let path = lines.iter().find(|line| line.contains("dl_dst=00:00:00:00:00:02"));
+    assert!(path.is_some_and(|line| line.contains("actions=output:24")), "{lines:?}");
+    let both = labs.ok(&["dump-flows"]);
+    assert!(both.contains("s1:\n  cookie=") && both.contains("s2:\n  cookie="), "{both}");
+}
+
+#[test]
+fn the_network_changes_as_it_is_told_to() {
+    let labs = Labs::new();
+    let (mut daemon, address) = controller(&labs);
+    labs.ok(&["up", "--controller", &address, "--openflow", "1.0", &labs.policy()]);
+    daemon.told("topology settled");
+    let state = |path: &str| labs.json(&["status", "--json"]).pointer(path).cloned().unwrap();
+    let alice_to_bob = |what: &str, arrives: bool| {
+        labs.ok(&["reset-stats"]);
+        labs.ok(&["send-packets", "-s", "bob", "-d", "alice"]);
+        match arrives {
+            // A datagram may be lost until the controller knows of what has changed.
+            true => until(what, || {
+                labs.ok(&["send-packets", "-s", "alice", "-d", "bob"]);
+                labs.received("bob", "udp") > 0
+            }),
+            false => {
+                labs.ok(&["send-packets", "-s", "alice", "-d", "bob"]);
+                assert_eq!(labs.received("bob", "udp"), 0, "{what}");
+            }
+        }
+    };
+    alice_to_bob("at first", true);
+
+    labs.ok(&["link-down", "s2-s1"]);
+    daemon.told("link down");
+    assert_eq!(state("/links/0"), serde_json::json!({"name": "s1/24-s2/24", "up": false}));
+    alice_to_bob("without the link", false);
+    labs.ok(&["link-up", "s1/24-s2/24"]);
+    daemon.told("link up");
+    alice_to_bob("with it", true);
+
+    labs.ok(&["port-down", "s2/1"]);
+    assert_eq!(state("/ports_down/0"), "s2/1");
+    alice_to_bob("without bob's port", false);
+    labs.ok(&["port-up", "s2", "1"]);
+    alice_to_bob("with it", true);
+
+    labs.ok(&["stop", "bob"]);
+    assert_eq!(state("/hosts/1/state"), "stopped");
+    alice_to_bob("bob is off", false);
+    let told = labs.fails(&["stop", "bob"]);
+    assert!(told.contains("bob is stopped already"), "{told}");
+    labs.ok(&["start", "bob"]);
+    alice_to_bob("bob is on", true);
+
+    // A switch forgets its entries, and is connected again.
+    labs.ok(&["stop", "s2"]);
+    daemon.told("switch gone");
+    assert_eq!(state("/switches/1/state"), "stopped");
+    let told = labs.fails(&["dump-flows", "s2"]);
+    assert!(told.contains("s2 is off"), "{told}");
+    assert!(labs.fails(&["link-up", "s1-s2"]).contains("s2 is off"));
+    labs.ok(&["start", "s2"]);
+    daemon.told("switch ready");
+    alice_to_bob("the switch is back", true);
+
+    // A host that was plugged into nothing, where the policy has a member without a host.
+    assert_eq!(state("/hosts/3/state"), "unplugged");
+    labs.ok(&["move", "dave", "s1/7"]);
+    assert_eq!(state("/hosts/3/at"), "s1/7");
+    until("dave is in the slice", || {
+        labs.ok(&["send-packets", "-s", "dave", "-d", "bob", "--tcp"]);
+        labs.received("bob", "tcp") > 0
+    });
+    // Another slice's port, once its own is empty.
+    labs.ok(&["move", "carol", "s2/9"]);
+    labs.ok(&["move", "alice", "s2/2"]);
+    alice_to_bob("alice is a guest now", false);
+}
+
+#[test]
+fn what_there_is_not_is_told_with_what_there_is() {
+    let labs = Labs::new();
+    let told = labs.fails(&["status"]);
+    assert!(told.contains("no lab runs: umlaut lab up FILE"), "{told}");
+    assert_eq!(labs.ok(&["list"]), "no lab runs\n");
+    let up = labs.ok(&["up", "--controller", NOBODY, &labs.policy()]);
+    assert!(up.contains("0 of 2 switches are connected; the others keep trying"), "{up}");
+    let rows: &[(&[&str], &str)] = &[
+        (
+            &["send-packets", "-s", "alcie", "-d", "bob"],
+            "there is no host alcie; did you mean alice? (known: alice, bob, carol, dave, plain, eric)",
+        ),
+        (&["send-packets", "-s", "alice", "-d", "s1"], "there is no host s1"),
+        (&["send-packets", "-s", "plain", "-d", "bob", "--tcp"], "plain has no IP address"),
+        (&["send-packets", "-s", "alice", "-d", "bob", "--length", "9000"], "at most 1440 bytes"),
+        (&["show-stats", "bod"], "did you mean bob?"),
+        (&["reset-stats", "bod"], "did you mean bob?"),
+        (&["promiscuous", "bod"], "did you mean bob?"),
+        (&["dump-flows", "s3"], "there is no switch s3; did you mean s1? (known: s1, s2)"),
+        (&["port-down", "s1/9"], "there is no port s1/9; did you mean s1/1? (known: s1/1, s1/2"),
+        (&["port-down", "s1"], "\"s1\" is not SWITCH/PORT"),
+        (&["port-up", "s9", "1"], "there is no switch s9"),
+        (&["link-down", "s1-s3"], "there is no link s1-s3 (known: s1/24-s2/24, alice-s1/1"),
+        (&["stop", "nobody"], "there is no switch or host nobody (known: s1, s2, alice"),
+        (&["move", "alice", "s2/1"], "s2/1 is taken: bob is there"),
+        (&["move", "alice", "s2/24"], "s2/24 is taken: the link s1/24-s2/24 is there"),
+        (&["move", "alice", "s2/x"], "\"x\" is not the number of a port"),
+        (&["netns", "alice", "true"], "alice is an emulated host, which has no network namespace"),
+        (&["status", "--name", "lap"], "there is no running lab lap; did you mean lab?"),
+        (&["down", "--name", "lap"], "there is no running lab lap; did you mean lab?"),
+    ];
+    for (args, wanted) in rows {
+        let told = labs.fails(args);
+        assert!(told.contains(wanted), "{args:?}: {told}");
+    }
+    let usage: &[&[&str]] = &[
+        &["send-packets", "-s", "alice"],
+        &["send-packets", "-s", "alice", "-d", "bob", "--tcp", "--udp"],
+        &["send-packets", "-s", "alice", "-d", "bob", "-n", "1", "--duration", "1"],
+        &["send-packets", "-s", "alice", "-d", "bob", "--pps", "0"],
+        &["send-packets", "-s", "alice", "-d", "bob", "--vlan", "4095"],
+        &["up", "--on", "paper", "x.yaml"],
+        &["up", "--controller", "ssl:127.0.0.1:1", "x.yaml"],
+        &["up", "--name", "Much-too-long", "x.yaml"],
+        &["status", "--name", "a-b"],
+    ];
+    for args in usage {
+        assert_eq!(labs.run(args).status.code(), Some(2), "{args:?}");
+    }
+    // Mistakes of the policy are told as by `check`, and nothing is brought up.
+    let bad = labs.write("bad.yaml", "umlaut: 1\nslices: {a: {members: [{port: s9/1}]}}\n");
+    let output = labs.run(&["up", "--name", "bad", bad.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("unknown-switch"));
+    // As are two cables for one port, and what only Open vSwitch can do.
+    let crowd = POLICY.replace("at: s2/2}", "at: s2/1}");
+    let crowd = labs.write("crowd.yaml", &crowd);
+    let told = labs.fails(&["up", "--name", "bad", crowd.to_str().unwrap()]);
+    assert!(told.contains("s2/1: both host bob and host carol are there"), "{told}");
+    let uplink = POLICY.replace("links: [", "links: [[{interface: eth9}, s1/9], ");
+    let uplink = labs.write("uplink.yaml", &uplink);
+    let told = labs.fails(&["up", "--name", "bad", uplink.to_str().unwrap()]);
+    assert!(told.contains("s1/9 is linked to the interface eth9 of this machine"), "{told}");
+    let labs_that_run = labs.json(&["list", "--json"]);
+    assert_eq!(labs_that_run.as_array().unwrap().len(), 1);
+    assert_eq!(labs.ok(&["down"]), "lab lab is down\n");
+}
+
+#[test]
+fn several_labs_run_at_once_and_a_killed_one_leaves_nothing_in_the_way() {
+    let labs = Labs::new();
+    let policy = labs.policy();
+    labs.ok(&["up", "--controller", NOBODY, &policy]);
+    labs.ok(&["up", "--controller", NOBODY, "--name", "other", &policy]);
+    let told = labs.fails(&["up", "--controller", NOBODY, "--name", "other", &policy]);
+    assert!(told.contains("lab other runs already"), "{told}");
+    let list = labs.json(&["list", "--json"]);
+    let names: Vec<&str> =
+        list.as_array().unwrap().iter().map(|lab| lab["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["lab", "other"]);
+    let shown = labs.ok(&["list"]);
+    assert!(shown.starts_with("LAB    GROUND    CONTROLLER"), "{shown}");
+
+    // What one counts, the other does not know of.
+    labs.ok(&["send-packets", "-s", "alice", "-d", "bob", "-n", "3"]);
+    let sent = |lab: &str| {
+        let stats = labs.json(&["show-stats", "--name", lab, "--json", "alice"]);
+        stats[0]["sent"].as_array().unwrap().len()
+    };
+    assert_eq!((sent("lab"), sent("other")), (1, 0));
+
+    let pid = labs.pid("other");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    until("its end", || !Path::new(&format!("/proc/{pid}/fd")).exists() || is_zombie(pid));
+    assert_eq!(labs.json(&["list", "--json"]).as_array().unwrap().len(), 1);
+    assert!(labs.fails(&["status", "--name", "other"]).contains("there is no running lab other"));
+    labs.ok(&["up", "--controller", NOBODY, "--name", "other", &policy]);
+    assert_ne!(labs.pid("other"), pid);
+
+    // A dead one can be put away as well.
+    let pid = labs.pid("other");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    until("its end", || !Path::new(&format!("/proc/{pid}/fd")).exists() || is_zombie(pid));
+    let told = labs.ok(&["down", "--name", "other"]);
+    assert!(told.starts_with("lab other had died; 0 bridges"), "{told}");
+    assert!(labs.fails(&["down", "--name", "other"]).contains("there is no running lab other"));
+
+    labs.ok(&["up", "--controller", NOBODY, "--name", "third", &policy]);
+    let told = labs.ok(&["down", "--all"]);
+    assert_eq!(told, "lab lab is down\nlab third is down\n");
+    assert_eq!(labs.ok(&["killall"]), "");
+}
+
+/// Whether a process has ended and waits to be reaped by whoever adopted it.
+fn is_zombie(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'))
+}
+
+#[test]
+fn a_shell_reads_commands_from_a_pipe() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, &labs.policy()]);
+    let type_in = |text: &str| {
+        let mut shell = labs.command(&["shell"]);
+        shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let output = shell.wait_with_output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, told) = type_in(
+        "# three frames\nsend_packets -s alice -d 'bob' --n_pkts 3\n\nshow-stats alice --tx\nquit\nfly\n",
+    );
+    assert_eq!((code, told.as_str()), (Some(0), ""));
+    assert!(out.starts_with("3 frames sent from alice to bob\n"), "{out}");
+    assert!(out.contains("192.168.0.1:1  192.168.0.2:1        3    150"), "{out}");
+
+    // It goes on after a mistake, and ends with it.
+    let (code, out, told) = type_in("stop nobody\nstop 'x\nfly\nhelp\nstatus\n");
+    assert_eq!(code, Some(1));
+    for wanted in
+        ["no switch or host nobody", "a ' without its end", "unrecognized subcommand 'fly'"]
+    {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
+    assert!(out.contains("Let a host send frames to another"), "{out}");
+    assert!(out.contains("SWITCH  DATAPATH  STATE"), "{out}");
+}
+
+#[test]
+fn sending_ends_with_the_command_and_with_the_lab() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, &labs.policy()]);
+    let sent = || {
+        let stats = labs.json(&["show-stats", "alice", "--json"]);
+        stats[0]["sent"][0]["packets"].as_u64().unwrap_or(0)
+    };
+    let forever = ["send-packets", "-s", "alice", "-d", "bob", "--duration", "3600"];
+    let mut sending = labs.command(&forever).stdout(Stdio::null()).spawn().unwrap();
+    until("some frames", || sent() > 2);
+    sending.kill().unwrap();
+    sending.wait().unwrap();
+    until("the end of sending", || {
+        let before = sent();
+        (0..10).all(|_| sent() == before)
+    });
+
+    let mut sending = labs.command(&forever);
+    let sending = sending.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let before = sent();
+    until("more frames", || sent() > before + 2);
+    labs.ok(&["down"]);
+    let output = sending.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_lab_in_the_foreground_ends_with_a_signal() {
+    let labs = Labs::new();
+    let policy = labs.policy();
+    let up = ["up", "--foreground", "--controller", NOBODY, policy.as_str()];
+    let lab = labs.command(&up).stdout(Stdio::piped()).spawn().unwrap();
+    until("the lab", || labs.run(&["status"]).status.success());
+    assert_eq!(labs.pid("lab"), lab.id() as i32);
+    kill(Pid::from_raw(lab.id() as i32), Signal::SIGINT).unwrap();
+    let output = lab.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("until SIGINT or SIGTERM, or umlaut lab down --name lab"), "{told}");
+    assert_eq!(labs.ok(&["list"]), "no lab runs\n");
+}
+
+#[test]
+fn the_lab_of_a_run_can_be_asked() {
+    let labs = Labs::new();
+    let directory = labs.0.path().join("labs");
+    let mut daemon = Daemon::start_with(
+        &[
+            "--lab",
+            "emulated",
+            "--lab-name",
+            "beside",
+            "--listen",
+            "127.0.0.1:0",
+            "--no-socket",
+            labs.policy().as_str(),
+        ],
+        &[("UMLAUT_LAB_DIR", directory.as_os_str())],
+    );
+    daemon.told("topology settled");
+    until("the lab", || labs.run(&["status", "--name", "beside"]).status.success());
+    let status = labs.json(&["status", "--name", "beside", "--json"]);
+    assert_eq!((&status["name"], &status["ground"]), (&"beside".into(), &"emulated".into()));
+    // The lab can go before the controller.
+    assert_eq!(labs.ok(&["down", "--name", "beside"]), "lab beside is down\n");
+    daemon.told("lab brought down");
+    daemon.told("switch gone");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended(), Some(0));
+}
