@@ -12,9 +12,10 @@ use umlaut_openflow::{
     VlanMatch, Xid, encode,
 };
 use umlaut_slice_db::Policy;
-use umlaut_testbed::scenario::{Channel, Control, FlowLine, Ground, GroundError};
+use umlaut_testbed::scenario::{App, Channel, Control, FlowLine, Ground, GroundError};
 use umlaut_testbed::{Endpoint, Network, NetworkOptions, of_policy};
 
+use crate::samples::{Hub, LearningSwitch, RoutingSwitch};
 use crate::sliceable::{Domains, SlicePolicy, SliceableSwitch};
 use crate::virtual_lab::{Driven, Events};
 
@@ -24,6 +25,7 @@ const PUMP: Duration = Duration::from_millis(5);
 /// A network of emulated switches and hosts and the controller of its switches.
 pub struct EmulatedGround {
     network: Network<Driven<SlicePolicy>>,
+    app: App,
     domains: Domains,
     told: Events,
     policy: String,
@@ -52,8 +54,22 @@ impl EmulatedGround {
         policy: &Policy,
         text: &str,
     ) -> Result<EmulatedGround, GroundError> {
+        EmulatedGround::start_app(App::SliceableSwitch, version, seed, policy, text)
+    }
+
+    /// As [`EmulatedGround::start`], with this application.
+    ///
+    /// # Errors
+    /// As [`EmulatedGround::start`].
+    pub fn start_app(
+        app: App,
+        version: Version,
+        seed: u64,
+        policy: &Policy,
+        text: &str,
+    ) -> Result<EmulatedGround, GroundError> {
         let (domains, told) = (Domains::default(), Events::default());
-        let driven = controller(text, &domains, &told, seed, Instant::now())?;
+        let driven = controller(app, text, &domains, &told, seed, Instant::now())?;
         let mut options = NetworkOptions::speaking(version).seed(seed);
         options.backoff = (Duration::from_millis(100), Duration::from_secs(1));
         let mut network = Network::new(&of_policy(policy), options, driven)
@@ -64,6 +80,7 @@ impl EmulatedGround {
         }
         Ok(EmulatedGround {
             network,
+            app,
             domains,
             told,
             policy: text.to_owned(),
@@ -74,6 +91,7 @@ impl EmulatedGround {
 }
 
 fn controller(
+    app: App,
     text: &str,
     domains: &Domains,
     told: &Events,
@@ -83,7 +101,13 @@ fn controller(
     let (policy, _) =
         Policy::parse("policy", text).map_err(|mistakes| GroundError(mistakes[0].render(false)))?;
     let seeds = Seed { lldp_key: [seed as u8; 16], epoch: seed as u8 };
-    let apps = Apps::new().with(SliceableSwitch::default());
+    let apps = match app {
+        App::SliceableSwitch => Apps::new().with(SliceableSwitch::default()),
+        // They do not look at the policy.
+        App::RoutingSwitch => Apps::new().with(RoutingSwitch),
+        App::LearningSwitch => Apps::new().with(LearningSwitch),
+        App::Hub => Apps::new().with(Hub),
+    };
     let shared = Shared::new(apps, domains.adopt(policy), seeds, Box::new(told.clone()), now);
     Ok(Driven(VirtualController::new(Arc::new(shared), seed, now)))
 }
@@ -251,7 +275,8 @@ impl Ground for EmulatedGround {
                 self.domains = Domains::default();
                 self.seed += 1;
                 let now = self.network.now();
-                let new = controller(&self.policy, &self.domains, &self.told, self.seed, now)?;
+                let new =
+                    controller(self.app, &self.policy, &self.domains, &self.told, self.seed, now)?;
                 self.network.replace_controller(Some(new));
             }
         }

@@ -14,11 +14,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use umlaut_openflow::{DatapathId, PortNo, Version};
-use umlaut_slice_db::Policy;
 
 use crate::ovs::watch::{self, PATIENCE, Watch};
 use crate::ovs::{clean, fail, sh};
-use crate::scenario::{Channel, Control, FlowLine, Ground, GroundError};
+use crate::scenario::{App, Channel, Control, FlowLine, Ground, GroundError};
 
 /// Debian's Python: it is the one that has Mininet.
 const PYTHON: &str = "/usr/bin/python3";
@@ -109,20 +108,20 @@ pub fn unusable() -> Option<String> {
 
 impl Mininet {
     /// Brings up the network of a policy under this prefix (at most four letters), with the
-    /// controller `binary` on this port of loopback.
+    /// controller `binary` on this port of loopback, which runs this application.
     ///
     /// # Errors
     /// The first thing that could not be done.
     pub fn start(
+        app: App,
         prefix: &str,
         version: Version,
-        _: &Policy,
         text: &str,
         binary: &Path,
         listen: u16,
     ) -> Result<Mininet, GroundError> {
         clean(prefix);
-        let mut watch = Watch::start(prefix, binary, listen, text, Vec::new())?;
+        let mut watch = Watch::start(prefix, binary, listen, text, app)?;
         let python = Python::start(&[
             folder().join("ground.py").display().to_string(),
             watch.policy_file().display().to_string(),

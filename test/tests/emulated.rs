@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::VERSIONS;
 use umlaut::emulated_ground::EmulatedGround;
-use umlaut_testbed::scenario::{Scenario, StreamCount, run};
+use umlaut_testbed::scenario::{Scenario, StreamCount, run_on};
 
 #[test]
 fn every_scenario_comes_out_the_same_in_emulation() {
@@ -25,10 +25,12 @@ fn every_scenario_comes_out_the_same_in_emulation() {
         let scenario = Scenario::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
         // Reading 65,535 slices takes a while without optimisation.
         let seeds = if scenario.mac_slices > 0 { 1..2 } else { 1..4 };
-        for version in VERSIONS {
+        let apps = scenario.apps.iter();
+        for (version, app) in apps.flat_map(|app| VERSIONS.map(|version| (version, *app))) {
+            let name = format!("{name} on {}", app.name());
             for seed in seeds.clone() {
-                let done = run(&scenario, |policy, text| {
-                    EmulatedGround::start(version, seed, policy, text)
+                let done = run_on(&scenario, app, |policy, text| {
+                    EmulatedGround::start_app(app, version, seed, policy, text)
                 });
                 match done {
                     Ok(streams) => {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use umlaut_openflow::Version;
 use umlaut_testbed::mininet::{self, Mininet};
 use umlaut_testbed::ovs::{self, OpenVSwitch};
-use umlaut_testbed::scenario::{Scenario, StreamCount, run};
+use umlaut_testbed::scenario::{App, Scenario, StreamCount, run_on};
 
 /// Bridges, namespaces and interfaces begin with this, unless `UMLAUT_PREFIX` is set.
 const PREFIX: &str = "uma";
@@ -49,17 +49,24 @@ fn main() -> ExitCode {
         if !wanted.is_empty() && !wanted.iter().any(|part| file.contains(part.as_str())) {
             continue;
         }
-        for version in [Version::V1_0, Version::V1_3] {
+        let apps = scenario.apps.iter();
+        let both = [Version::V1_0, Version::V1_3];
+        for (version, app) in apps.flat_map(|app| both.map(|version| (version, *app))) {
             let begun = Instant::now();
             let done = match mininet {
-                true => run(&scenario, |policy, text| {
-                    Mininet::start(&prefix, version, policy, text, &binary, listen)
+                true => run_on(&scenario, app, |_, text| {
+                    Mininet::start(app, &prefix, version, text, &binary, listen)
                 }),
-                false => run(&scenario, |policy, text| {
-                    OpenVSwitch::start(&prefix, version, policy, text, &binary, listen)
+                false => run_on(&scenario, app, |policy, text| {
+                    let (prefix, binary) = (&prefix, &binary);
+                    OpenVSwitch::start_app(app, prefix, version, policy, text, binary, listen)
                 }),
             };
             let seconds = begun.elapsed().as_secs_f64();
+            let file = match app {
+                App::SliceableSwitch => file.clone(),
+                app => format!("{file} on {}", app.name()),
+            };
             match done {
                 Ok(streams) => {
                     passed += 1;

@@ -122,7 +122,7 @@ fn a_question_that_cannot_be_answered_says_why() {
     assert_eq!(ask(&switch, Message::BarrierReply), RequestError::NoRequest);
     let meters = Message::MeterStatsRequest { meter_id: MeterId::ALL };
     assert_eq!(ask(&switch, meters), RequestError::Inexpressible);
-    let refused = ask(&switch, Message::PortStatsRequest { port: PortNo(77) });
+    let refused = ask(&switch, Message::QueueStatsRequest { port: PortNo(77), queue_id: 0 });
     assert!(matches!(refused, RequestError::Refused(_)), "{refused}");
     // A switch that stands still while the network is held.
     let barrier = switch.barrier(Duration::from_millis(10));

@@ -18,7 +18,7 @@ use umlaut_openflow::{DatapathId, PortNo, Version};
 use umlaut_slice_db::Policy;
 
 use crate::of_policy;
-use crate::scenario::{Channel, Control, FlowLine, Ground, GroundError};
+use crate::scenario::{App, Channel, Control, FlowLine, Ground, GroundError};
 use crate::topology::{Endpoint, Topology};
 use watch::Watch;
 
@@ -109,12 +109,29 @@ impl OpenVSwitch {
         binary: &Path,
         listen: u16,
     ) -> Result<OpenVSwitch, GroundError> {
+        let app = App::SliceableSwitch;
+        OpenVSwitch::start_app(app, prefix, version, policy, text, binary, listen)
+    }
+
+    /// As [`OpenVSwitch::start`], with this application.
+    ///
+    /// # Errors
+    /// As [`OpenVSwitch::start`].
+    pub fn start_app(
+        app: App,
+        prefix: &str,
+        version: Version,
+        policy: &Policy,
+        text: &str,
+        binary: &Path,
+        listen: u16,
+    ) -> Result<OpenVSwitch, GroundError> {
         clean(prefix);
         let mut ground = OpenVSwitch {
             prefix: prefix.to_owned(),
             version,
             topology: of_policy(policy),
-            watch: Watch::start(prefix, binary, listen, text, Vec::new())?,
+            watch: Watch::start(prefix, binary, listen, text, app)?,
             interfaces: Vec::new(),
             places: BTreeMap::new(),
         };

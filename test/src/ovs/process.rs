@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 
 use super::Event;
-use crate::scenario::GroundError;
+use crate::scenario::{App, GroundError};
 
 /// A running `umlaut run`. Dropped: killed and reaped.
 pub(super) struct Controller {
@@ -14,20 +14,21 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    /// Starts it, with further arguments; each line of its log becomes an event.
+    /// Starts it with an application, which gets the policy if it has slices; each line of its log
+    /// becomes an event.
     pub(super) fn start(
         binary: &Path,
         port: u16,
         policy: &Path,
-        arguments: &[String],
+        app: App,
         events: Sender<Event>,
     ) -> Result<Controller, GroundError> {
         let mut child = Command::new(binary)
             .args(["run", "--log-format", "json", "--listen", &format!("127.0.0.1:{port}")])
             // Where switches come from that connect from another address.
             .args(["--listen", &format!("[::1]:{port}")])
-            .args(arguments)
-            .arg(policy)
+            .args(["--app", app.name()])
+            .args((app == App::SliceableSwitch).then_some(policy))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -13,7 +13,7 @@ use super::process::Controller;
 use super::sniff::{RawSocket, Sniffer};
 use super::stream::StreamThread;
 use super::{Event, fail, sh};
-use crate::scenario::{Control, FlowLine, GroundError};
+use crate::scenario::{App, Control, FlowLine, GroundError};
 
 /// How long system commands, sniffers and the controller's start may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,7 +34,7 @@ pub(crate) struct Watch {
     pub(crate) view: LogView,
     binary: PathBuf,
     policy_file: PathBuf,
-    arguments: Vec<String>,
+    app: App,
     controller: Option<Controller>,
     sniffers: Vec<Sniffer>,
     streams: Vec<StreamThread>,
@@ -60,7 +60,7 @@ pub(crate) struct LogView {
 
 impl Watch {
     /// Starts the controller `binary` on this port of loopback with a policy text, which is kept in a
-    /// file of this name. `arguments`: further ones of `umlaut run`.
+    /// file of this name. An application without slices does not get it.
     ///
     /// # Errors
     /// The first thing that could not be done.
@@ -69,7 +69,7 @@ impl Watch {
         binary: &Path,
         listen: u16,
         text: &str,
-        arguments: Vec<String>,
+        app: App,
     ) -> Result<Watch, GroundError> {
         let (sender, events) = channel();
         let policy_file = std::env::temp_dir().join(format!("{name}-{listen}.yaml"));
@@ -80,7 +80,7 @@ impl Watch {
             view: LogView::default(),
             binary: binary.to_owned(),
             policy_file,
-            arguments,
+            app,
             controller: None,
             sniffers: Vec::new(),
             streams: Vec::new(),
@@ -220,9 +220,8 @@ impl Watch {
             Control::Start => {
                 self.view = LogView::default();
                 let sender = self.sender.clone();
-                let (file, arguments) = (&self.policy_file, &self.arguments);
-                let started =
-                    Controller::start(&self.binary, self.listen, file, arguments, sender)?;
+                let (file, app) = (&self.policy_file, self.app);
+                let started = Controller::start(&self.binary, self.listen, file, app, sender)?;
                 self.controller = Some(started);
                 self.wait("the controller to listen", |view| view.listening)
             }

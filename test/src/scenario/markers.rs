@@ -18,6 +18,11 @@ pub(super) fn markers(dpid: DatapathId) -> [String; 2] {
     [format!("mark-{:x}", dpid.0), format!("mark-{:x}-b", dpid.0)]
 }
 
+/// Whether a host is one of the markers'.
+pub(super) fn is_marker(host: &str) -> bool {
+    host.starts_with("mark-")
+}
+
 fn text(text: impl Into<String>) -> Value {
     Value::String(text.into())
 }

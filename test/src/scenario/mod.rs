@@ -25,9 +25,37 @@ use serde_yaml::Value;
 
 pub use ground::{Channel, Control, FlowLine, Ground, GroundError};
 pub use markers::MARKER_SLICE;
-pub use run::{Failure, run};
+pub use run::{Failure, run, run_on};
 pub use stream::{Course, Lost, Stream, StreamCount};
 pub use trial::{Suite, Tried, try_cases};
+
+/// An application that scenarios run on. The policy is the network for all of them; only the sliceable
+/// switch knows its slices.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum App {
+    /// Isolated slices.
+    #[default]
+    SliceableSwitch,
+    /// All switches as one, with shortest paths.
+    RoutingSwitch,
+    /// Each switch learns for itself: no loops.
+    LearningSwitch,
+    /// Every frame out of every port: no loops.
+    Hub,
+}
+
+impl App {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            App::SliceableSwitch => "sliceable-switch",
+            App::RoutingSwitch => "routing-switch",
+            App::LearningSwitch => "learning-switch",
+            App::Hub => "hub",
+        }
+    }
+}
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]
@@ -38,6 +66,9 @@ pub struct Scenario {
     /// What it shows.
     #[serde(default)]
     pub about: String,
+    /// The applications on which it comes out so, each by itself: the sliceable switch unless said.
+    #[serde(default = "sliceable")]
+    pub apps: Vec<App>,
     /// The first policy.
     pub policy: Value,
     /// Later policies, by name.
@@ -77,6 +108,10 @@ pub struct Send {
     /// Each time from another source MAC address: 06:xx:xx:xx:xx:xx, counted.
     #[serde(default)]
     pub random_sources: bool,
+}
+
+fn sliceable() -> Vec<App> {
+    vec![App::SliceableSwitch]
 }
 
 fn one() -> u32 {
@@ -200,6 +235,12 @@ impl Scenario {
     /// What is wrong and where, in words.
     pub fn parse(text: &str) -> Result<Scenario, String> {
         let scenario: Scenario = serde_yaml::from_str(text).map_err(|error| error.to_string())?;
+        let revises = |step: &Step| step.revise.is_some() || step.break_policy;
+        let during = scenario.steps.iter().flat_map(|step| &step.during);
+        let mut steps = scenario.steps.iter().chain(during);
+        if scenario.apps != sliceable() && steps.any(revises) {
+            return Err("only the sliceable switch has a policy to change".to_owned());
+        }
         for (index, step) in scenario.steps.iter().enumerate() {
             step.check(&scenario).map_err(|why| format!("step {}: {why}", index + 1))?;
         }

@@ -9,9 +9,9 @@ use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{DatapathId, MacAddr, PortNo, Vid};
 use umlaut_slice_db::{Host, Policy};
 
-use super::markers::{MARKER_PORTS, markers, with_markers};
+use super::markers::{MARKER_PORTS, is_marker, markers, with_markers};
 use super::{
-    Channel, Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, StreamCount,
+    App, Channel, Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, StreamCount,
 };
 
 /// How long anything may take that must happen.
@@ -34,6 +34,9 @@ pub struct Failure {
 pub(crate) struct Runner<'a, G> {
     pub(super) ground: G,
     scenario: &'a Scenario,
+    app: App,
+    /// The tokens of markers.
+    marks: BTreeSet<u64>,
     pub(super) policy: Policy,
     dpids: Vec<DatapathId>,
     stopped: BTreeSet<DatapathId>,
@@ -59,7 +62,19 @@ pub fn run<G: Ground>(
     scenario: &Scenario,
     make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
 ) -> Result<Vec<StreamCount>, Failure> {
-    let mut runner = begin(scenario, make)?;
+    run_on(scenario, App::SliceableSwitch, make)
+}
+
+/// As [`run`], on a ground whose controller runs this application.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_on<G: Ground>(
+    scenario: &Scenario,
+    app: App,
+    make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
+) -> Result<Vec<StreamCount>, Failure> {
+    let mut runner = begin(scenario, app, make)?;
     for (index, step) in scenario.steps.iter().enumerate() {
         if let Err(error) = runner.step(step) {
             return Err(runner.failure(index + 1, error));
@@ -74,6 +89,7 @@ pub fn run<G: Ground>(
 /// What keeps it from standing, as a failure of step 0.
 pub(super) fn begin<'a, G: Ground>(
     scenario: &'a Scenario,
+    app: App,
     make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
 ) -> Result<Runner<'a, G>, Failure> {
     let fail = |message: String| Failure { step: 0, message };
@@ -92,6 +108,8 @@ pub(super) fn begin<'a, G: Ground>(
     let mut runner = Runner {
         ground,
         scenario,
+        app,
+        marks: BTreeSet::new(),
         policy,
         dpids,
         stopped: BTreeSet::new(),
@@ -307,6 +325,13 @@ impl<G: Ground> Runner<'_, G> {
         self.ground.pump();
         for (host, frame) in self.ground.take_sniffed() {
             if let Some(token) = token_in(&frame) {
+                // Without slices everybody's frames come to the hosts of the markers.
+                if self.app != App::SliceableSwitch
+                    && !self.marks.contains(&token)
+                    && is_marker(&host)
+                {
+                    continue;
+                }
                 self.arrivals.entry(token).or_default().push(host);
                 let vid = Headers::parse(&frame).tag.vid().unwrap_or_default();
                 self.tagged.entry(token).or_default().push(vid);
@@ -376,6 +401,7 @@ impl<G: Ground> Runner<'_, G> {
             return Ok(());
         }
         let token = self.next_token();
+        self.marks.insert(token);
         let names = markers(from);
         let frame = self.marker_frame(&names[0], token)?;
         self.ground.send(&names[0], &frame)?;

@@ -13,7 +13,7 @@ use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid, build};
 use umlaut_slice_db::{Arrival, Case, Event, Policy, PolicyFiles, Probe, probes};
 
 use super::run::{PLAIN, Runner, begin, error, padded, payload};
-use super::{Control, Ground, GroundError, Scenario, Step};
+use super::{App, Control, Ground, GroundError, Scenario, Step};
 
 /// How long a frame may take that was to arrive and has not when all that was sent before has been
 /// dealt with.
@@ -100,7 +100,8 @@ fn try_group<G: Ground>(
     tell: &mut impl FnMut(usize, Tried),
 ) -> Result<(), GroundError> {
     let scenario = scenario(suite, trials)?;
-    let mut runner = begin(&scenario, make).map_err(|failure| GroundError(failure.message))?;
+    let mut runner = begin(&scenario, App::SliceableSwitch, make)
+        .map_err(|failure| GroundError(failure.message))?;
     let placed = |policy: &Policy| -> BTreeMap<String, End> {
         let hosts = policy.hosts().filter_map(|host| Some((host.name.clone(), host.at?)));
         hosts.map(|(name, at)| (name, (at.dpid, at.port))).collect()
@@ -172,6 +173,7 @@ fn scenario(suite: &Suite<'_>, trials: &[Trial<'_>]) -> Result<Scenario, GroundE
     }
     Ok(Scenario {
         name: policy.file().to_owned(),
+        apps: vec![App::SliceableSwitch],
         about: String::new(),
         policy: watch(policy.text())?,
         revisions,
