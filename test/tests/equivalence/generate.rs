@@ -21,6 +21,8 @@ struct Maker {
     ends: Vec<End>,
     /// The station whose port has two VLANs of one slice, with a host on each.
     doubled: Option<usize>,
+    /// Two slices speak with the same addresses over the same links.
+    mirrored: bool,
 }
 
 /// The plan of a seed.
@@ -43,20 +45,20 @@ pub fn plan(seed: u64) -> Plan {
             stations.push(Station { mac, at: Place { end, vlan } });
         }
     }
-    let mut maker = Maker { r, stations, ends, doubled: None };
+    let mut maker = Maker { r, stations, ends, doubled: None, mirrored: false };
     let mut first = maker.rules();
-    let mirrored = switches > 1 && maker.r.percent(15);
-    if mirrored {
-        maker.mirror(&mut first, switches);
-    } else if maker.r.percent(12) {
-        maker.double(&mut first);
+    match maker.r.weighted(&[16, 12, 12, 60]) {
+        0 if switches > 1 => maker.mirror(&mut first, switches),
+        1 => maker.double(&mut first),
+        2 => maker.loosen(&mut first),
+        _ => {}
     }
     let mut rules = vec![first];
     for _ in 0..maker.r.within(0, 2) {
         let next = maker.revised(&rules[rules.len() - 1].clone());
         rules.push(next);
     }
-    let steps = maker.steps(switches, &links, &rules, mirrored);
+    let steps = maker.steps(switches, &links, &rules);
     let version = if maker.r.percent(50) { Version::V1_3 } else { Version::V1_0 };
     Plan { seed, version, switches, links, stations: maker.stations, rules, steps }
 }
@@ -263,7 +265,7 @@ impl Maker {
     fn revised(&mut self, old: &Rules) -> Rules {
         let mut rules = old.clone();
         for _ in 0..self.r.within(1, 3) {
-            match self.r.weighted(&[3, 3, 3, 2, 2, 2]) {
+            match self.r.weighted(&[3, 3, 3, 2, 2, 2, 3]) {
                 0 => {
                     let slice = self.r.within(0, rules.slices.len() as u64 - 1) as usize;
                     let members = rules.slices[slice].members.len() as u64;
@@ -298,6 +300,19 @@ impl Maker {
                     let slice = self.r.within(0, rules.slices.len() as u64 - 1) as usize;
                     rules.slices[slice].restricted ^= true;
                 }
+                5 => {
+                    let members = rules.slices.iter_mut().flat_map(|slice| &mut slice.members);
+                    let mut ports: Vec<&mut bool> = members
+                        .filter_map(|member| match member {
+                            Member::Port { restricted, .. } => Some(restricted),
+                            _ => None,
+                        })
+                        .collect();
+                    if !ports.is_empty() {
+                        let port = self.r.within(0, ports.len() as u64 - 1) as usize;
+                        *ports[port] ^= true;
+                    }
+                }
                 _ => match self.r.within(0, 4) {
                     0 => rules.options.loose ^= true,
                     1 => rules.options.deny ^= true,
@@ -308,6 +323,22 @@ impl Maker {
             }
         }
         rules
+    }
+
+    /// A slice whose floods go wherever nobody else is, and hosts of another that are somewhere.
+    fn loosen(&mut self, rules: &mut Rules) {
+        rules.options.loose = true;
+        for slice in 0..rules.slices.len().min(2) {
+            let station = self.station();
+            let Station { mac, at } = self.stations[station];
+            for other in &mut rules.slices {
+                other.members.retain(|member| match member {
+                    Member::Mac { mac: m, .. } | Member::PortMac { mac: m, .. } => *m != mac,
+                    Member::Port { at: a, .. } => a.end != at.end,
+                });
+            }
+            rules.slices[slice].members.push(Member::Mac { mac, pins: Vec::new() });
+        }
     }
 
     /// Two VLANs of one slice on one port: frames go back out of it.
@@ -345,23 +376,15 @@ impl Maker {
         }
         self.ends = self.stations.iter().map(|station| station.at.end).collect();
         rules.filters.retain(|filter| filter.slice.is_none_or(|slice| slice <= 'b'));
+        self.mirrored = true;
     }
 
-    fn steps(
-        &mut self,
-        switches: u64,
-        links: &[[End; 2]],
-        rules: &[Rules],
-        mirrored: bool,
-    ) -> Vec<Step> {
+    fn steps(&mut self, switches: u64, links: &[[End; 2]], rules: &[Rules]) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let mut revisions = 1..rules.len();
         let count = self.r.within(8, 20);
         // A few pairs speak often, so that flows of theirs meet what happens.
-        let talk: Vec<(usize, usize)> = match mirrored {
-            true => vec![(0, 1), (2, 3)],
-            false => (0..2).map(|_| (self.station(), self.station())).collect(),
-        };
+        let talk: Vec<(usize, usize)> = (0..2).map(|_| (self.station(), self.station())).collect();
         while (steps.len() as u64) < count {
             let frame = |maker: &mut Maker, talk: &[(usize, usize)]| {
                 let pair = maker.r.pick(talk);
@@ -371,8 +394,11 @@ impl Maker {
                 0 => {
                     let frame = frame(self, &talk);
                     // An answer often follows.
-                    let answer = self.answer(&frame, rules).filter(|_| self.r.percent(50));
+                    let answer = self.answer(&frame).filter(|_| self.r.percent(50));
+                    // And one that differs in what filters may look at.
+                    let other = self.r.percent(35).then(|| self.other_kind(&frame));
                     steps.push(Step::Say(frame));
+                    steps.extend(other.map(Step::Say));
                     steps.extend(answer.map(Step::Say));
                 }
                 1 if !links.is_empty() => {
@@ -433,6 +459,14 @@ impl Maker {
             };
             return Frame { station, src, dst, tags, kind: Kind::Plain };
         }
+        if self.mirrored && self.r.percent(65) {
+            let station = self.station();
+            let Station { mac: src, at } = self.stations[station];
+            let dst = self.stations[station ^ 1].mac;
+            let tags = if at.vlan == 0 { vec![] } else { vec![(0x8100, at.vlan)] };
+            let kind = if self.r.percent(75) { Kind::Plain } else { Kind::Tcp(1, 22) };
+            return Frame { station, src, dst, tags, kind };
+        }
         let (station, to) = match self.r.weighted(&[4, 3, 3]) {
             0 => (a, b),
             1 => (b, a),
@@ -475,6 +509,33 @@ impl Maker {
         Frame { station, src, dst, tags, kind }
     }
 
+    /// A frame of the same addresses at the same place that a filter may tell from this one.
+    fn other_kind(&mut self, frame: &Frame) -> Frame {
+        let mut other = frame.clone();
+        if self.r.percent(20) {
+            let tci = frame.tags.first().map_or(0, |(_, tci)| tci & 0xfff);
+            other.tags = vec![(0x8100, self.r.pick(&[0, 5]) << 13 | tci)];
+            return other;
+        }
+        let (s, d) = (self.r.pick(&PORTS), self.r.pick(&PORTS));
+        other.kind = match frame.kind {
+            // To a group that is none of theirs, or asked for by nobody.
+            Kind::Arp | Kind::Nd(_) | Kind::Lldp => frame.kind,
+            Kind::Tcp(..) if self.r.percent(60) => Kind::Tcp(s, d),
+            Kind::Udp(..) if self.r.percent(60) => Kind::Udp(s, d),
+            _ => self.r.pick(&[
+                Kind::Plain,
+                Kind::Tcp(s, d),
+                Kind::Tcp(s, 22),
+                Kind::Udp(s, d),
+                Kind::Icmp,
+                Kind::ArpReply,
+                Kind::Fragment,
+            ]),
+        };
+        other
+    }
+
     fn tags(&mut self, vlan: u16) -> Vec<(u16, u16)> {
         let own = |vlan: u16, pcp: u16| (0x8100, pcp << 13 | vlan);
         match self.r.weighted(&[80, 8, 6, 4, 1, 1, 1]) {
@@ -491,7 +552,7 @@ impl Maker {
     }
 
     /// What the receiver would say, from where it is at first.
-    fn answer(&mut self, frame: &Frame, _: &[Rules]) -> Option<Frame> {
+    fn answer(&self, frame: &Frame) -> Option<Frame> {
         let station = self.stations.iter().position(|s| s.mac == frame.dst)?;
         let kind = match frame.kind {
             Kind::Udp(s, d) => Kind::Udp(d, s),
