@@ -23,6 +23,8 @@ struct Maker {
     doubled: Option<usize>,
     /// Two slices speak with the same addresses over the same links.
     mirrored: bool,
+    /// What is said again and again, and asked about by filters.
+    topics: Vec<Frame>,
 }
 
 /// The plan of a seed.
@@ -45,7 +47,12 @@ pub fn plan(seed: u64) -> Plan {
             stations.push(Station { mac, at: Place { end, vlan } });
         }
     }
-    let mut maker = Maker { r, stations, ends, doubled: None, mirrored: false };
+    let mut maker = Maker { r, stations, ends, doubled: None, mirrored: false, topics: Vec::new() };
+    for _ in 0..2 {
+        let pair = (maker.station(), maker.station());
+        let topic = maker.frame(pair);
+        maker.topics.push(topic);
+    }
     let mut first = maker.rules();
     match maker.r.weighted(&[16, 12, 12, 60]) {
         0 if switches > 1 => maker.mirror(&mut first, switches),
@@ -215,6 +222,22 @@ impl Maker {
     }
 
     fn criterion(&mut self) -> Criterion {
+        if let (Some(topic), true) = (self.topic(), self.r.percent(45)) {
+            let own = topic.station as u8 + 1;
+            let of_kind = match topic.kind {
+                Kind::Tcp(_, d) => Criterion::TcpDst(d),
+                Kind::Udp(_, d) => Criterion::UdpDst(d),
+                Kind::Icmp => Criterion::IpProto(1),
+                _ => Criterion::TcpDst(22),
+            };
+            return match self.r.within(0, 6) {
+                0 => Criterion::EthSrc(topic.src),
+                1 => Criterion::EthDst(topic.dst),
+                2 => Criterion::Pcp(5),
+                3 => Criterion::Ipv4Src(own, 8),
+                _ => of_kind,
+            };
+        }
         match self.r.within(0, 14) {
             0 => Criterion::EthSrc(self.any_mac()),
             1 => Criterion::EthDst(if self.r.percent(80) { self.any_mac() } else { BROADCAST }),
@@ -382,15 +405,26 @@ impl Maker {
     fn steps(&mut self, switches: u64, links: &[[End; 2]], rules: &[Rules]) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let mut revisions = 1..rules.len();
-        let count = self.r.within(8, 20);
+        let count = self.r.within(10, 24);
         // A few pairs speak often, so that flows of theirs meet what happens.
+        // Those who were somewhere else when the topics were thought of have others.
+        if self.mirrored || self.doubled.is_some() {
+            self.topics.clear();
+        }
         let talk: Vec<(usize, usize)> = (0..2).map(|_| (self.station(), self.station())).collect();
         while (steps.len() as u64) < count {
-            let frame = |maker: &mut Maker, talk: &[(usize, usize)]| {
-                let pair = maker.r.pick(talk);
-                maker.frame(pair)
+            let frame = |maker: &mut Maker, talk: &[(usize, usize)]| match maker.topic() {
+                Some(topic) if maker.r.percent(55) => match maker.r.within(0, 5) {
+                    0 | 1 => topic,
+                    2 => maker.answer(&topic).unwrap_or(topic),
+                    _ => maker.other_kind(&topic),
+                },
+                _ => {
+                    let pair = maker.r.pick(talk);
+                    maker.frame(pair)
+                }
             };
-            match self.r.weighted(&[70, 5, 5, 3, 3, 3, 8, 6, 5]) {
+            match self.r.weighted(&[110, 5, 5, 3, 3, 3, 8, 6, 5]) {
                 0 => {
                     let frame = frame(self, &talk);
                     // An answer often follows.
@@ -446,6 +480,11 @@ impl Maker {
         steps
     }
 
+    fn topic(&mut self) -> Option<Frame> {
+        let count = self.topics.len() as u64;
+        (count > 0).then(|| self.topics[self.r.within(0, count - 1) as usize].clone())
+    }
+
     fn station(&mut self) -> usize {
         self.r.within(0, self.stations.len() as u64 - 1) as usize
     }
@@ -459,7 +498,7 @@ impl Maker {
             };
             return Frame { station, src, dst, tags, kind: Kind::Plain };
         }
-        if self.mirrored && self.r.percent(65) {
+        if self.mirrored && self.r.percent(85) {
             let station = self.station();
             let Station { mac: src, at } = self.stations[station];
             let dst = self.stations[station ^ 1].mac;
