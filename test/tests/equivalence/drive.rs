@@ -49,15 +49,15 @@ pub enum Event {
     },
 }
 
-/// Who disagrees with whom.
+/// With whom the decision disagrees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Between {
-    /// The decision and the naive reading: no network is needed to see it.
-    DecisionAndReading,
-    /// The decision and what `explain` says of it.
-    DecisionAndExplain,
-    /// The decision and what arrived.
-    DecisionAndNetwork,
+    /// With the naive reading: no network is needed to see it.
+    Reading,
+    /// With what `explain` says of it.
+    Explain,
+    /// With what arrived.
+    Network,
 }
 
 /// A difference found.
@@ -162,7 +162,7 @@ impl Run<'_> {
 
     fn pass(&mut self, time: Duration) -> Outcome {
         if self.bed.network.run_for(time) != RunEnd::Time {
-            return self.differ(Between::DecisionAndNetwork, "frames circulate".to_owned());
+            return self.differ(Between::Network, "frames circulate".to_owned());
         }
         self.follow();
         Ok(())
@@ -193,7 +193,7 @@ impl Run<'_> {
         });
         if !ready {
             let what = "the controller does not come to know the network".to_owned();
-            return self.differ(Between::DecisionAndNetwork, what);
+            return self.differ(Between::Network, what);
         }
         self.pass(Duration::from_millis(50))
     }
@@ -271,17 +271,17 @@ impl Run<'_> {
 
         let explained = explain(&self.policy, &self.network, ingress);
         if let Some(what) = unexplained(&self.policy, &decision.verdict, &explained) {
-            return fail(self, Between::DecisionAndExplain, what);
+            return fail(self, Between::Explain, what);
         }
         let wanted = self.stations_at(&fate.places());
         if reply.is_none() && wanted != arrives {
             let what = format!("decided: {arrives:?}; read naively: {wanted:?}");
-            return fail(self, Between::DecisionAndReading, what);
+            return fail(self, Between::Reading, what);
         }
 
         if !same_grounds(&fate, &decision.verdict) {
             let what = format!("decided: {:?}; read naively: {fate:?}", decision.verdict);
-            return fail(self, Between::DecisionAndReading, what);
+            return fail(self, Between::Reading, what);
         }
 
         self.bed.network.reset_hosts();
@@ -289,7 +289,7 @@ impl Run<'_> {
         self.bed.network.with_host(&name, |host, _| host.send_raw(bytes.clone()));
         match self.bed.network.run_until_idle(Duration::from_secs(2)) {
             RunEnd::Exhausted => {
-                return fail(self, Between::DecisionAndNetwork, "it circulates".into());
+                return fail(self, Between::Network, "it circulates".into());
             }
             RunEnd::Time | RunEnd::Idle => {}
         }
@@ -298,9 +298,9 @@ impl Run<'_> {
             Ok(seen) if seen == arrives => {}
             Ok(seen) => {
                 let what = format!("decided: {arrives:?}; arrived: {seen:?}");
-                return fail(self, Between::DecisionAndNetwork, what);
+                return fail(self, Between::Network, what);
             }
-            Err(what) => return fail(self, Between::DecisionAndNetwork, what),
+            Err(what) => return fail(self, Between::Network, what),
         }
 
         // Who has spoken is known from now on.
@@ -535,7 +535,7 @@ impl Run<'_> {
         });
         if strange.is_some() || forgotten.is_some() {
             let what = format!("a new run believes {strange:x?} and does not know {forgotten:x?}");
-            return self.differ(Between::DecisionAndNetwork, what);
+            return self.differ(Between::Network, what);
         }
         let (policy, network) = (&self.policy, &mut self.network);
         let kept = |slice, mac: umlaut_openflow::MacAddr| {

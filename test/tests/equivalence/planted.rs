@@ -39,7 +39,7 @@ fn deaf(
 
 #[test]
 fn a_planted_error_of_reading_gives_a_case_that_fails_by_decision() {
-    let (plan, found) = find(Between::DecisionAndReading, deaf, |_| {});
+    let (plan, found) = find(Between::Reading, deaf, |_| {});
     let files = report::case_files(&plan, &found).expect("the frame can be said");
     let mut read = files.iter().map(|(name, text)| match Policy::parse(name, text) {
         Ok((policy, _)) => (name.clone(), policy),
@@ -62,7 +62,7 @@ fn a_port_that_goes_down_secretly_gives_a_scenario_that_fails_on_the_network() {
         let end = plan.stations[0].at.end;
         plan.steps.insert(plan.steps.len() / 2, Step::Secretly { end });
     };
-    let (plan, found) = find(Between::DecisionAndNetwork, Reading::frame, spoil);
+    let (plan, found) = find(Between::Network, Reading::frame, spoil);
     let text = report::scenario(&plan, &found);
     let play = |text: &str| {
         let scenario = Scenario::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -27,7 +27,7 @@ pub fn report(plan: &Plan, found: &Difference) -> String {
             for (name, content) in files {
                 let _ = write!(text, "\n--- {name}\n{content}");
             }
-            if found.between == Between::DecisionAndNetwork {
+            if found.between == Between::Network {
                 text.push_str("(umlaut test: it holds by decision; the network does otherwise)\n");
             }
         }
@@ -120,7 +120,7 @@ pub fn case_files(plan: &Plan, found: &Difference) -> Option<Files> {
     let (src, dst) = (mac_text(frame.src), mac_text(frame.dst));
     let _ = write!(case, "src: {src}, dst: {dst}, {}, ", fields(frame)?);
     let expected = match (found.between, &found.fate, &found.verdict) {
-        (Between::DecisionAndReading, Some(fate), _) => of_fate(fate),
+        (Between::Reading, Some(fate), _) => of_fate(fate),
         (_, _, Some(verdict)) => of_verdict(verdict),
         _ => return None,
     };
