@@ -230,8 +230,9 @@ impl Maker {
                 Kind::Icmp => Criterion::IpProto(1),
                 _ => Criterion::TcpDst(22),
             };
-            return match self.r.within(0, 6) {
+            return match self.r.within(0, 7) {
                 0 => Criterion::EthSrc(topic.src),
+                4 => Criterion::EthSrc(topic.dst),
                 1 => Criterion::EthDst(topic.dst),
                 2 => Criterion::Pcp(5),
                 3 => Criterion::Ipv4Src(own, 8),
@@ -424,6 +425,10 @@ impl Maker {
                     maker.frame(pair)
                 }
             };
+            let before = steps.len();
+            if let (Some(topic), true) = (self.topic(), self.r.percent(30)) {
+                steps.push(Step::Say(topic));
+            }
             match self.r.weighted(&[110, 5, 5, 3, 3, 3, 8, 6, 5]) {
                 0 => {
                     let frame = frame(self, &talk);
@@ -475,6 +480,13 @@ impl Maker {
                 }
                 8 => steps.push(Step::Pass { seconds: self.r.pick(&[1, 7, 35, 70, 130]) }),
                 _ => {}
+            }
+            // What was said before something happened is said again.
+            let happened = steps[before..].iter().any(|step| !matches!(step, Step::Say(_)));
+            if let (Some(topic), true, true) = (self.topic(), happened, self.r.percent(75)) {
+                let answer = self.answer(&topic);
+                steps.push(Step::Say(topic));
+                steps.extend(answer.map(Step::Say));
             }
         }
         steps

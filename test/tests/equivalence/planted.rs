@@ -34,7 +34,10 @@ fn deaf(
     sender: Mac,
 ) -> Fate {
     let fate = reading.frame(rules, wires, end, frame, sender);
-    if is_group(frame.dst) { Fate::Lost } else { fate }
+    match fate {
+        Fate::All(_) if is_group(frame.dst) => Fate::Lost,
+        fate => fate,
+    }
 }
 
 #[test]
