@@ -375,6 +375,10 @@ fn several_labs_run_at_once_and_a_killed_one_leaves_nothing_in_the_way() {
     assert!(labs.fails(&["down", "--name", "other"]).contains("there is no running lab other"));
 
     labs.ok(&["up", "--controller", NOBODY, "--name", "third", &policy]);
+    let told = labs.fails(&["down", "--name", "third", "other.yaml"]);
+    assert!(told.contains("lab third is of "), "{told}");
+    assert_eq!(labs.ok(&["down", "--name", "third", &policy]), "lab third is down\n");
+    labs.ok(&["up", "--controller", NOBODY, "--name", "third", &policy]);
     let told = labs.ok(&["down", "--all"]);
     assert_eq!(told, "lab lab is down\nlab third is down\n");
     assert_eq!(labs.ok(&["killall"]), "");

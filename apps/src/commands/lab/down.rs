@@ -1,6 +1,7 @@
 //! `umlaut lab down`: ends labs, and removes what dead ones have left. Runtime.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -46,6 +47,20 @@ pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
         namespaces.len(),
         interfaces.len()
     ))
+}
+
+/// Whether a lab that runs is of this policy file. A dead one can be put away by any name.
+///
+/// # Errors
+/// It is of another one.
+pub(super) fn ensure_of(name: &LabName, place: &Place, file: &Path) -> anyhow::Result<()> {
+    let running = Connection::open(place, name).and_then(|mut lab| lab.status());
+    let Ok(status) = running else { return Ok(()) };
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    if whole(Path::new(&status.policy)) != whole(file) {
+        bail!("lab {name} is of {}, not of {}", status.policy, file.display());
+    }
+    Ok(())
 }
 
 /// Ends all labs of this user, and on Open vSwitch removes what any dead lab has left.

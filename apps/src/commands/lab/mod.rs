@@ -24,6 +24,7 @@ mod words;
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -52,8 +53,10 @@ enum Command {
     /// Bring it down, and remove what a dead lab has left
     Down {
         /// All labs
-        #[arg(long)]
+        #[arg(long, conflicts_with = "file")]
         all: bool,
+        /// Only if the lab is of this policy file
+        file: Option<PathBuf>,
     },
     /// Bring all labs down
     Killall,
@@ -74,8 +77,14 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let name = args.name;
     match args.command {
         Command::Up(args) => return up::execute(&args, &name),
-        Command::Down { all: false } => say(&[down::down(&name, &Place::open()?)?])?,
-        Command::Down { all: true } | Command::Killall => say(&down::all(&Place::open()?)?)?,
+        Command::Down { all: false, file } => {
+            let place = Place::open()?;
+            if let Some(file) = &file {
+                down::ensure_of(&name, &place, file)?;
+            }
+            say(&[down::down(&name, &place)?])?;
+        }
+        Command::Down { all: true, .. } | Command::Killall => say(&down::all(&Place::open()?)?)?,
         Command::List { json } => list(json)?,
         Command::Shell => return shell::execute(&name),
         Command::Act(act) => {
