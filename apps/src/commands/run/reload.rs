@@ -29,6 +29,11 @@ pub(super) trait Source: Send {
     /// Its files.
     fn files(&self) -> Vec<PathBuf>;
 
+    /// What they held when they were read last. Where that is not known, what they hold now.
+    fn held(&self) -> Vec<Option<Vec<u8>>> {
+        contents(&self.files())
+    }
+
     /// Reads them again and puts what they say in force, or logs what is wrong with them.
     fn reload(&mut self);
 }
@@ -43,6 +48,11 @@ pub(super) struct PolicyFile {
 impl Source for PolicyFile {
     fn files(&self) -> Vec<PathBuf> {
         vec![self.path.clone()]
+    }
+
+    fn held(&self) -> Vec<Option<Vec<u8>>> {
+        // The file may have been changed since it was read and before it is watched.
+        vec![Some(self.shared.world.load().policy.policy.text().as_bytes().to_vec())]
     }
 
     fn reload(&mut self) {
@@ -127,7 +137,7 @@ struct Watched {
 
 impl Watched {
     fn new(source: Box<dyn Source>) -> Watched {
-        let contents = contents(&source.files());
+        let contents = source.held();
         Watched { source, contents }
     }
 
@@ -158,8 +168,11 @@ pub(super) async fn reload(sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
             None
         }
     };
+    // What was written before the watch began is looked for once.
+    let mut begun = false;
     loop {
         let forced = tokio::select! {
+            () = std::future::ready(()), if !begun => false,
             _ = hangup.recv() => true,
             change = changes.recv() => match change {
                 Some(()) => false,
@@ -167,6 +180,7 @@ pub(super) async fn reload(sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
                 None => hangup.recv().await.is_some(),
             },
         };
+        begun = true;
         if !forced {
             settle(&mut changes).await;
         }
