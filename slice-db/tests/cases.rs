@@ -66,6 +66,7 @@ fn each_word_means_what_it_says() {
             "alice does not reach carol when both have spoken and nobody else",
         ),
         ("{from: alice, to: carol, tcp_dst: 22, expect: reached}", ""),
+        ("{from: alice, to: carol, tp_dst: 23, expect: refused, because: filtered}", ""),
         ("{from: alice, to: carol, tcp_dst: 23, expect: never reached}", ""),
         ("{from: alice, to: carol, tcp_dst: 22, expect: never reached}", "alice can reach carol"),
         ("{from: alice, to: carol, tcp_dst: 22, expect: forwarded, out: s2/1}", ""),
@@ -138,6 +139,30 @@ fn each_word_means_what_it_says() {
     }
 }
 
+/// Filters that deny one direction do not keep answers back where replies have a way.
+#[test]
+fn never_knows_of_the_way_back_and_of_before() {
+    for (reverse, passes) in
+        [(false, ""), (true, "a can answer b, whom reverse_flow gives a way back")]
+    {
+        let network = format!(
+            "umlaut: 1
+switches: {{s1: 0x1}}
+hosts: {{a: {{mac: \"00:00:00:00:00:01\", at: s1/1}}, b: {{mac: \"00:00:00:00:00:02\", at: s1/2}}}}
+slices: {{x: {{members: [{{host: a}}, {{host: b}}]}}}}
+filters: [{{match: {{eth_src: \"00:00:00:00:00:01\"}}, action: deny}}]
+options: {{reverse_flow: {reverse}}}
+"
+        );
+        let files = PolicyFiles::new();
+        assert_eq!(said(&network, "a never reaches b", &files), passes);
+        // Bound by MAC alone, nobody is found before it speaks.
+        let silent = "{from: b, to: a, expect: never reached, before: nobody spoke}";
+        assert_eq!(said(&network, silent, &files), "");
+        assert_eq!(said(&network, "b never reaches a", &files), "b can reach a");
+    }
+}
+
 #[test]
 fn a_case_that_fails_shows_the_frame_and_the_line() {
     let policy =
@@ -159,6 +184,8 @@ fn never_speaks_of_every_frame_that_the_filters_let_pass() {
         ("[{match: {}, action: deny}]", "allow", false),
         ("[{match: {eth_type: ipv4}, action: deny}]", "allow", true),
         ("[{match: {eth_type: arp, arp_op: 7}, action: allow}]", "deny", true),
+        ("[{match: {arp_op: 2, eth_dst: \"ff:ff:ff:ff:ff:ff\"}, action: allow}]", "deny", true),
+        ("[{match: {arp_op: 1, eth_dst: \"00:00:00:00:00:02\"}, action: allow}]", "deny", true),
         (
             "[{match: {ip_proto: icmp, icmpv4_type: 99, ipv4_src: 10.9.8.7}, action: allow}]",
             "deny",

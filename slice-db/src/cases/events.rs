@@ -142,8 +142,10 @@ impl<'a> CaseWorld<'a> {
                     self.forget(|at| at.dpid == *dpid);
                 }
             }
-            // Where hosts are stays known over both.
-            Event::SwitchRestarts(_) | Event::ControllerRestarts => {}
+            // Where hosts are stays known.
+            Event::SwitchRestarts(_) => {}
+            // Hosts with entries are known again, others when they speak: they may be remembered.
+            Event::ControllerRestarts => self.network.keep(|_, _, _| false),
             Event::Moves { host, to } => {
                 let station = self.station(host)?;
                 let (dpid, port) = (station.at.dpid, station.at.port);

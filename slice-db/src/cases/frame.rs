@@ -86,8 +86,8 @@ impl FrameFields {
             _ => data.to_vec(),
         };
         let wire = if eth_type < SHORTEST_TYPE { packet.len() as u16 } else { eth_type };
-        // Who asks by ARP asks everybody.
-        let asks = self.is_arp() && self.first(&[Test::ArpOp, Test::NwProto]).unwrap_or(1) == 1;
+        // Who asks by ARP asks everybody, unless the operation is given.
+        let asks = self.is_arp() && self.first(&[Test::ArpOp, Test::NwProto]).is_none();
         let dst = if asks { MacAddr::BROADCAST } else { to.mac };
         let mut frame = build::ethernet(dst, from.mac, &tags, wire, &packet);
         frame.resize(frame.len().max(SHORTEST), 0);
@@ -97,6 +97,13 @@ impl FrameFields {
     /// The headers of [`FrameFields::bytes`].
     pub(crate) fn headers(&self, from: End, to: End, vid: Vid) -> Headers {
         Headers::parse(&self.bytes(from, to, vid, &[]))
+    }
+
+    /// The IP protocol: TCP where ports are given, else an echo.
+    fn protocol(&self, echo: u8) -> u8 {
+        let ports = self.first(&[Test::TpSrc, Test::TpDst]).is_some();
+        let usual = if ports { 6 } else { echo };
+        self.first(&[Test::IpProto, Test::NwProto]).map_or(usual, |proto| proto as u8)
     }
 
     fn transport(&self, proto: u8, data: &[u8], icmp: u8) -> Vec<u8> {
@@ -133,7 +140,7 @@ impl FrameFields {
         };
         let src = address(&[Test::Ipv4Src, Test::NwSrc], from.v4());
         let dst = address(&[Test::Ipv4Dst, Test::NwDst], to.v4());
-        let proto = self.first(&[Test::IpProto, Test::NwProto]).unwrap_or(1) as u8;
+        let proto = self.protocol(1);
         let mut payload = self.transport(proto, data, 8);
         let zero = Ipv4Addr::UNSPECIFIED;
         match proto {
@@ -163,7 +170,7 @@ impl FrameFields {
             |test: Test, usual: Ipv6Addr| self.first(&[test]).map_or(usual, Ipv6Addr::from);
         let src = address(Test::Ipv6Src, from.v6());
         let dst = address(Test::Ipv6Dst, to.v6());
-        let proto = self.first(&[Test::IpProto, Test::NwProto]).unwrap_or(58) as u8;
+        let proto = self.protocol(58);
         let mut payload = self.transport(proto, data, 128);
         let length = (payload.len() as u32).to_be_bytes();
         let pseudo = [&src.octets()[..], &dst.octets()[..], &length, &[0, 0, 0, proto]].concat();
@@ -248,6 +255,7 @@ mod tests {
             vec![c(Test::EthType, 0x88b5)],
             vec![c(Test::EthType, 0x05ff)],
             vec![c(Test::Pcp, 5)],
+            vec![c(Test::TpDst, 22)],
         ];
         for criteria in table {
             let fields = FrameFields(criteria);

@@ -348,13 +348,52 @@ impl<'a> Court<'_, 'a> {
             if self.collect(&probe) {
                 continue;
             }
-            let states = reach.as_ref().map(|(_, reach)| reach.states(world, dst));
-            for network in states.into_iter().flatten() {
+            let states = match (&reach, self.case.silent) {
+                (Some(_), true) => vec![world.network.clone()],
+                (Some((_, reach)), false) => reach.states(world, dst),
+                (None, _) => Vec::new(),
+            };
+            for network in states {
                 if self.comes_out(policy, &network, &probe, to.at) {
                     let world = CaseWorld { network, ..CaseWorld::clone(world) };
                     let what = format!("{} can reach {}", from.name, to.name);
                     return Err(self.wrong(what, &world, &probe));
                 }
+            }
+        }
+        match (self.collected.is_some() || self.case.silent, slice) {
+            (false, Some(slice)) => self.never_answers(world, slice, from, to),
+            _ => Ok(()),
+        }
+    }
+
+    /// With `reverse_flow` what answers a frame passes though the filters would deny it.
+    fn never_answers(
+        &mut self,
+        world: &CaseWorld<'a>,
+        slice: SliceId,
+        from: &Station,
+        to: &Station,
+    ) -> Result<(), Wrong> {
+        let policy = world.policy;
+        let plain_frame = self.case.frame == super::FrameSpec::default();
+        let same = admit(policy, to.at, to.mac).is_ok_and(|a| a.slice == slice);
+        if !policy.options.reverse_flow || !plain_frame || !same || !world.hears(to.at) {
+            return Ok(());
+        }
+        let Some(reach) = Reach::of(world, slice, from.at) else { return Ok(()) };
+        let mut probe = self.frame(to, from.end(), Arrival::NotAt(from.clone()));
+        if let Ok(Some(fields)) = some_frame(world, slice, &probe) {
+            probe.fields = fields;
+        }
+        for network in reach.states(world, from.mac) {
+            if self.decide(policy, &network, &probe) == (Verdict::Forward { to: from.at }) {
+                let world = CaseWorld { network, ..world.clone() };
+                let what = format!(
+                    "{} can answer {}, whom reverse_flow gives a way back",
+                    from.name, to.name
+                );
+                return Err(self.wrong(what, &world, &probe));
             }
         }
         Ok(())

@@ -46,7 +46,7 @@ pub(crate) fn allowed_frame(
     }
     let mut search = Search { policy, budget: BUDGET };
     let mut entangled = false;
-    for kind in kinds(vid, to.mac.is_group()) {
+    for kind in kinds(vid) {
         let headers = FrameFields(kind.fixed.clone()).headers(from, to, vid);
         let subject = Subject { headers: &headers, ..*subject };
         let set = Set { kind: &kind, subject, fields: kind.free.clone() };
@@ -156,7 +156,7 @@ const ANY_PROTOCOL: u128 = 253;
 const ANY_TYPE: u128 = 0x88b5;
 
 /// All kinds of frames that a host on this VLAN can send.
-fn kinds(vid: Vid, to_group: bool) -> Vec<Kind> {
+fn kinds(vid: Vid) -> Vec<Kind> {
     let c = Criterion::exact;
     let exact = |values: &[u128]| values.iter().map(|v| (u128::MAX, *v)).collect::<Vec<_>>();
     let mut kinds = Vec::new();
@@ -207,16 +207,14 @@ fn kinds(vid: Vid, to_group: bool) -> Vec<Kind> {
             kind(&of(ANY_PROTOCOL), ip(source, destination, bits, others));
         }
     }
-    // To ask by ARP is to send to everybody.
-    let op = Values::any(16).but(if to_group { vec![] } else { exact(&[1]) });
     let arp = vec![
-        (Test::ArpOp, op),
+        (Test::ArpOp, Values::any(16)),
         (Test::ArpSpa, Values::any(32)),
         (Test::ArpTpa, Values::any(32)),
         (Test::ArpSha, Values::any(48)),
         (Test::ArpTha, Values::any(48)),
     ];
-    kind(&[(Test::EthType, 0x0806)], arp);
+    kind(&[(Test::EthType, 0x0806), (Test::ArpOp, 1)], arp);
     kind(&[(Test::EthType, ANY_TYPE)], vec![(Test::EthType, Values::any(16).but(NO_PLAIN_TYPE))]);
     kind(&[(Test::EthType, 0x05ff)], vec![]);
     kinds

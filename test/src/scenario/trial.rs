@@ -18,6 +18,8 @@ use super::{App, Control, Ground, GroundError, Scenario, Step};
 /// How long a frame may take that was to arrive and has not when all that was sent before has been
 /// dealt with.
 const LATE: Duration = Duration::from_secs(3);
+/// How long a controller takes a host that was elsewhere for a mistake, and a little more.
+const MOVE_GUARD: Duration = Duration::from_millis(5500);
 /// How long real time may pass for an event.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Addresses of the hosts that watch ports without one (locally administered, IEEE 802 §8.4).
@@ -108,7 +110,13 @@ fn try_group<G: Ground>(
     };
     let interfaces = placed(&runner.policy);
     let places = placed(suite.policy);
-    let mut trying = Trying { policy: suite.policy, runner: &mut runner, interfaces, places };
+    let mut trying = Trying {
+        policy: suite.policy,
+        runner: &mut runner,
+        interfaces,
+        places,
+        sent: BTreeMap::new(),
+    };
     if trials.iter().all(|trial| !trial.case.silent) {
         trying.everyone_speaks()?;
     }
@@ -189,6 +197,8 @@ struct Trying<'r, 'a, G> {
     interfaces: BTreeMap<String, End>,
     /// Where the hosts of the policy are.
     places: BTreeMap<String, End>,
+    /// Where each address was last used, and when.
+    sent: BTreeMap<MacAddr, (Attachment, Duration)>,
 }
 
 /// Hosts that share a port share the interface of the first of them there: the others have no place
@@ -254,9 +264,21 @@ impl<G: Ground> Trying<'_, '_, G> {
         if mac.is_zero() || mac.is_group() {
             return Ok(());
         }
+        self.guard(mac, at)?;
         let token = self.runner.next_token();
         let frame = build::ethernet(MacAddr::BROADCAST, mac, &tags, PLAIN, &payload(token));
         self.runner.ground.send(&host, &padded(frame))
+    }
+
+    /// A host that was elsewhere a moment ago is not believed: waits until it is.
+    fn guard(&mut self, mac: MacAddr, at: Attachment) -> Result<(), GroundError> {
+        if let Some((_, when)) = self.sent.get(&mac).copied().filter(|(old, _)| *old != at) {
+            while self.runner.ground.elapsed() < when + MOVE_GUARD {
+                self.runner.pump()?;
+            }
+        }
+        self.sent.insert(mac, (at, self.runner.ground.elapsed()));
+        Ok(())
     }
 
     fn mac_of(&self, name: &str) -> Option<MacAddr> {
@@ -267,6 +289,10 @@ impl<G: Ground> Trying<'_, '_, G> {
         self.interfaces.iter().find(|(_, place)| **place == end).map(|(name, _)| name.clone())
     }
 
+    fn link_of(&self, port: End) -> Option<(End, End)> {
+        self.policy.links().find(|(a, b)| *a == port || *b == port)
+    }
+
     fn happen(&mut self, event: &Event) -> Result<(), Stop> {
         let name = |dpid: DatapathId| self.policy.switch_name(dpid);
         let end = |(dpid, port): End| format!("{}/{port}", name(dpid));
@@ -275,6 +301,12 @@ impl<G: Ground> Trying<'_, '_, G> {
         match event {
             Event::Link { ends: [a, b], up } => {
                 let link = Some(format!("{}-{} {}", end(*a), end(*b), state(*up)));
+                steps.push(Step { link, ..Step::default() });
+            }
+            // What a port of a link does, both its ends notice.
+            Event::Port { port, up } if self.link_of(*port).is_some() => {
+                let link = self.link_of(*port).map(|(a, b)| format!("{}-{}", end(a), end(b)));
+                let link = link.map(|link| format!("{link} {}", state(*up)));
                 steps.push(Step { link, ..Step::default() });
             }
             Event::Port { port, up } => {
@@ -303,6 +335,11 @@ impl<G: Ground> Trying<'_, '_, G> {
                 let sharing = self.places.values().filter(|place| Some(*place) == old).count();
                 if sharing > 1 || !self.interfaces.contains_key(host) {
                     let why = format!("{host} shares its port and cannot move alone");
+                    return Err(Stop::Not(why));
+                }
+                let links = self.policy.links().flat_map(|(a, b)| [a, b]);
+                if self.interfaces.values().copied().chain(links).any(|taken| taken == place) {
+                    let why = format!("{} is taken: one host stands at a port here", end(place));
                     return Err(Stop::Not(why));
                 }
                 self.interfaces.insert(host.clone(), place);
@@ -341,6 +378,8 @@ impl<G: Ground> Trying<'_, '_, G> {
             let name = self.policy.attachment_name(probe.at);
             return error(format!("nobody can send from {name}: no host stands there"));
         };
+        let empty = Headers::parse(&probe.bytes(&[]));
+        self.guard(empty.eth_src, probe.at)?;
         let token = self.runner.next_token();
         let frame = probe.bytes(&payload(token));
         self.runner.ground.send(&host, &frame)?;
