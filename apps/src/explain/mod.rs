@@ -145,8 +145,10 @@ impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.told)?;
         if let Some(cure) = &self.cure {
-            if !cure.remedies.is_empty() {
-                write!(f, "\n    what would admit it:")?;
+            match cure.remedies.first() {
+                None => {}
+                Some(first) if first.delivered => write!(f, "\n    what would admit it:")?,
+                Some(_) => write!(f, "\n    steps towards it, none enough alone:")?,
             }
             for (index, remedy) in cure.remedies.iter().take(REMEDIES).enumerate() {
                 write_remedy(f, index + 1, remedy)?;

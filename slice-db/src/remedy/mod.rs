@@ -72,7 +72,7 @@ impl Remedy {
 /// What can be done about a refused frame.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Cure {
-    /// Edits that admit it, the best first.
+    /// Edits that admit it; where there is none, edits after which only the next reason refuses it.
     pub remedies: Vec<Remedy>,
     /// What else there is to say, or to do where no edit helps.
     pub advice: Option<&'static str>,
@@ -101,6 +101,10 @@ pub fn cure<N: Network>(
         .collect();
     // The order of the candidates stays among equals.
     remedies.sort_by_key(|remedy| !remedy.delivered);
+    // What only takes the next hurdle is told where nothing takes them all.
+    if remedies.first().is_some_and(|remedy| remedy.delivered) {
+        remedies.retain(|remedy| remedy.delivered);
+    }
     let advice = advice(reason, remedies.is_empty());
     Cure { remedies, advice }
 }
