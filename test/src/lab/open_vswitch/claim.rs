@@ -38,6 +38,7 @@ impl Claim {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(Claim { lab: lab.clone(), _file: file })),
+                // The system tells nobody that a lock is free and waits without a limit only.
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
                     std::thread::sleep(LOOK);
                 }
