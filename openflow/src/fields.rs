@@ -95,6 +95,12 @@ impl FieldSet {
         FieldSet(self.0 & !other.0)
     }
 
+    /// The fields that both sets have.
+    #[must_use]
+    pub const fn intersection(self, other: FieldSet) -> FieldSet {
+        FieldSet(self.0 & other.0)
+    }
+
     /// Whether every field of `other` is in this set.
     pub const fn contains(self, other: FieldSet) -> bool {
         self.0 & other.0 == other.0
@@ -115,6 +121,11 @@ impl FieldSet {
         self.0
     }
 
+    #[cfg(test)]
+    pub(crate) const fn from_bits(bits: u32) -> FieldSet {
+        FieldSet(bits & FieldSet::ALL.0)
+    }
+
     /// With the fields that tell whether those of the set exist at all: a transport port depends on
     /// the IP protocol, and that on the EtherType.
     #[must_use]
@@ -130,6 +141,34 @@ impl FieldSet {
             set = set.union(FieldSet::VLAN);
         }
         set.union(FieldSet::ETH_TYPE)
+    }
+
+    /// The fields beyond layer 2 that headers have, unknown ones too.
+    pub(crate) fn beyond_layer_2(h: &Headers) -> FieldSet {
+        fn has<T>(set: FieldSet, field: &Field<T>) -> u32 {
+            if matches!(field, Field::Absent) { 0 } else { set.0 }
+        }
+        let fragment = if h.fragment == Fragment::No { 0 } else { FieldSet::FRAGMENT.0 };
+        FieldSet(
+            has(FieldSet::IP_PROTO, &h.ip_proto)
+                | has(FieldSet::IP_DSCP, &h.ip_dscp)
+                | has(FieldSet::IP_ECN, &h.ip_ecn)
+                | has(FieldSet::IPV4_SRC, &h.ipv4_src)
+                | has(FieldSet::IPV4_DST, &h.ipv4_dst)
+                | has(FieldSet::IPV6_SRC, &h.ipv6_src)
+                | has(FieldSet::IPV6_DST, &h.ipv6_dst)
+                | has(FieldSet::TP_SRC, &h.tp_src)
+                | has(FieldSet::TP_DST, &h.tp_dst)
+                | has(FieldSet::ICMP_TYPE, &h.icmp_type)
+                | has(FieldSet::ICMP_CODE, &h.icmp_code)
+                | has(FieldSet::ARP_OP, &h.arp_op)
+                | has(FieldSet::ARP_SPA, &h.arp_spa)
+                | has(FieldSet::ARP_TPA, &h.arp_tpa)
+                | has(FieldSet::ARP_SHA, &h.arp_sha)
+                | has(FieldSet::ARP_THA, &h.arp_tha)
+                | has(FieldSet::ND_TARGET, &h.nd_target)
+                | fragment,
+        )
     }
 
     /// Headers in which every field outside the set is absent, so that two frames that agree on the

@@ -81,6 +81,7 @@ pub mod lldp;
 mod model;
 mod names;
 pub mod nicira;
+mod packed;
 pub mod packet;
 mod types;
 mod v10;

@@ -7,6 +7,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use crate::build;
+pub use crate::packed::PackedHeaders;
 use crate::types::{MacAddr, Vid, VlanId};
 
 /// What is known of a header field.
