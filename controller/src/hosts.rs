@@ -8,7 +8,7 @@
 //! No guard of one map is held while another is touched, so there is no order of locks to keep.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -106,8 +106,17 @@ impl HostEntry {
     }
 }
 
-/// The table.
+/// Counts changes of hosts, in a cache line of its own: it is read for every frame that is sent on
+/// like the one before it, and written when a host comes, goes or moves.
 #[derive(Debug, Default)]
+#[repr(align(64))]
+struct Changes(AtomicU32);
+
+/// How many such counters there are; a power of two.
+const CHANGES: usize = 64;
+
+/// The table.
+#[derive(Debug)]
 pub struct HostTable {
     hosts: DashMap<HostKey, HostEntry, RandomState>,
     /// Domains in which a MAC has an entry.
@@ -119,12 +128,46 @@ pub struct HostTable {
     counts: DashMap<Domain, usize, RandomState>,
     generation: AtomicU64,
     full: AtomicU64,
+    changes: [Changes; CHANGES],
+}
+
+impl Default for HostTable {
+    fn default() -> HostTable {
+        HostTable {
+            hosts: DashMap::default(),
+            domains: DashMap::default(),
+            ports: DashMap::default(),
+            learned: DashMap::default(),
+            counts: DashMap::default(),
+            generation: AtomicU64::new(0),
+            full: AtomicU64::new(0),
+            changes: std::array::from_fn(|_| Changes::default()),
+        }
+    }
 }
 
 impl HostTable {
     /// An empty table.
     pub fn new() -> HostTable {
         HostTable::default()
+    }
+
+    /// How often something about hosts with this MAC, or one of some others, has changed: where one
+    /// is, or whether it is known. Never goes down but by overflow. Read before the table is asked,
+    /// it tells later whether the answers still hold.
+    #[inline]
+    pub fn changes(&self, mac: MacAddr) -> u32 {
+        self.counter(mac).load(Ordering::Acquire)
+    }
+
+    fn counter(&self, mac: MacAddr) -> &AtomicU32 {
+        let [.., a, b, c] = mac.0;
+        &self.changes[usize::from(a ^ b ^ c) % CHANGES].0
+    }
+
+    /// Counts a change. The caller has made it and still holds the host's shard, or has removed it.
+    fn changed(&self, mac: MacAddr) {
+        self.counter(mac).fetch_add(1, Ordering::Release);
     }
 
     /// How many hosts are known.
@@ -183,7 +226,10 @@ impl HostTable {
             }
             Entry::Vacant(place) => {
                 let generation = self.next_generation();
-                place.insert(HostEntry { at, tentative, generation, seen, since: now, last: now });
+                let entry = HostEntry { at, tentative, generation, seen, since: now, last: now };
+                let held = place.insert(entry);
+                self.changed(key.1);
+                drop(held);
                 (Sighting::New, None)
             }
             Entry::Occupied(mut held) => {
@@ -200,6 +246,7 @@ impl HostTable {
                     entry.last = entry.last.max(now);
                     if promoted {
                         entry.generation = self.next_generation();
+                        self.changed(key.1);
                     }
                     (if promoted { Sighting::New } else { Sighting::Same }, Some(old))
                 } else if !entry.tentative
@@ -212,6 +259,7 @@ impl HostTable {
                 } else {
                     let generation = self.next_generation();
                     *entry = HostEntry { at, tentative, generation, seen, since: now, last: now };
+                    self.changed(key.1);
                     (Sighting::Moved { from: old.at }, Some(old))
                 }
             }
@@ -364,6 +412,7 @@ impl HostTable {
         if self.hosts.remove_if(&key, |_, held| held.generation == entry.generation).is_none() {
             return false;
         }
+        self.changed(key.1);
         self.unlist((entry.at.dpid, entry.at.port), key);
         self.unlearn(key);
         if let Entry::Occupied(mut held) = self.domains.entry(key.1) {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use smallvec::SmallVec;
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, Cookie, DatapathId, FieldSet, Match, PortNo, Version, Vid};
 
@@ -194,6 +195,9 @@ pub struct HopName {
     pub in_port: PortNo,
 }
 
+/// The hops of a way, in order. Most have one, which needs no memory of its own.
+pub type Hops = SmallVec<[Hop; 1]>;
+
 /// What an application wants for a kind of frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Route {
@@ -201,7 +205,7 @@ pub struct Route {
     pub domain: Domain,
     /// Where the frames leave the network.
     pub egress: Attachment,
-    /// Every field that the decision read.
+    /// Every field that the decision read. Of a registered path: the width of its key.
     pub width: FieldSet,
     /// Seconds without traffic until the ingress entry ends; later hops add their index.
     pub idle_timeout: u16,
@@ -228,9 +232,9 @@ pub enum Kind {
         /// As the application asked.
         route: Route,
         /// The switches in order, ingress first.
-        hops: Vec<Hop>,
+        hops: Hops,
         /// The way back, from the egress switch; empty without `route.reverse` or a reply.
-        reverse: Vec<Hop>,
+        reverse: Hops,
     },
     /// Drops them until the entry's hard time-out.
     Drop {

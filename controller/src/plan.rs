@@ -16,7 +16,7 @@ use umlaut_openflow::{
 
 use crate::command::HopEntry;
 use crate::path::{
-    DROP_PRIORITY, DropClass, FlowKey, Hop, Leg, Mark, PATH_PRIORITY, PathRef, Route,
+    DROP_PRIORITY, DropClass, FlowKey, Hop, Hops, Leg, Mark, PATH_PRIORITY, PathRef, Route,
 };
 use crate::program::{Unmatchable, flow_match, forward_actions, reply_headers};
 use crate::topology::Topology;
@@ -43,7 +43,7 @@ pub struct Plan {
     /// Which frames.
     pub key: FlowKey,
     /// The switches in order, ingress first.
-    pub hops: Vec<Hop>,
+    pub hops: Hops,
 }
 
 /// An entry of a path on a switch.
@@ -70,7 +70,7 @@ impl Plan {
     }
 
     /// The way back; empty if the route asks for none or such frames have no one reply.
-    pub fn reverse(&self) -> Vec<Hop> {
+    pub fn reverse(&self) -> Hops {
         way_back(&self.key.headers, &self.route, &self.hops)
     }
 
@@ -103,8 +103,8 @@ pub(crate) fn hops(
     topology: &Topology,
     from: (DatapathId, PortNo),
     egress: Attachment,
-) -> Option<Vec<Hop>> {
-    let mut hops = Vec::new();
+) -> Option<Hops> {
+    let mut hops = Hops::new();
     let mut at = from;
     for step in topology.path(from.0, egress.dpid)? {
         hops.push(Hop { dpid: at.0, in_port: at.1, out_port: step.out_port, vid: None });
@@ -129,15 +129,15 @@ pub(crate) fn key(in_port: PortNo, headers: &Headers, route: &Route) -> FlowKey 
 }
 
 /// The way back of a path; empty if it has none.
-pub(crate) fn way_back(headers: &Headers, route: &Route, hops: &[Hop]) -> Vec<Hop> {
+pub(crate) fn way_back(headers: &Headers, route: &Route, hops: &[Hop]) -> Hops {
     match reply(headers, route) {
         Some(_) => reversed(hops, headers.tag.vid().unwrap_or_default()),
-        None => Vec::new(),
+        None => Hops::new(),
     }
 }
 
 /// The way back over the same switches, ending with the VLAN that the sender uses.
-pub(crate) fn reversed(hops: &[Hop], ingress_vid: Vid) -> Vec<Hop> {
+pub(crate) fn reversed(hops: &[Hop], ingress_vid: Vid) -> Hops {
     let last = hops.len() - 1;
     hops.iter()
         .rev()

@@ -1,30 +1,126 @@
-//! The paths that enter at one switch: a slab of entries, found by flow key or by host. Pure.
+//! The paths that enter at one switch: a slab of packed entries, found by flow key or by host. Pure.
+//!
+//! What most paths have lies in a slot of 96 bytes: frames in at one port and out at another of the
+//! same switch, all sent. What only few have lies behind a pointer. The index by key holds 4 bytes a
+//! path and asks the slab; the paths of a host are linked through their slots, so that a host has
+//! one entry however many paths it has.
+//!
+//! [`Path`] is what a slot says, for all who are not in a hurry.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::time::Instant;
 
 use foldhash::fast::RandomState;
-use umlaut_openflow::MacAddr;
+use hashbrown::HashTable;
+use umlaut_openflow::packet::{Headers, PackedHeaders};
+use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo, Vid};
 
+use crate::app::AppNo;
 use crate::hosts::Domain;
-use crate::path::{FlowKey, Kind, Path, PathRef, SessionNo};
+use crate::path::{DropClass, FlowKey, Hop, Hops, Kind, Path, PathRef, Route, SessionNo, State};
 
 /// How many paths one switch registers. When it is full, frames of further paths are forwarded one
 /// by one.
-pub const REGISTRY_PATHS: usize = 1 << 20;
+pub const REGISTRY_PATHS: usize = (1 << 20) - 1;
+/// How many widths a frame is looked up under before it is decided like one never seen.
+const WIDTHS_TRIED: usize = 4;
 
-#[derive(Default)]
 struct Slot {
+    headers: PackedHeaders,
+    domain: Domain,
+    more: Option<Box<More>>,
+    revision: u64,
+    in_port: PortNo,
+    width: FieldSet,
+    egress_port: PortNo,
+    /// See [`Known::stamp`].
+    stamp: u32,
+    egress_vid: Vid,
+    idle_timeout: u16,
+    hard_timeout: u16,
     generation: u16,
-    path: Option<Box<Path>>,
+    app: AppNo,
+    holds: Holds,
+    /// The neighbours in the lists of its sender's paths and of its receiver's.
+    lists: [Links; 2],
+}
+
+// Fabrics have millions of paths.
+const _: () = assert!(size_of::<Slot>() == 96);
+
+/// What a slot holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Nothing,
+    /// A path on this switch alone.
+    Single,
+    /// A path with more to it.
+    Forward,
+    Drop(DropClass),
+}
+
+/// What only few paths have.
+struct More {
+    egress: DatapathId,
+    hops: Hops,
+    reverse: Hops,
+    wants_reverse: bool,
+    state: State,
+    until: Option<Instant>,
+}
+
+/// The slots before and behind in a list: 20 bits each.
+#[derive(Clone, Copy)]
+struct Links([u8; 5]);
+
+impl Links {
+    fn new(before: Option<u32>, behind: Option<u32>) -> Links {
+        let bits = |slot: Option<u32>| u64::from(slot.map_or(0, |slot| slot + 1));
+        let [a, b, c, d, e, ..] = (bits(before) << 20 | bits(behind)).to_le_bytes();
+        Links([a, b, c, d, e])
+    }
+
+    fn get(self) -> (Option<u32>, Option<u32>) {
+        let [a, b, c, d, e] = self.0;
+        let bits = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
+        let slot = |bits: u64| (bits as u32 & 0xf_ffff).checked_sub(1);
+        (slot(bits >> 20), slot(bits))
+    }
+}
+
+/// A registered path that forwards frames out of a port of the same switch, all of it sent: all that
+/// is asked before such a frame is sent on like the one before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) name: PathRef,
+    pub(crate) app: AppNo,
+    pub(crate) domain: Domain,
+    pub(crate) width: FieldSet,
+    pub(crate) out_port: PortNo,
+    pub(crate) vid: Vid,
+    pub(crate) idle_timeout: u16,
+    pub(crate) hard_timeout: u16,
+    /// The World revision that it was last decided under.
+    pub(crate) revision: u64,
+    /// What the host table said of changes of its two hosts before it was decided, and when that
+    /// was; see `Switch::stamp`.
+    pub(crate) stamp: u32,
 }
 
 /// The registry of one session.
 pub struct Registry {
     session: SessionNo,
+    dpid: DatapathId,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    by_key: HashMap<FlowKey, u32, RandomState>,
-    by_host: HashMap<(Domain, MacAddr), Vec<u32>, RandomState>,
+    hasher: RandomState,
+    by_key: HashTable<u32>,
+    /// The first path of each host's list.
+    by_host: HashMap<(Domain, MacAddr), u32, RandomState>,
+    /// The widths of the paths that forward, with how many have them; what is found comes to the
+    /// front.
+    widths: Vec<(FieldSet, u32)>,
 }
 
 /// The registry is full.
@@ -32,14 +128,17 @@ pub struct Registry {
 pub struct RegistryFull;
 
 impl Registry {
-    /// An empty registry of a session.
-    pub fn new(session: SessionNo) -> Registry {
+    /// An empty registry of a session with a switch.
+    pub fn new(session: SessionNo, dpid: DatapathId) -> Registry {
         Registry {
             session,
+            dpid,
             slots: Vec::new(),
             free: Vec::new(),
-            by_key: HashMap::default(),
+            hasher: RandomState::default(),
+            by_key: HashTable::new(),
             by_host: HashMap::default(),
+            widths: Vec::new(),
         }
     }
 
@@ -58,63 +157,167 @@ impl Registry {
         self.slots.len() as u32
     }
 
+    // ---- questions ----
+
     /// The path in a slot, with its name.
-    pub fn at(&self, slot: u32) -> Option<(PathRef, &Path)> {
-        let entry = self.slots.get(slot as usize)?;
-        let path = entry.path.as_deref()?;
-        Some((PathRef { session: self.session, slot, generation: entry.generation }, path))
+    pub fn at(&self, slot: u32) -> Option<(PathRef, Path)> {
+        let stored = self.slots.get(slot as usize)?;
+        let path = stored.path(self.dpid)?;
+        Some((self.name(slot, stored.generation), path))
+    }
+
+    fn name(&self, slot: u32, generation: u16) -> PathRef {
+        PathRef { session: self.session, slot, generation }
+    }
+
+    fn slot(&self, path: PathRef) -> Option<&Slot> {
+        let stored = self.slots.get(path.slot as usize)?;
+        let same = path.session == self.session && stored.generation == path.generation;
+        (same && stored.holds != Holds::Nothing).then_some(stored)
+    }
+
+    /// Whether a path is registered.
+    pub fn contains(&self, path: PathRef) -> bool {
+        self.slot(path).is_some()
+    }
+
+    /// Where a path's frames come in.
+    pub fn enters_at(&self, path: PathRef) -> Option<PortNo> {
+        self.slot(path).map(|stored| stored.in_port)
+    }
+
+    /// Whether a path waits for other switches.
+    pub fn is_installing(&self, path: PathRef) -> bool {
+        let more = self.slot(path).and_then(|stored| stored.more.as_ref());
+        more.is_some_and(|more| more.state != State::Installed)
+    }
+
+    /// The revision that the path in a slot was last decided under.
+    pub fn revision_at(&self, slot: u32) -> Option<u64> {
+        let stored = self.slots.get(slot as usize)?;
+        (stored.holds != Holds::Nothing).then_some(stored.revision)
     }
 
     /// A path by name; `None` if it is of another session or its slot has another tenant.
-    pub fn by_ref(&self, path: PathRef) -> Option<&Path> {
-        let entry = self.slots.get(path.slot as usize)?;
-        (path.session == self.session && entry.generation == path.generation)
-            .then_some(entry.path.as_deref())
-            .flatten()
-    }
-
-    /// The same, to change. Key and domain must stay as they are.
-    pub fn by_ref_mut(&mut self, path: PathRef) -> Option<&mut Path> {
-        let entry = self.slots.get_mut(path.slot as usize)?;
-        (path.session == self.session && entry.generation == path.generation)
-            .then_some(entry.path.as_deref_mut())
-            .flatten()
+    pub fn by_ref(&self, path: PathRef) -> Option<Path> {
+        self.slot(path)?.path(self.dpid)
     }
 
     /// The path of a flow key.
-    pub fn by_key(&self, key: &FlowKey) -> Option<(PathRef, &Path)> {
-        self.at(*self.by_key.get(key)?)
+    pub fn by_key(&self, key: &FlowKey) -> Option<(PathRef, Path)> {
+        let headers = PackedHeaders::new(&key.headers, key.width);
+        let slot = self.find(key.in_port, key.width, &headers)?;
+        self.at(slot)
+    }
+
+    fn hash(&self, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> u64 {
+        hash(&self.hasher, in_port, width, headers)
+    }
+
+    fn find(&self, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> Option<u32> {
+        let same = |slot: &u32| self.slots[*slot as usize].is(in_port, width, headers);
+        self.by_key.find(self.hash(in_port, width, headers), same).copied()
+    }
+
+    /// The path of frames like this one, if it is of the plain kind. Several may be: what is decided
+    /// of such frames is the same under each.
+    pub(crate) fn known(&mut self, in_port: PortNo, headers: &Headers) -> Option<Known> {
+        let tried = self.widths.iter().take(WIDTHS_TRIED);
+        let (at, slot) = tried.enumerate().find_map(|(at, (width, _))| {
+            let packed = PackedHeaders::new(headers, *width);
+            Some((at, self.find(in_port, *width, &packed)?))
+        })?;
+        if at > 0 {
+            self.widths.swap(0, at);
+        }
+        let stored = &self.slots[slot as usize];
+        (stored.holds == Holds::Single).then_some(Known {
+            name: self.name(slot, stored.generation),
+            app: stored.app,
+            domain: stored.domain,
+            width: stored.width,
+            out_port: stored.egress_port,
+            vid: stored.egress_vid,
+            idle_timeout: stored.idle_timeout,
+            hard_timeout: stored.hard_timeout,
+            revision: stored.revision,
+            stamp: stored.stamp,
+        })
     }
 
     /// The paths from or to a host, in slot order.
     pub fn by_host(&self, domain: Domain, mac: MacAddr) -> Vec<PathRef> {
-        let mut slots = self.by_host.get(&(domain, mac)).cloned().unwrap_or_default();
+        let host = (domain, mac);
+        let mut slots = Vec::new();
+        let mut next = self.by_host.get(&host).copied();
+        while let Some(slot) = next {
+            slots.push(slot);
+            let stored = &self.slots[slot as usize];
+            next = stored.lists[stored.list_of(host)].get().1;
+        }
         slots.sort_unstable();
-        slots.into_iter().filter_map(|slot| Some(self.at(slot)?.0)).collect()
+        let name = |slot: u32| self.name(slot, self.slots[slot as usize].generation);
+        slots.into_iter().map(name).collect()
     }
+
+    // ---- changes ----
 
     /// Registers a path. The caller has removed an earlier one of the same key.
     ///
     /// # Errors
     /// [`RegistryFull`] at [`REGISTRY_PATHS`].
     pub fn add(&mut self, path: Path) -> Result<PathRef, RegistryFull> {
-        debug_assert!(!self.by_key.contains_key(&path.key), "two paths of one key");
+        let mut stored = Slot::new(path, self.dpid);
+        let hash = stored.hash(&self.hasher);
+        debug_assert!(
+            self.find(stored.in_port, stored.width, &stored.headers).is_none(),
+            "two paths of one key"
+        );
         let slot = match self.free.pop() {
-            Some(slot) => slot,
+            Some(slot) => {
+                stored.generation = self.slots[slot as usize].generation.wrapping_add(1);
+                self.slots[slot as usize] = stored;
+                slot
+            }
             None if self.slots.len() >= REGISTRY_PATHS => return Err(RegistryFull),
             None => {
-                self.slots.push(Slot::default());
+                stored.generation = 1;
+                self.slots.push(stored);
                 self.slots.len() as u32 - 1
             }
         };
-        self.by_key.insert(path.key, slot);
-        for host in hosts(&path).into_iter().flatten() {
-            self.by_host.entry(host).or_default().push(slot);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.by_key.insert_unique(hash, slot, |slot| slots[*slot as usize].hash(hasher));
+        self.count_width(slot, 1);
+        for host in self.slots[slot as usize].hosts().into_iter().flatten() {
+            self.link(slot, host);
         }
-        let entry = &mut self.slots[slot as usize];
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.path = Some(Box::new(path));
-        Ok(PathRef { session: self.session, slot, generation: entry.generation })
+        Ok(self.name(slot, self.slots[slot as usize].generation))
+    }
+
+    /// Notes what was known of a path's hosts when it was decided.
+    pub(crate) fn stamp(&mut self, path: PathRef, stamp: u32) {
+        if self.contains(path) {
+            self.slots[path.slot as usize].stamp = stamp;
+        }
+    }
+
+    /// A path was decided again under a revision, and stays. Returns the revision before.
+    pub fn decided(&mut self, path: PathRef, revision: u64) -> Option<u64> {
+        self.slot(path)?;
+        Some(std::mem::replace(&mut self.slots[path.slot as usize].revision, revision))
+    }
+
+    /// Changes a path; its key and domain must stay as they are. `None` if it is gone.
+    pub fn change<R>(&mut self, path: PathRef, change: impl FnOnce(&mut Path) -> R) -> Option<R> {
+        self.slot(path)?;
+        let dpid = self.dpid;
+        let stored = &mut self.slots[path.slot as usize];
+        let mut changed = stored.take(dpid)?;
+        let result = change(&mut changed);
+        let (generation, lists, stamp) = (stored.generation, stored.lists, stored.stamp);
+        *stored = Slot { generation, lists, stamp, ..Slot::new(changed, dpid) };
+        Some(result)
     }
 
     /// Forgets all paths and returns them. Generations go on, so that late messages about them find
@@ -122,12 +325,12 @@ impl Registry {
     pub fn take_all(&mut self) -> Vec<(PathRef, Path)> {
         self.by_key.clear();
         self.by_host.clear();
+        self.widths.clear();
         let mut all = Vec::with_capacity(self.len());
         for slot in 0..self.slots.len() {
-            let entry = &mut self.slots[slot];
-            if let Some(path) = entry.path.take() {
-                let (session, generation) = (self.session, entry.generation);
-                all.push((PathRef { session, slot: slot as u32, generation }, *path));
+            let generation = self.slots[slot].generation;
+            if let Some(path) = self.slots[slot].take(self.dpid) {
+                all.push((self.name(slot as u32, generation), path));
                 self.free.push(slot as u32);
             }
         }
@@ -136,30 +339,205 @@ impl Registry {
 
     /// Forgets a path and returns it; `None` if it is gone already.
     pub fn remove(&mut self, path: PathRef) -> Option<Path> {
-        self.by_ref(path)?;
-        let removed = *self.slots[path.slot as usize].path.take()?;
-        self.by_key.remove(&removed.key);
-        for host in hosts(&removed).into_iter().flatten() {
-            if let Some(slots) = self.by_host.get_mut(&host) {
-                slots.retain(|slot| *slot != path.slot);
-                if slots.is_empty() {
-                    self.by_host.remove(&host);
-                }
-            }
+        let stored = self.slot(path)?;
+        let hash = stored.hash(&self.hasher);
+        if let Ok(held) = self.by_key.find_entry(hash, |slot| *slot == path.slot) {
+            held.remove();
+        }
+        self.count_width(path.slot, -1);
+        for host in self.slots[path.slot as usize].hosts().into_iter().flatten() {
+            self.unlink(path.slot, host);
         }
         self.free.push(path.slot);
-        Some(removed)
+        self.slots[path.slot as usize].take(self.dpid)
+    }
+
+    fn count_width(&mut self, slot: u32, by: i32) {
+        let stored = &self.slots[slot as usize];
+        if matches!(stored.holds, Holds::Drop(_)) {
+            return;
+        }
+        match self.widths.iter_mut().position(|(width, _)| *width == stored.width) {
+            Some(at) => {
+                let count = &mut self.widths[at].1;
+                *count = count.saturating_add_signed(by);
+                if *count == 0 {
+                    self.widths.swap_remove(at);
+                }
+            }
+            None => self.widths.push((stored.width, 1)),
+        }
+    }
+
+    fn link(&mut self, slot: u32, host: (Domain, MacAddr)) {
+        let first = self.by_host.insert(host, slot);
+        let list = self.slots[slot as usize].list_of(host);
+        self.slots[slot as usize].lists[list] = Links::new(None, first);
+        if let Some(first) = first {
+            self.relink(first, host, |(_, behind)| (Some(slot), behind));
+        }
+    }
+
+    fn unlink(&mut self, slot: u32, host: (Domain, MacAddr)) {
+        let stored = &self.slots[slot as usize];
+        let (before, behind) = stored.lists[stored.list_of(host)].get();
+        if let Some(behind) = behind {
+            self.relink(behind, host, |(_, further)| (before, further));
+        }
+        match (before, behind) {
+            (Some(before), _) => self.relink(before, host, |(further, _)| (further, behind)),
+            (None, Some(behind)) => {
+                self.by_host.insert(host, behind);
+            }
+            (None, None) => {
+                self.by_host.remove(&host);
+            }
+        }
+    }
+
+    fn relink(
+        &mut self,
+        slot: u32,
+        host: (Domain, MacAddr),
+        change: impl FnOnce((Option<u32>, Option<u32>)) -> (Option<u32>, Option<u32>),
+    ) {
+        let stored = &mut self.slots[slot as usize];
+        let list = stored.list_of(host);
+        let (before, behind) = change(stored.lists[list].get());
+        stored.lists[list] = Links::new(before, behind);
     }
 }
 
-/// The hosts whose whereabouts a path depends on.
-fn hosts(path: &Path) -> [Option<(Domain, MacAddr)>; 2] {
-    match &path.kind {
-        Kind::Forward { route, .. } => {
-            let h = &path.key.headers;
-            [Some((route.domain, h.eth_src)), Some((route.domain, h.eth_dst))]
+fn hash(hasher: &RandomState, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write_u64(u64::from(in_port.0) << 32 | u64::from(width.bits()));
+    headers.hash(&mut state);
+    state.finish()
+}
+
+impl Slot {
+    /// Generation and lists are still to be set.
+    fn new(path: Path, dpid: DatapathId) -> Slot {
+        let Path { app, key, kind, state, revision } = path;
+        let mut slot = Slot {
+            headers: PackedHeaders::new(&key.headers, key.width),
+            domain: Domain(0),
+            more: None,
+            revision,
+            in_port: key.in_port,
+            width: key.width,
+            egress_port: PortNo(0),
+            stamp: 0,
+            egress_vid: Vid::Untagged,
+            idle_timeout: 0,
+            hard_timeout: 0,
+            generation: 0,
+            app,
+            holds: Holds::Nothing,
+            lists: [Links::new(None, None); 2],
+        };
+        match kind {
+            Kind::Forward { route, hops, reverse } => {
+                slot.domain = route.domain;
+                (slot.egress_port, slot.egress_vid) = (route.egress.port, route.egress.vid);
+                (slot.idle_timeout, slot.hard_timeout) = (route.idle_timeout, route.hard_timeout);
+                let plain = state == State::Installed
+                    && reverse.is_empty()
+                    && !route.reverse
+                    && route.egress.dpid == dpid
+                    && hops[..] == [slot.hop(dpid)];
+                slot.holds = if plain { Holds::Single } else { Holds::Forward };
+                slot.more = (!plain).then(|| {
+                    let (egress, wants_reverse) = (route.egress.dpid, route.reverse);
+                    Box::new(More { egress, hops, reverse, wants_reverse, state, until: None })
+                });
+            }
+            Kind::Drop { class, until } => {
+                let (egress, until) = (dpid, Some(until));
+                let (hops, reverse) = (Hops::new(), Hops::new());
+                let more = More { egress, hops, reverse, wants_reverse: false, state, until };
+                slot.more = Some(Box::new(more));
+                slot.holds = Holds::Drop(class);
+            }
         }
-        Kind::Drop { .. } => [None, None],
+        slot
+    }
+
+    fn hop(&self, dpid: DatapathId) -> Hop {
+        let (in_port, out_port) = (self.in_port, self.egress_port);
+        Hop { dpid, in_port, out_port, vid: Some(self.egress_vid) }
+    }
+
+    fn key(&self) -> FlowKey {
+        FlowKey { in_port: self.in_port, width: self.width, headers: self.headers.unpack() }
+    }
+
+    fn route(&self, egress: DatapathId, reverse: bool) -> Route {
+        Route {
+            domain: self.domain,
+            egress: Attachment { dpid: egress, port: self.egress_port, vid: self.egress_vid },
+            width: self.width,
+            idle_timeout: self.idle_timeout,
+            hard_timeout: self.hard_timeout,
+            reverse,
+        }
+    }
+
+    /// What it holds, as a value.
+    fn path(&self, dpid: DatapathId) -> Option<Path> {
+        let (kind, state) = match (self.holds, &self.more) {
+            (Holds::Nothing, _) => return None,
+            (Holds::Drop(class), Some(more)) => {
+                (Kind::Drop { class, until: more.until? }, more.state.clone())
+            }
+            (_, Some(more)) => {
+                let route = self.route(more.egress, more.wants_reverse);
+                let (hops, reverse) = (more.hops.clone(), more.reverse.clone());
+                (Kind::Forward { route, hops, reverse }, more.state.clone())
+            }
+            (_, None) => {
+                let (route, hops) = (self.route(dpid, false), Hops::from_iter([self.hop(dpid)]));
+                (Kind::Forward { route, hops, reverse: Hops::new() }, State::Installed)
+            }
+        };
+        Some(Path { app: self.app, key: self.key(), kind, state, revision: self.revision })
+    }
+
+    /// The same, and holds nothing any more.
+    fn take(&mut self, dpid: DatapathId) -> Option<Path> {
+        let waiting = self.more.as_mut().map(|more| {
+            // Frames that wait are moved, not copied.
+            std::mem::replace(&mut more.state, State::Installed)
+        });
+        let mut path = self.path(dpid)?;
+        if let Some(waiting) = waiting {
+            path.state = waiting;
+        }
+        self.more = None;
+        self.holds = Holds::Nothing;
+        Some(path)
+    }
+
+    fn is(&self, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> bool {
+        self.in_port == in_port && self.width == width && self.headers == *headers
+    }
+
+    fn hash(&self, hasher: &RandomState) -> u64 {
+        hash(hasher, self.in_port, self.width, &self.headers)
+    }
+
+    /// The hosts whose whereabouts it depends on, each once.
+    fn hosts(&self) -> [Option<(Domain, MacAddr)>; 2] {
+        if matches!(self.holds, Holds::Drop(_) | Holds::Nothing) {
+            return [None, None];
+        }
+        let (src, dst) = (self.headers.eth_src(), self.headers.eth_dst());
+        [Some((self.domain, src)), Some((self.domain, dst)).filter(|_| src != dst)]
+    }
+
+    /// Which of its lists is that of a host: its sender's or its receiver's.
+    fn list_of(&self, (_, mac): (Domain, MacAddr)) -> usize {
+        usize::from(self.headers.eth_src() != mac)
     }
 }
 
@@ -193,8 +571,8 @@ mod tests {
                     hard_timeout: 0,
                     reverse: false,
                 },
-                hops: Vec::new(),
-                reverse: Vec::new(),
+                hops: Hops::new(),
+                reverse: Hops::new(),
             },
             state: State::Installed,
             revision: 1,
@@ -203,7 +581,7 @@ mod tests {
 
     #[test]
     fn a_reused_slot_has_another_generation() {
-        let mut registry = Registry::new(SessionNo(1));
+        let mut registry = Registry::new(SessionNo(1), DatapathId(1));
         let first = registry.add(path(1, 2, 0)).unwrap();
         assert!(registry.remove(first).is_some());
         assert!(registry.remove(first).is_none());
@@ -217,7 +595,7 @@ mod tests {
 
     #[test]
     fn drop_entries_depend_on_no_host() {
-        let mut registry = Registry::new(SessionNo(1));
+        let mut registry = Registry::new(SessionNo(1), DatapathId(1));
         let kind = Kind::Drop { class: DropClass::Denied, until: Instant::now() };
         registry.add(Path { kind, ..path(1, 2, 0) }).unwrap();
         assert!(registry.by_host(Domain(0), MacAddr::from_u64(1)).is_empty());
@@ -227,7 +605,7 @@ mod tests {
         /// The indexes always say what a walk over all slots says.
         #[test]
         fn indexes_agree_with_the_slab(steps in prop::collection::vec((0u64..5, 0u64..5, 0u64..2, any::<bool>()), 0..60)) {
-            let mut registry = Registry::new(SessionNo(1));
+            let mut registry = Registry::new(SessionNo(1), DatapathId(1));
             for (src, dst, domain, add) in steps {
                 let path = path(src, dst, domain);
                 match registry.by_key(&path.key).map(|(name, _)| name) {

@@ -263,8 +263,9 @@ impl<P: Policy> Session<P> {
         let until = end.min(from.saturating_add(SWEEP_PER_TURN));
         let view = view(shared, &self.world, now);
         for slot in from..until {
-            let Some((name, path)) = switch.path_at(slot) else { continue };
-            if path.revision < view.revision {
+            if switch.revision_at(slot).is_some_and(|decided| decided < view.revision)
+                && let Some((name, path)) = switch.path_at(slot)
+            {
                 let (app, key) = (path.app, path.key);
                 let again = shared.apps.decide_again(app, switch, view, &self.world.policy, &key);
                 switch.settle(&view, name, again);

@@ -1,3 +1,4 @@
+#![allow(unreachable_pub, reason = "a module of a bench and a test")]
 //! What a packet-in costs a session, sockets apart: nanoseconds, or instructions under callgrind.
 //!
 //! ```text

@@ -228,6 +228,10 @@ impl SliceableSwitch {
         headers: &Headers,
         frame: Frame<'_>,
     ) {
+        // What was decided a moment ago holds as long as nothing has changed.
+        if sw.forward_known(&cx.view, in_port, headers, frame) {
+            return;
+        }
         let network = Seeing::of(cx);
         let dpid = sw.dpid();
         let ingress = Ingress { dpid, port: in_port, headers };

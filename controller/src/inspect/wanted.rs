@@ -70,6 +70,7 @@ pub fn wanted(
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
     use umlaut_openflow::packet::{Field, Headers};
     use umlaut_openflow::{Attachment, FieldSet, MacAddr, PortNo, Vid};
 
@@ -112,8 +113,8 @@ mod tests {
                     hard_timeout: 0,
                     reverse: true,
                 },
-                hops: vec![hop(1, 1, 24, false), hop(2, 24, 1, true)],
-                reverse: vec![hop(2, 1, 24, false), hop(1, 24, 1, true)],
+                hops: smallvec![hop(1, 1, 24, false), hop(2, 24, 1, true)],
+                reverse: smallvec![hop(2, 1, 24, false), hop(1, 24, 1, true)],
             },
             installing: false,
             revision: 1,

@@ -20,7 +20,7 @@ use umlaut_openflow::{FlowMod, FlowStats, Match, Message, TableId, Version};
 use super::{Again, LeftPath, Sent, Switch};
 use crate::app::AppNo;
 use crate::path::{
-    DropClass, FlowKey, Hop, HopName, Leg, PATH_EPOCH, PATH_PRIORITY, PathRef, Route,
+    DropClass, FlowKey, HopName, Hops, Leg, PATH_EPOCH, PATH_PRIORITY, PathRef, Route,
 };
 use crate::plan;
 use crate::program::flow_match;
@@ -184,7 +184,7 @@ impl Switch {
         view: &View<'_>,
         at: usize,
         own: &OwnEntry,
-        (app, route, hops): (AppNo, Route, Vec<Hop>),
+        (app, route, hops): (AppNo, Route, Hops),
         left: Option<&LeftPath>,
     ) -> Verdict {
         let others = hops.iter().skip(1).map(|hop| hop.dpid);

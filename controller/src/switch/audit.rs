@@ -246,7 +246,7 @@ impl Switch {
 
     fn repair(&mut self, view: &View<'_>, difference: Difference) {
         match difference {
-            Difference::Entrance(name) => match self.registry.by_ref(name).map(|path| &path.kind) {
+            Difference::Entrance(name) => match self.registry.by_ref(name).map(|path| path.kind) {
                 Some(Kind::Forward { .. }) => self.send_ingress(view, name, None),
                 // The next frame of the kind is decided and brings it back.
                 Some(Kind::Drop { .. }) => self.remove(view, name),

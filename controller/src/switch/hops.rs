@@ -7,7 +7,7 @@ use umlaut_openflow::{DatapathId, FlowMod, MacAddr, Message, PortNo, Vid, Xid};
 use super::{Behind, Claim, LocalHop, Reply, Sent, Switch};
 use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
-use crate::path::{FlowKey, HopName, Kind, Leg, PATH_PRIORITY, PathRef, State};
+use crate::path::{FlowKey, HopName, Hops, Kind, Leg, PATH_PRIORITY, PathRef, State};
 use crate::plan::flow_mod;
 use crate::program::forward_actions;
 use crate::view::{Event, Frame, View};
@@ -167,15 +167,18 @@ impl Switch {
 
     /// To the owner: one more hop is in place.
     pub(crate) fn hop_confirmed(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
-        let Some(path) = self.registry.by_ref_mut(hop.path) else { return };
-        if hop.leg != Leg::Forward || !path.has_hop(dpid, hop.leg, hop.in_port) {
+        if hop.leg != Leg::Forward || !self.registry.is_installing(hop.path) {
             return;
         }
-        if let State::Installing { missing, .. } = &mut path.state {
-            missing.retain(|one| *one != (dpid, hop.in_port));
-            if missing.is_empty() {
-                self.complete(view, hop.path);
+        let confirmed = self.registry.change(hop.path, |path| match &mut path.state {
+            State::Installing { missing, .. } => {
+                missing.retain(|one| *one != (dpid, hop.in_port));
+                missing.is_empty() && path.has_hop(dpid, hop.leg, hop.in_port)
             }
+            State::Installed => false,
+        });
+        if confirmed == Some(true) {
+            self.complete(view, hop.path);
         }
     }
 
@@ -221,19 +224,20 @@ impl Switch {
 
     /// To the owner: an entry ended by itself.
     pub(crate) fn hop_gone(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
-        let Some(path) = self.registry.by_ref_mut(hop.path) else { return };
-        if !path.has_hop(dpid, hop.leg, hop.in_port) {
+        let path = self.registry.by_ref(hop.path);
+        if !path.is_some_and(|path| path.has_hop(dpid, hop.leg, hop.in_port)) {
             return;
         }
-        match (hop.leg, &mut path.kind) {
-            (Leg::Forward, _) => self.remove(view, hop.path),
-            // The reply's way is not needed any more; the path itself stays.
-            (Leg::Reverse, Kind::Forward { reverse, .. }) => {
-                for old in std::mem::take(reverse) {
-                    self.take_back(view, old.dpid, old.name(hop.path, Leg::Reverse));
-                }
-            }
-            (Leg::Reverse, Kind::Drop { .. }) => {}
+        if hop.leg == Leg::Forward {
+            return self.remove(view, hop.path);
+        }
+        // The reply's way is not needed any more; the path itself stays.
+        let back = self.registry.change(hop.path, |path| match &mut path.kind {
+            Kind::Forward { reverse, .. } => std::mem::take(reverse),
+            Kind::Drop { .. } => Hops::new(),
+        });
+        for old in back.unwrap_or_default() {
+            self.take_back(view, old.dpid, old.name(hop.path, Leg::Reverse));
         }
     }
 }

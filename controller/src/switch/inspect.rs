@@ -109,7 +109,7 @@ impl Switch {
     /// Which of these paths are registered here, and installed, now.
     pub fn still_installed(&self, names: &[PathRef]) -> Vec<PathRef> {
         let installed = |name: &&PathRef| {
-            self.registry.by_ref(**name).is_some_and(|path| path.state == State::Installed)
+            self.registry.contains(**name) && !self.registry.is_installing(**name)
         };
         names.iter().filter(installed).copied().collect()
     }
@@ -120,13 +120,13 @@ impl Switch {
     }
 }
 
-fn snapshot(name: PathRef, path: &Path) -> PathSnapshot {
+fn snapshot(name: PathRef, path: Path) -> PathSnapshot {
     PathSnapshot {
         name,
         app: path.app,
         key: path.key,
-        kind: path.kind.clone(),
         installing: matches!(path.state, State::Installing { .. }),
+        kind: path.kind,
         revision: path.revision,
     }
 }

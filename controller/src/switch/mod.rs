@@ -200,8 +200,11 @@ pub struct Switch {
     acting: AppNo,
     /// When the connection was made.
     since: Instant,
-    /// The time of this turn.
+    /// The time of this turn, and the seconds since the connection was made.
     now: Instant,
+    second: u32,
+    /// Whose frame was looked up, and its hosts' stamp before it was decided.
+    asked: Option<(MacAddr, MacAddr, u32)>,
     requests: Requests,
     recent: Recent,
     /// Entries of applications; in 1.0 only.
@@ -251,10 +254,12 @@ impl Switch {
             acting: AppNo::FRAMEWORK,
             since: now,
             now,
+            second: 0,
+            asked: None,
             requests: Requests::default(),
             recent: Recent::default(),
             entries: Entries::default(),
-            registry: Registry::new(session),
+            registry: Registry::new(session, dpid),
             hops: HashMap::default(),
             by_match: HashMap::default(),
             kept: Kept::default(),
@@ -298,7 +303,7 @@ impl Switch {
     }
 
     /// Its registered paths, by slot.
-    pub fn paths(&self) -> impl Iterator<Item = (PathRef, &Path)> {
+    pub fn paths(&self) -> impl Iterator<Item = (PathRef, Path)> {
         (0..self.registry.slots()).filter_map(|slot| self.registry.at(slot))
     }
 
@@ -372,9 +377,10 @@ impl Switch {
         self.poll_old_ways(view);
         while let Some((at, name)) = self.installing.front().copied() {
             let open = |switch: &Switch| {
-                switch.registry.by_ref(name).is_some_and(
-                    |path| matches!(path.state, State::Installing { deadline, .. } if deadline == at),
-                )
+                switch.registry.is_installing(name)
+                    && switch.registry.by_ref(name).is_some_and(
+                        |path| matches!(path.state, State::Installing { deadline, .. } if deadline == at),
+                    )
             };
             if !open(self) {
                 self.installing.pop_front();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use umlaut_openflow::{DatapathId, PortNo};
 
 use super::{Behind, Switch};
-use crate::path::{Hop, HopName, Leg, PathRef, State};
+use crate::path::{Hop, HopName, Leg, PathRef};
 use crate::topology::PortRole;
 use crate::view::View;
 
@@ -138,8 +138,7 @@ impl OldWays {
 impl Switch {
     /// The switch has the ingress entry of a new way.
     pub(super) fn end_reroute(&mut self, view: &View<'_>, name: PathRef) {
-        let installed =
-            self.registry.by_ref(name).is_some_and(|path| matches!(path.state, State::Installed));
+        let installed = self.registry.contains(name) && !self.registry.is_installing(name);
         let again = self.barriers.iter().any(|(_, behind)| behind.contains(&Behind::Reroute(name)));
         if !installed || again {
             return;

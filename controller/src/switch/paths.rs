@@ -11,11 +11,11 @@ use umlaut_openflow::{
 use super::old_ways::OldHop;
 use super::{Again, Behind, DROPS_PER_PORT, INSTALL_TIMEOUT, Outcome, Sent, Switch, WAITING_BYTES};
 use crate::app::AppNo;
-use crate::command::{Command, HopFailure};
+use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{
-    DROP_PRIORITY, DropClass, FlowKey, Hop, HopName, Kind, Leg, Mark, PATH_PRIORITY, Path, PathRef,
-    Route, State,
+    DROP_PRIORITY, DropClass, FlowKey, Hop, HopName, Hops, Kind, Leg, Mark, PATH_PRIORITY, Path,
+    PathRef, Route, State,
 };
 use crate::plan::{self, Plan, drop_flow_mod, flow_mod, hop_entry, reversed, way_back};
 use crate::program::{flow_match, reply_headers};
@@ -40,7 +40,10 @@ impl Switch {
         if let Some((name, path)) = self.registry.by_key(&key) {
             let installed = matches!(path.state, State::Installed);
             match &path.kind {
-                Kind::Forward { route: old, hops: way, .. } if *old == route => {
+                // Of one key, they read the same fields.
+                Kind::Forward { route: old, hops: way, .. }
+                    if *old == (Route { width: old.width, ..route }) =>
+                {
                     if !stays(view, way, Some(&plan.hops)) {
                         match installed {
                             true => self.reroute(view, name, plan.hops),
@@ -48,6 +51,7 @@ impl Switch {
                         }
                     } else if installed {
                         // The switch lost the entry, or had not read it yet: the same entry again.
+                        self.stamp(name, headers);
                         return self.install_again(view, name, frame);
                     }
                     // Out once at the egress, whoever else is being waited for.
@@ -74,10 +78,67 @@ impl Switch {
             return self.one_by_one(view, in_port, frame, route.egress);
         };
         if single {
+            self.stamp(name, headers);
             self.install_reverse(view, name);
             return self.install_again(view, name, frame);
         }
         self.install_hops(view, name, Some((in_port, frame)), &[])
+    }
+
+    /// Sends a frame on like the one before it, if a path of this application is registered and
+    /// installed for its kind, on this switch alone, and nothing has changed since that was decided:
+    /// not the World, not where its two hosts are. Returns whether that was so. Once a second it is
+    /// not, so that the hosts of busy paths are noted as seen.
+    ///
+    /// Asked before a decision, it remembers what the decision is going to stand on: that is noted
+    /// with the path that [`Switch::forward`] registers for this frame.
+    pub fn forward_known(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        frame: Frame<'_>,
+    ) -> bool {
+        let (src, dst) = (headers.eth_src, headers.eth_dst);
+        // All three never go down: their sum is the same if they are.
+        let changes = view.net.hosts.changes(src).wrapping_add(view.net.hosts.changes(dst));
+        let stamp = changes.wrapping_add(self.second);
+        self.asked = Some((src, dst, stamp));
+        let Some(known) = self.registry.known(in_port, headers) else { return false };
+        if known.stamp != stamp
+            || known.revision != view.revision
+            || known.app != self.acting
+            || self.backing_off(view.now)
+        {
+            return false;
+        }
+        let entry = HopEntry {
+            path: known.name,
+            mark: Mark::ONLY,
+            domain: known.domain,
+            in_port,
+            headers: *headers,
+            width: known.width,
+            out_port: known.out_port,
+            vid: Some(known.vid),
+            idle_timeout: known.idle_timeout,
+            hard_timeout: known.hard_timeout,
+        };
+        let egress = Attachment { dpid: self.dpid, port: known.out_port, vid: known.vid };
+        self.send_entrance(view, &entry, frame.buffer_id);
+        if frame.buffer_id.is_none() {
+            self.flood(view, in_port, frame, &[egress]);
+        }
+        true
+    }
+
+    /// Notes what the decision on this frame stood on with the path that it gave.
+    fn stamp(&mut self, name: PathRef, headers: &Headers) {
+        if let Some((src, dst, stamp)) = self.asked.take()
+            && (src, dst) == (headers.eth_src, headers.eth_dst)
+        {
+            self.registry.stamp(name, stamp);
+        }
     }
 
     /// The hops from here to an attachment.
@@ -86,7 +147,7 @@ impl Switch {
         view: &View<'_>,
         in_port: PortNo,
         egress: Attachment,
-    ) -> Option<Vec<Hop>> {
+    ) -> Option<Hops> {
         plan::hops(view.topology, (self.dpid, in_port), egress)
     }
 
@@ -110,7 +171,7 @@ impl Switch {
     /// have any more is taken back.
     pub(crate) fn renew(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
         let HopName { path: name, leg, in_port } = hop;
-        let wanted = |path: &&Path| path.has_hop(dpid, leg, in_port);
+        let wanted = |path: &Path| path.has_hop(dpid, leg, in_port);
         let Some(path) = self.registry.by_ref(name).filter(wanted) else {
             // An entry of an old way goes when its time has come.
             if !self.old_ways.has_hop(name, dpid, hop) {
@@ -146,7 +207,7 @@ impl Switch {
         app: AppNo,
         key: FlowKey,
         route: Route,
-        hops: Vec<Hop>,
+        hops: Hops,
         old: Vec<OldHop>,
     ) {
         let reverse = way_back(&key.headers, &route, &hops);
@@ -209,8 +270,8 @@ impl Switch {
             }
         }
         let deadline = view.now + INSTALL_TIMEOUT;
-        if let Some(path) = self.registry.by_ref_mut(name) {
-            path.state = State::Installing { missing, deadline, frame: waiting };
+        let installing = State::Installing { missing, deadline, frame: waiting };
+        if self.registry.change(name, |path| path.state = installing).is_some() {
             self.installing.push_back((deadline, name));
         }
         if nothing {
@@ -232,13 +293,16 @@ impl Switch {
 
     /// Marks a path as installed and returns the frame that waited for it.
     pub(super) fn stop_waiting(&mut self, name: PathRef) -> Vec<u8> {
-        let Some(path) = self.registry.by_ref_mut(name) else { return Vec::new() };
-        match std::mem::replace(&mut path.state, State::Installed) {
-            State::Installing { frame, .. } => {
+        if !self.registry.is_installing(name) {
+            return Vec::new();
+        }
+        let done = |path: &mut Path| std::mem::replace(&mut path.state, State::Installed);
+        match self.registry.change(name, done) {
+            Some(State::Installing { frame, .. }) => {
                 self.waiting_bytes -= frame.len();
                 frame
             }
-            State::Installed => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -264,10 +328,14 @@ impl Switch {
         let Kind::Forward { route, hops, .. } = &path.kind else { return };
         let hop = hops[0];
         let entry = hop_entry(name, Leg::Forward, &path.key, &path.key.headers, route, &hop, 0);
-        if let Ok(mut flow_mod) = flow_mod(self.version, &entry, view.net.epoch) {
+        self.send_entrance(view, &entry, buffer_id);
+    }
+
+    fn send_entrance(&mut self, view: &View<'_>, entry: &HopEntry, buffer_id: Option<BufferId>) {
+        if let Ok(mut flow_mod) = flow_mod(self.version, entry, view.net.epoch) {
             flow_mod.buffer_id = buffer_id;
             self.kept.overwritten(self.version, &flow_mod.matches);
-            self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, buffer_id));
+            self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(entry.path, buffer_id));
         }
     }
 
@@ -412,25 +480,27 @@ impl Switch {
         if !keep {
             return self.remove(view, name);
         }
-        if let Some(path) = self.registry.by_ref_mut(name) {
-            let before = std::mem::replace(&mut path.revision, view.revision);
+        if let Some(before) = self.registry.decided(name, view.revision) {
             self.withdraw_old_ways(view, name, before < view.policy_revision);
         }
     }
 
     /// Gives an installed path another way: new hops first, then the ingress entry over the old
     /// one; some time after the switch has that, the old hops go.
-    fn reroute(&mut self, view: &View<'_>, name: PathRef, new: Vec<Hop>) {
-        let Some(path) = self.registry.by_ref_mut(name) else { return };
-        let ingress_vid = path.key.headers.tag.vid().unwrap_or_default();
-        let Kind::Forward { hops, reverse, .. } = &mut path.kind else { return };
-        let old_reverse = std::mem::take(reverse);
-        if !old_reverse.is_empty() {
-            *reverse = reversed(&new, ingress_vid);
-        }
-        let old = std::mem::replace(hops, new);
-        let new_policy = path.revision < view.policy_revision;
-        path.revision = view.revision;
+    fn reroute(&mut self, view: &View<'_>, name: PathRef, new: Hops) {
+        let turned = self.registry.change(name, |path| {
+            let ingress_vid = path.key.headers.tag.vid().unwrap_or_default();
+            let Kind::Forward { hops, reverse, .. } = &mut path.kind else { return None };
+            let old_reverse = std::mem::take(reverse);
+            if !old_reverse.is_empty() {
+                *reverse = reversed(&new, ingress_vid);
+            }
+            let old = std::mem::replace(hops, new);
+            let new_policy = path.revision < view.policy_revision;
+            path.revision = view.revision;
+            Some((old, old_reverse, new_policy, path.clone()))
+        });
+        let Some((old, old_reverse, new_policy, path)) = turned.flatten() else { return };
         let forward = old.iter().skip(1).map(|hop| OldHop::of(name, Leg::Forward, hop));
         let back = old_reverse.iter().map(|hop| OldHop::of(name, Leg::Reverse, hop));
         let mut unused = self.old_ways.take(name);
@@ -449,12 +519,17 @@ impl Switch {
         self.registry.by_host(domain, mac)
     }
 
+    /// The revision that the path in a slot of the registry was last decided under.
+    pub(crate) fn revision_at(&self, slot: u32) -> Option<u64> {
+        self.registry.revision_at(slot)
+    }
+
     /// A path in a slot of the registry.
-    pub(crate) fn path_at(&self, slot: u32) -> Option<(PathRef, &Path)> {
+    pub(crate) fn path_at(&self, slot: u32) -> Option<(PathRef, Path)> {
         self.registry.at(slot)
     }
 
-    pub(crate) fn path(&self, name: PathRef) -> Option<&Path> {
+    pub(crate) fn path(&self, name: PathRef) -> Option<Path> {
         self.registry.by_ref(name)
     }
 

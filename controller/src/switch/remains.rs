@@ -11,7 +11,7 @@ use umlaut_openflow::{Attachment, DatapathId};
 use super::Switch;
 use super::old_ways::OldHop;
 use super::paths::stays;
-use crate::path::{Hop, HopName, Kind, Leg, Path, PathRef, Route, SessionNo, State};
+use crate::path::{Hop, HopName, Hops, Kind, Leg, Path, PathRef, Route, SessionNo, State};
 use crate::view::View;
 
 /// What is left when a session ends.
@@ -63,14 +63,9 @@ impl LeftPath {
     }
 
     /// The way that it has, if it leads where it is to lead now and the best one is no better.
-    pub(crate) fn way(
-        &self,
-        view: &View<'_>,
-        route: &Route,
-        best: Option<&[Hop]>,
-    ) -> Option<Vec<Hop>> {
+    pub(crate) fn way(&self, view: &View<'_>, route: &Route, best: Option<&[Hop]>) -> Option<Hops> {
         let way = self.path.hops(Leg::Forward);
-        (self.leads_to(route.egress) && stays(view, way, best)).then(|| way.to_vec())
+        (self.leads_to(route.egress) && stays(view, way, best)).then(|| way.into())
     }
 
     /// Where its entries on other switches are.

@@ -52,6 +52,7 @@ impl Switch {
     /// A turn begins.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = now;
+        self.second = now.saturating_duration_since(self.since).as_secs() as u32;
     }
 
     /// Sends any message and returns its transaction id. Answers and errors come to the handlers of

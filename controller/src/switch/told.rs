@@ -9,7 +9,7 @@ use umlaut_openflow::{
 use super::{BACKOFF_MAX, BACKOFF_MIN, Sent, Switch};
 use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
-use crate::path::{HopName, Kind, Leg, Path, PathRef, State, of_app};
+use crate::path::{HopName, Kind, Leg, Path, PathRef, of_app};
 use crate::view::{Frame, View};
 
 /// Whose entry ended.
@@ -89,9 +89,8 @@ impl Switch {
         }
         // A path being installed anew under its old name: the entry that ended is not the one that
         // is coming.
-        if let Some(path) = self.registry.by_ref(name)
-            && matches!(path.state, State::Installed)
-            && path.key.in_port == in_port
+        if self.registry.enters_at(name) == Some(in_port)
+            && !self.registry.is_installing(name)
             && let Some(path) = self.registry.remove(name)
         {
             if let Kind::Drop { .. } = path.kind {
