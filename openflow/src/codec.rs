@@ -151,16 +151,24 @@ pub fn encode(
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    let written = with_length(out, 2, "message", |out| {
-        let kind_at = out.len() + 1;
-        OfpHeader { version, kind: 0, length: 0, xid }.write(out)?;
-        out[kind_at] = encode_body(version, message, out)?;
-        Ok(())
-    });
+    let written = put_message(version, xid, message, out);
     if written.is_err() {
         out.truncate(start);
     }
     written
+}
+
+#[inline(always)]
+fn put_message(version: Version, xid: Xid, message: &Message<'_>, out: &mut BytesMut) -> Put {
+    let start = out.len();
+    OfpHeader { version, kind: 0, length: 0, xid }.write(out)?;
+    let kind = encode_body(version, message, out)?;
+    let Ok(length) = u16::try_from(out.len() - start) else {
+        return Err(EncodeError::TooLong { what: "message" });
+    };
+    let [high, low] = length.to_be_bytes();
+    out[start + 1..start + 4].copy_from_slice(&[kind, high, low]);
+    Ok(())
 }
 
 fn encode_body(

@@ -73,22 +73,71 @@ impl Wire for U24 {
     fn read(b: &[u8]) -> u32 {
         u32::from_be_bytes([0, b[0], b[1], b[2]])
     }
-    fn write(value: &u32, out: &mut BytesMut) -> Put {
+    fn write(value: &u32, bytes: &mut [u8]) -> Put {
         let [0, low @ ..] = value.to_be_bytes() else {
             return Err(EncodeError::Value { what: "PbbIsid" });
         };
-        out.put_slice(&low);
+        bytes[..3].copy_from_slice(&low);
         Ok(())
     }
 }
 
 fn raw(oxm: &Oxm<'_>) -> MatchField {
-    MatchField::Raw(RawOxm {
+    MatchField::Raw(Box::new(RawOxm {
         class: oxm.class,
         field: oxm.field,
         has_mask: oxm.has_mask,
         body: oxm.body.to_vec(),
-    })
+    }))
+}
+
+/// Writes a field of the basic class without mask, `N` bytes, as one block.
+#[inline(always)]
+fn put<T: Wire, const N: usize>(
+    number: u8,
+    what: &'static str,
+    value: &T::Value,
+    out: &mut BytesMut,
+) -> Put {
+    let mut block = [0; N];
+    block[..4].copy_from_slice(&header(BASIC, number, false, T::SIZE as u8));
+    T::write(value, &mut block[4..])?;
+    if !in_range(number, &block[4..]) {
+        return Err(EncodeError::Value { what });
+    }
+    out.put_slice(&block);
+    Ok(())
+}
+
+/// The same with a mask.
+#[inline(always)]
+fn put_masked<T: Wire, const N: usize>(
+    number: u8,
+    what: &'static str,
+    value: &T::Value,
+    mask: &T::Value,
+    out: &mut BytesMut,
+) -> Put {
+    let mut block = [0; N];
+    // Six-bit widths at most: the address of IPv6 with its mask has 32 bytes.
+    block[..4].copy_from_slice(&header(BASIC, number, true, 2 * T::SIZE as u8));
+    T::write(value, &mut block[4..])?;
+    T::write(mask, &mut block[4 + T::SIZE..])?;
+    if !in_range(number, &block[4..]) || !in_range(number, &block[4 + T::SIZE..]) {
+        return Err(EncodeError::Value { what });
+    }
+    out.put_slice(&block);
+    Ok(())
+}
+
+/// The right one of the two.
+macro_rules! put {
+    ($number:expr, $what:expr, $type:ty, $value:expr, $out:ident) => {
+        put::<$type, { 4 + <$type as Wire>::SIZE }>($number, $what, $value, $out)
+    };
+    ($number:expr, $what:expr, $type:ty, $value:expr, $mask:expr, $out:ident) => {
+        put_masked::<$type, { 4 + 2 * <$type as Wire>::SIZE }>($number, $what, $value, $mask, $out)
+    };
 }
 
 /// The table of the basic class: number, variant, type, and whether it may be masked. What has a mask
@@ -97,12 +146,14 @@ macro_rules! basic {
     (
         plain { $($pn:literal $pv:ident $pt:ty,)* }
         masked { $($mn:literal $mv:ident $mt:ty,)* }
+        boxed { $($bn:literal $bv:ident $bt:ty,)* }
     ) => {
         /// Bytes of the value, without mask.
         pub(super) const fn width(field: u8) -> Option<usize> {
             match field {
                 $($pn => Some(<$pt as Wire>::SIZE),)*
                 $($mn => Some(<$mt as Wire>::SIZE),)*
+                $($bn => Some(<$bt as Wire>::SIZE),)*
                 VLAN_VID => Some(2),
                 MPLS_BOS => Some(1),
                 _ => None,
@@ -125,6 +176,10 @@ macro_rules! basic {
                     value: <$mt as Wire>::read(value),
                     mask: mask.map(<$mt as Wire>::read),
                 }),)*
+                $(($bn, mask) => MatchField::$bv(Box::new(Masked {
+                    value: <$bt as Wire>::read(value),
+                    mask: mask.map(<$bt as Wire>::read),
+                })),)*
                 (VLAN_VID, mask) => {
                     MatchField::VlanVid(vlan(u16::read(value), mask.map(u16::read)))
                 }
@@ -133,26 +188,40 @@ macro_rules! basic {
             })
         }
 
-        /// Writes a field of the basic class; `None` if it is not one.
-        fn put_basic(field: &MatchField, out: &mut BytesMut) -> Option<Put> {
-            Some(match field {
-                $(MatchField::$pv(value) => {
-                    put::<$pt>($pn, stringify!($pv), value, None, out)
+        #[inline(always)]
+        fn put_one(field: &MatchField, out: &mut BytesMut) -> Put {
+            match field {
+                $(MatchField::$pv(value) => put!($pn, stringify!($pv), $pt, value, out),)*
+                $(MatchField::$mv(Masked { value, mask: None }) => {
+                    put!($mn, stringify!($mv), $mt, value, out)
                 })*
-                $(MatchField::$mv(m) => {
-                    put::<$mt>($mn, stringify!($mv), &m.value, m.mask.as_ref(), out)
+                $(MatchField::$mv(Masked { value, mask: Some(mask) }) => {
+                    put!($mn, stringify!($mv), $mt, value, mask, out)
                 })*
+                $(MatchField::$bv(masked) => match &**masked {
+                    Masked { value, mask: None } => {
+                        put!($bn, stringify!($bv), $bt, value, out)
+                    }
+                    Masked { value, mask: Some(mask) } => {
+                        put!($bn, stringify!($bv), $bt, value, mask, out)
+                    }
+                },)*
                 MatchField::VlanVid(vlan) => match vlan_bits(*vlan) {
-                    Some((value, mask)) => {
-                        put::<u16>(VLAN_VID, "VlanVid", &value, mask.as_ref(), out)
+                    Some((value, None)) => put!(VLAN_VID, "VlanVid", u16, &value, out),
+                    Some((value, Some(mask))) => {
+                        put!(VLAN_VID, "VlanVid", u16, &value, &mask, out)
                     }
                     None => Err(EncodeError::Value { what: "VlanVid" }),
                 },
                 MatchField::MplsBos(bos) => {
-                    put::<u8>(MPLS_BOS, "MplsBos", &u8::from(*bos), None, out)
+                    put!(MPLS_BOS, "MplsBos", u8, &u8::from(*bos), out)
                 }
-                MatchField::Raw(_) | MatchField::TpSrc(_) | MatchField::TpDst(_) => return None,
-            })
+                MatchField::Raw(raw) => put_raw(raw, out),
+                MatchField::TpSrc(_) | MatchField::TpDst(_) => Err(EncodeError::Inexpressible {
+                    what: "a transport port of an unnamed protocol",
+                    version: Version::V1_3,
+                }),
+            }
         }
     };
 }
@@ -175,29 +244,13 @@ const fn spare(field: u8) -> u32 {
 }
 
 /// Whether a value, or a mask, has no bit that its field lacks.
+#[inline(always)]
 fn in_range(field: u8, value: &[u8]) -> bool {
+    if spare(field) == 0 {
+        return true;
+    }
     let front = u32::from_be_bytes([0, 0, value[0], value.get(1).copied().unwrap_or(0)]);
     front >> (16 - spare(field)) == 0
-}
-
-fn put<T: Wire>(
-    number: u8,
-    what: &'static str,
-    value: &T::Value,
-    mask: Option<&T::Value>,
-    out: &mut BytesMut,
-) -> Put {
-    let length = T::SIZE * (1 + usize::from(mask.is_some()));
-    // Six-bit widths at most: the address of IPv6 with its mask has 32 bytes.
-    head(BASIC, number, mask.is_some(), length as u8, out);
-    for value in [Some(value), mask].into_iter().flatten() {
-        let start = out.len();
-        T::write(value, out)?;
-        if !in_range(number, &out[start..]) {
-            return Err(EncodeError::Value { what });
-        }
-    }
-    Ok(())
 }
 
 basic! {
@@ -226,7 +279,6 @@ basic! {
         35 MplsTc u8,
     }
     masked {
-        2 Metadata u64,
         3 EthDst MacAddr,
         4 EthSrc MacAddr,
         11 Ipv4Src Ipv4Addr,
@@ -235,13 +287,16 @@ basic! {
         23 ArpTpa Ipv4Addr,
         24 ArpSha MacAddr,
         25 ArpTha MacAddr,
+        28 Ipv6Flabel u32,
+        37 PbbIsid U24,
+        39 Ipv6Exthdr u16,
+    }
+    boxed {
+        2 Metadata u64,
         26 Ipv6Src Ipv6Addr,
         27 Ipv6Dst Ipv6Addr,
-        28 Ipv6Flabel u32,
         31 Ipv6NdTarget Ipv6Addr,
-        37 PbbIsid U24,
         38 TunnelId u64,
-        39 Ipv6Exthdr u16,
     }
 }
 
@@ -264,10 +319,10 @@ fn vlan_bits(vlan: VlanMatch) -> Option<(u16, Option<u16>)> {
     })
 }
 
-fn head(class: u16, field: u8, has_mask: bool, length: u8, out: &mut BytesMut) {
-    out.put_u16(class);
-    out.put_u8(field << 1 | u8::from(has_mask));
-    out.put_u8(length);
+#[inline(always)]
+fn header(class: u16, field: u8, has_mask: bool, length: u8) -> [u8; 4] {
+    let [high, low] = class.to_be_bytes();
+    [high, low, field << 1 | u8::from(has_mask), length]
 }
 
 /// Whether the body has the width of its field.
@@ -345,36 +400,28 @@ pub(crate) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
 
 /// Writes one field.
 pub(crate) fn put_field(field: &MatchField, out: &mut BytesMut) -> Put {
-    if let Some(put) = put_basic(field, out) {
-        return put;
+    put_one(field, out)
+}
+
+#[cold]
+fn put_raw(raw: &RawOxm, out: &mut BytesMut) -> Put {
+    let length =
+        u8::try_from(raw.body.len()).map_err(|_| EncodeError::TooLong { what: "match field" })?;
+    let oxm = Oxm { class: raw.class, field: raw.field, has_mask: raw.has_mask, body: &raw.body };
+    // What decoding would refuse is not sent.
+    if raw.field > 0x7f || !fits(&oxm) {
+        return Err(EncodeError::Value { what: "match field" });
     }
-    match field {
-        MatchField::Raw(raw) => {
-            let length = u8::try_from(raw.body.len())
-                .map_err(|_| EncodeError::TooLong { what: "match field" })?;
-            let oxm =
-                Oxm { class: raw.class, field: raw.field, has_mask: raw.has_mask, body: &raw.body };
-            // What decoding would refuse is not sent.
-            if raw.field > 0x7f || !fits(&oxm) {
-                return Err(EncodeError::Value { what: "match field" });
-            }
-            head(raw.class, raw.field, raw.has_mask, length, out);
-            out.put_slice(&raw.body);
-            Ok(())
-        }
-        _ => Err(EncodeError::Inexpressible {
-            what: "a transport port of an unnamed protocol",
-            version: Version::V1_3,
-        }),
-    }
+    out.put_slice(&header(raw.class, raw.field, raw.has_mask, length));
+    out.put_slice(&raw.body);
+    Ok(())
 }
 
 /// Writes an `ofp_match` around what `list` writes.
 pub(crate) fn put_match_with(out: &mut BytesMut, list: impl FnOnce(&mut BytesMut) -> Put) -> Put {
     let start = out.len();
     with_length(out, 2, "match", |out| {
-        out.put_u16(1);
-        out.put_u16(0);
+        out.put_slice(&[0, 1, 0, 0]);
         list(out)
     })?;
     pad8(out, start);
@@ -383,5 +430,10 @@ pub(crate) fn put_match_with(out: &mut BytesMut, list: impl FnOnce(&mut BytesMut
 
 /// Writes an `ofp_match`.
 pub(crate) fn put_match(m: &Match, out: &mut BytesMut) -> Put {
-    put_match_with(out, |out| m.fields().iter().try_for_each(|field| put_field(field, out)))
+    put_match_with(out, |out| {
+        for field in m.fields() {
+            put_one(field, out)?;
+        }
+        Ok(())
+    })
 }
