@@ -82,6 +82,7 @@ impl Wire for U24 {
     }
 }
 
+#[cold]
 fn raw(oxm: &Oxm<'_>) -> MatchField {
     MatchField::Raw(Box::new(RawOxm {
         class: oxm.class,
@@ -140,6 +141,20 @@ macro_rules! put {
     };
 }
 
+#[inline(always)]
+fn value<T: Wire>(field: u8, bytes: &[u8]) -> Option<T::Value> {
+    (bytes.len() == T::SIZE && in_range(field, bytes)).then(|| T::read(bytes))
+}
+
+#[inline(always)]
+fn masked<T: Wire>(field: u8, has_mask: bool, bytes: &[u8]) -> Option<Masked<T::Value>> {
+    if !has_mask {
+        return Some(Masked { value: value::<T>(field, bytes)?, mask: None });
+    }
+    let (front, back) = bytes.split_at_checked(T::SIZE)?;
+    Some(Masked { value: value::<T>(field, front)?, mask: Some(value::<T>(field, back)?) })
+}
+
 /// The table of the basic class: number, variant, type, and whether it may be masked. What has a mask
 /// but may not, and bits outside a field's space, stay raw; a wrong width is an error.
 macro_rules! basic {
@@ -160,30 +175,21 @@ macro_rules! basic {
             }
         }
 
-        /// A field whose width has been checked.
+        /// A field of the basic class; `None` if its number, its width or a bit of it is not one that
+        /// the field has, or if it has a mask and may not.
+        #[inline]
         fn basic(oxm: &Oxm<'_>) -> Option<MatchField> {
-            let width = width(oxm.field)?;
-            let (value, mask) = match oxm.has_mask {
-                true => (oxm.body.get(..width)?, Some(oxm.body.get(width..)?)),
-                false => (oxm.body, None),
-            };
-            if !in_range(oxm.field, value) || mask.is_some_and(|mask| !in_range(oxm.field, mask)) {
-                return None;
-            }
-            Some(match (oxm.field, mask) {
-                $(($pn, None) => MatchField::$pv(<$pt as Wire>::read(value)),)*
-                $(($mn, mask) => MatchField::$mv(Masked {
-                    value: <$mt as Wire>::read(value),
-                    mask: mask.map(<$mt as Wire>::read),
-                }),)*
-                $(($bn, mask) => MatchField::$bv(Box::new(Masked {
-                    value: <$bt as Wire>::read(value),
-                    mask: mask.map(<$bt as Wire>::read),
-                })),)*
-                (VLAN_VID, mask) => {
-                    MatchField::VlanVid(vlan(u16::read(value), mask.map(u16::read)))
+            Some(match (oxm.field, oxm.has_mask) {
+                $(($pn, false) => MatchField::$pv(value::<$pt>($pn, oxm.body)?),)*
+                $(($mn, has_mask) => MatchField::$mv(masked::<$mt>($mn, has_mask, oxm.body)?),)*
+                $(($bn, has_mask) => {
+                    MatchField::$bv(Box::new(masked::<$bt>($bn, has_mask, oxm.body)?))
+                })*
+                (VLAN_VID, has_mask) => {
+                    let Masked { value, mask } = masked::<u16>(VLAN_VID, has_mask, oxm.body)?;
+                    MatchField::VlanVid(vlan(value, mask))
                 }
-                (MPLS_BOS, None) => MatchField::MplsBos(value[0] == 1),
+                (MPLS_BOS, false) => MatchField::MplsBos(value::<u8>(MPLS_BOS, oxm.body)? == 1),
                 _ => return None,
             })
         }
@@ -355,7 +361,7 @@ impl Oxm<'_> {
     /// The field as the model has it; [`MatchField::Raw`] for what has no variant of its own.
     pub fn decode(&self) -> MatchField {
         match self.class {
-            BASIC if fits(self) => basic(self).unwrap_or_else(|| raw(self)),
+            BASIC => basic(self).unwrap_or_else(|| raw(self)),
             _ => raw(self),
         }
     }
@@ -395,7 +401,9 @@ fn cut(input: &[u8]) -> Parsed<'_, &[u8]> {
 /// Decodes an `ofp_match`.
 pub(crate) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
     let (rest, list) = match_list(input)?;
-    Ok((rest, Oxms(list).map(|oxm| oxm.decode()).collect()))
+    let mut matches = Match::new();
+    Oxms(list).for_each(|oxm| matches.push(oxm.decode()));
+    Ok((rest, matches))
 }
 
 /// Writes one field.
