@@ -36,7 +36,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
         let error = stop(&bytes[2..], "length", Problem::Length(length.into()));
         return Err(refusal(bytes, Some((header, "message")), error));
     }
-    // Packet-ins are what a controller reads most: they go the shortest way.
+    // Packet-ins are what a controller reads most, and where paths come and go, flow-removeds: they go
+    // the shortest way.
     let decoded = match (version, kind) {
         (Version::V1_0, PACKET_IN) => match v10::packet_in(body) {
             Ok(packet) => return Ok((header, Message::PacketIn(packet))),
@@ -44,6 +45,14 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
         },
         (Version::V1_3, PACKET_IN) => match v13::packet_in(body) {
             Ok(packet) => return Ok((header, Message::PacketIn(packet))),
+            Err(error) => Err(error),
+        },
+        (Version::V1_0, FLOW_REMOVED) => match v10::flow_removed(body) {
+            Ok(flow) => return Ok((header, Message::FlowRemoved(flow))),
+            Err(error) => Err(error),
+        },
+        (Version::V1_3, FLOW_REMOVED) => match v13::flow_removed(body) {
+            Ok(flow) => return Ok((header, Message::FlowRemoved(flow))),
             Err(error) => Err(error),
         },
         _ => body_of(header, body),
@@ -56,6 +65,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
 
 /// OFPT_PACKET_IN, in all versions.
 const PACKET_IN: u8 = 10;
+/// OFPT_FLOW_REMOVED, in all versions.
+const FLOW_REMOVED: u8 = 11;
 
 /// The error of a message: with its name and header, if that was whole.
 #[cold]

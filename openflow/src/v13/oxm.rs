@@ -346,37 +346,59 @@ fn fits(oxm: &Oxm<'_>) -> bool {
 
 /// Checks a list without decoding it: every header and width.
 pub(crate) fn check(list: &[u8]) -> Decoded<()> {
+    each(list, |oxm, at| if fits(&oxm) { Ok(()) } else { misfit(&oxm, at) })
+        .map_err(within(Part::Match))
+}
+
+/// Goes through a list, with the place of each field in hand.
+#[inline(always)]
+fn each<'a>(list: &'a [u8], mut see: impl FnMut(Oxm<'a>, &'a [u8]) -> Decoded<()>) -> Decoded<()> {
     let mut rest = list;
     while !rest.is_empty() {
         let (after, oxm) = next(rest)?;
-        if !fits(&oxm) {
-            return fail(&rest[3..], "oxm_length", Problem::Length(oxm.body.len() as u32));
-        }
+        see(oxm, rest)?;
         rest = after;
     }
     Ok(())
 }
 
+/// The error of a field whose length does not fit.
+#[cold]
+fn misfit<T>(oxm: &Oxm<'_>, at: &[u8]) -> Decoded<T> {
+    let problem = Problem::Length(oxm.body.len() as u32);
+    fail(&at[3..], "oxm_length", problem)
+}
+
 impl Oxm<'_> {
     /// The field as the model has it; [`MatchField::Raw`] for what has no variant of its own.
     pub fn decode(&self) -> MatchField {
-        match self.class {
-            BASIC => basic(self).unwrap_or_else(|| raw(self)),
-            _ => raw(self),
-        }
+        self.known().unwrap_or_else(|| raw(self))
+    }
+
+    /// The field, if it has a variant of its own.
+    #[inline(always)]
+    fn known(&self) -> Option<MatchField> {
+        if self.class == BASIC { basic(self) } else { None }
+    }
+}
+
+/// A field of a list, which ends the list if its length does not fit.
+#[inline(always)]
+fn decoded(oxm: &Oxm<'_>, at: &[u8]) -> Decoded<MatchField> {
+    match oxm.known() {
+        Some(field) => Ok(field),
+        None if fits(oxm) => Ok(raw(oxm)),
+        None => misfit(oxm, at),
     }
 }
 
 /// One field at the start of `input`, as in a set-field action.
 pub(crate) fn parse_field(input: &[u8]) -> Parsed<'_, MatchField> {
     let (rest, oxm) = next(input)?;
-    if !fits(&oxm) {
-        return fail(&input[3..], "oxm_length", Problem::Length(oxm.body.len() as u32));
-    }
-    Ok((rest, oxm.decode()))
+    Ok((rest, decoded(&oxm, input)?))
 }
 
-/// Cuts the OXM list out of an `ofp_match` and checks it (§7.2.3.1).
+/// Cuts the OXM list out of an `ofp_match` (§7.2.3.1). What is in it is not checked.
 #[inline(always)]
 pub(crate) fn match_list(input: &[u8]) -> Parsed<'_, &[u8]> {
     cut(input).map_err(within(Part::Match))
@@ -393,16 +415,18 @@ fn cut(input: &[u8]) -> Parsed<'_, &[u8]> {
     if length < 4 || round8(length) > input.len() {
         return fail(&input[2..], "match.length", Problem::Length(stated.into()));
     }
-    let list = &input[4..length];
-    check(list)?;
-    Ok((&input[round8(length)..], list))
+    Ok((&input[round8(length)..], &input[4..length]))
 }
 
 /// Decodes an `ofp_match`.
 pub(crate) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
     let (rest, list) = match_list(input)?;
     let mut matches = Match::new();
-    Oxms(list).for_each(|oxm| matches.push(oxm.decode()));
+    each(list, |oxm, at| {
+        matches.push(decoded(&oxm, at)?);
+        Ok(())
+    })
+    .map_err(within(Part::Match))?;
     Ok((rest, matches))
 }
 
