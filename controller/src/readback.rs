@@ -209,12 +209,12 @@ fn put(h: &mut Headers, field: &MatchField, arp: bool) -> Option<FieldSet> {
             h.ipv4_dst = Field::Is(exact(address)?);
             FieldSet::IPV4_DST
         }
-        MatchField::Ipv6Src(address) => {
-            h.ipv6_src = Field::Is(exact::<Ipv6Addr>(address)?);
+        MatchField::Ipv6Src(ref address) => {
+            h.ipv6_src = Field::Is(exact::<Ipv6Addr>(**address)?);
             FieldSet::IPV6_SRC
         }
-        MatchField::Ipv6Dst(address) => {
-            h.ipv6_dst = Field::Is(exact::<Ipv6Addr>(address)?);
+        MatchField::Ipv6Dst(ref address) => {
+            h.ipv6_dst = Field::Is(exact::<Ipv6Addr>(**address)?);
             FieldSet::IPV6_DST
         }
         MatchField::ArpOp(op) => {
@@ -253,8 +253,8 @@ fn put(h: &mut Headers, field: &MatchField, arp: bool) -> Option<FieldSet> {
             h.icmp_code = Field::Is(code);
             FieldSet::ICMP_CODE
         }
-        MatchField::Ipv6NdTarget(target) => {
-            h.nd_target = Field::Is(exact(target)?);
+        MatchField::Ipv6NdTarget(ref target) => {
+            h.nd_target = Field::Is(exact(**target)?);
             FieldSet::ND_TARGET
         }
         _ => return None,
@@ -437,7 +437,7 @@ mod tests {
                 packet_count: 0,
                 byte_count: 0,
                 matches: matches.clone(),
-                instructions: vec![Instruction::Apply(actions.clone())],
+                instructions: [Instruction::Apply(actions.clone().into())].into(),
             };
             let read = OwnEntry::read(version, &flow).expect("an own entry");
             prop_assert_eq!((read.cookie.path, read.cookie.mark), (path, mark));
@@ -457,7 +457,7 @@ mod tests {
                 FlowStats { priority: 1, ..flow.clone() },
                 FlowStats { table_id: TableId(1), ..flow.clone() },
                 FlowStats { cookie: umlaut_openflow::Cookie(7), ..flow.clone() },
-                FlowStats { instructions: vec![], ..flow.clone() },
+                FlowStats { instructions: [].into(), ..flow.clone() },
                 FlowStats { matches: matches.clone().with(MatchField::MplsLabel(1)), ..flow.clone() },
             ] {
                 prop_assert_eq!(OwnEntry::read(version, &other), None);

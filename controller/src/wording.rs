@@ -39,7 +39,8 @@ pub(crate) fn worded<'m, 'a>(version: Version, message: &'m Message<'a>) -> Cow<
             Message::AggregateStatsRequest(request_in(version, request))
         }
         Message::PacketOut(out) if v10 && changes(&out.actions) => {
-            Message::PacketOut(PacketOut { actions: actions_in_1_0(&out.actions), ..out.clone() })
+            let actions = actions_in_1_0(&out.actions).into();
+            Message::PacketOut(PacketOut { actions, ..out.clone() })
         }
         Message::QueueStatsRequest { port: PortNo::ANY, queue_id } if v10 => {
             Message::QueueStatsRequest { port: PortNo::ALL, queue_id: *queue_id }
@@ -55,7 +56,7 @@ fn flow_mod_in(version: Version, mut flow_mod: FlowMod) -> FlowMod {
             if let Instruction::Apply(actions) = instruction
                 && changes(actions)
             {
-                *actions = actions_in_1_0(actions);
+                *actions = actions_in_1_0(actions).into();
             }
         }
     }
@@ -157,10 +158,10 @@ mod tests {
         assert_eq!(encoded, Ok(()), "{worded:?}");
         match &*worded {
             Message::FlowMod(flow_mod) => match &flow_mod.instructions[..] {
-                [Instruction::Apply(actions)] => actions.clone(),
+                [Instruction::Apply(actions)] => actions.to_vec(),
                 other => panic!("{other:?}"),
             },
-            Message::PacketOut(out) => out.actions.clone(),
+            Message::PacketOut(out) => out.actions.to_vec(),
             other => panic!("{other:?}"),
         }
     }
@@ -200,7 +201,7 @@ mod tests {
             assert_eq!(said(Version::V1_0, &entry(neutral.clone())), in_1_0);
             assert_eq!(said(Version::V1_3, &entry(neutral.clone())), neutral);
             let out = Message::PacketOut(PacketOut {
-                actions: neutral,
+                actions: neutral.into(),
                 ..PacketOut::to_port(PortNo(1), &b""[..])
             });
             assert_eq!(said(Version::V1_0, &out), in_1_0);

@@ -36,7 +36,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
         let error = stop(&bytes[2..], "length", Problem::Length(length.into()));
         return Err(refusal(bytes, Some((header, "message")), error));
     }
-    // Packet-ins are what a controller reads most: they go the shortest way.
+    // Packet-ins are what a controller reads most, and where paths come and go, flow-removeds: they go
+    // the shortest way.
     let decoded = match (version, kind) {
         (Version::V1_0, PACKET_IN) => match v10::packet_in(body) {
             Ok(packet) => return Ok((header, Message::PacketIn(packet))),
@@ -44,6 +45,14 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
         },
         (Version::V1_3, PACKET_IN) => match v13::packet_in(body) {
             Ok(packet) => return Ok((header, Message::PacketIn(packet))),
+            Err(error) => Err(error),
+        },
+        (Version::V1_0, FLOW_REMOVED) => match v10::flow_removed(body) {
+            Ok(flow) => return Ok((header, Message::FlowRemoved(flow))),
+            Err(error) => Err(error),
+        },
+        (Version::V1_3, FLOW_REMOVED) => match v13::flow_removed(body) {
+            Ok(flow) => return Ok((header, Message::FlowRemoved(flow))),
             Err(error) => Err(error),
         },
         _ => body_of(header, body),
@@ -56,6 +65,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
 
 /// OFPT_PACKET_IN, in all versions.
 const PACKET_IN: u8 = 10;
+/// OFPT_FLOW_REMOVED, in all versions.
+const FLOW_REMOVED: u8 = 11;
 
 /// The error of a message: with its name and header, if that was whole.
 #[cold]
@@ -151,16 +162,24 @@ pub fn encode(
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    let written = with_length(out, 2, "message", |out| {
-        let kind_at = out.len() + 1;
-        OfpHeader { version, kind: 0, length: 0, xid }.write(out)?;
-        out[kind_at] = encode_body(version, message, out)?;
-        Ok(())
-    });
+    let written = put_message(version, xid, message, out);
     if written.is_err() {
         out.truncate(start);
     }
     written
+}
+
+#[inline(always)]
+fn put_message(version: Version, xid: Xid, message: &Message<'_>, out: &mut BytesMut) -> Put {
+    let start = out.len();
+    OfpHeader { version, kind: 0, length: 0, xid }.write(out)?;
+    let kind = encode_body(version, message, out)?;
+    let Ok(length) = u16::try_from(out.len() - start) else {
+        return Err(EncodeError::TooLong { what: "message" });
+    };
+    let [high, low] = length.to_be_bytes();
+    out[start + 1..start + 4].copy_from_slice(&[kind, high, low]);
+    Ok(())
 }
 
 fn encode_body(

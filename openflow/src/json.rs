@@ -11,7 +11,7 @@ use std::fmt;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use crate::model::{ErrorCode, Masked, Match, RawOxm};
+use crate::model::{ErrorCode, Masked, Match, RawAction, RawOxm};
 use crate::nicira;
 use crate::types::{Cookie, DatapathId, MacAddr};
 
@@ -71,18 +71,20 @@ pub(crate) fn elements<S: Serializer>(
 }
 
 /// An action that has no variant: Nicira's have names all the same.
-pub(crate) fn raw_action<S: Serializer>(kind: &u16, body: &[u8], s: S) -> Result<S::Ok, S::Error> {
-    let mut map = s.serialize_map(None)?;
-    map.serialize_entry("type", kind)?;
-    if let (0xffff, Some((vendor, rest))) = (*kind, body.split_first_chunk::<4>())
-        && u32::from_be_bytes(*vendor) == nicira::EXPERIMENTER
-        && let Some(subtype) = rest.first_chunk::<2>()
-        && let Some(name) = nicira::action_name(u16::from_be_bytes(*subtype))
-    {
-        map.serialize_entry("nicira", name)?;
+impl Serialize for RawAction {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let mut map = s.serialize_map(None)?;
+        map.serialize_entry("type", &self.kind)?;
+        if let (0xffff, Some((vendor, rest))) = (self.kind, self.body.split_first_chunk::<4>())
+            && u32::from_be_bytes(*vendor) == nicira::EXPERIMENTER
+            && let Some(subtype) = rest.first_chunk::<2>()
+            && let Some(name) = nicira::action_name(u16::from_be_bytes(*subtype))
+        {
+            map.serialize_entry("nicira", name)?;
+        }
+        map.serialize_entry("body", &Hex(&self.body).to_string())?;
+        map.end()
     }
-    map.serialize_entry("body", &Hex(body).to_string())?;
-    map.end()
 }
 
 impl Serialize for RawOxm {

@@ -178,13 +178,20 @@ fn field<T>(value: Option<T>) -> Field<T> {
 impl Headers {
     /// Reads a frame from its destination MAC on. Any bytes give a value: what a frame cut short
     /// does not show is [`Field::Unknown`].
+    #[inline]
     pub fn parse(frame: &[u8]) -> Headers {
-        let mut h = Headers {
-            eth_dst: MacAddr(bytes(frame, 0).unwrap_or_default()),
-            eth_src: MacAddr(bytes(frame, 6).unwrap_or_default()),
-            eth_type: Field::Unknown,
-            ..Headers::default()
-        };
+        let mut headers = Headers::default();
+        headers.read(frame);
+        headers
+    }
+
+    /// Fills in what the frame shows. Not inlined: each field goes right to its place then, instead of
+    /// all being carried along and written at the end.
+    #[inline(never)]
+    fn read(&mut self, frame: &[u8]) {
+        let h = self;
+        h.eth_dst = MacAddr(bytes(frame, 0).unwrap_or_default());
+        h.eth_src = MacAddr(bytes(frame, 6).unwrap_or_default());
         let Some(mut eth_type) = half(frame, 12) else {
             // Shorter than an Ethernet header: whose VLAN it is cannot be known.
             h.stacked = true;
@@ -235,11 +242,11 @@ impl Headers {
             0x0806 => h.arp(rest),
             _ => {}
         }
-        h
     }
 
     /// Everything that depends on an EtherType that cannot be read.
-    fn unknown_above_type(mut self) -> Headers {
+    #[cold]
+    fn unknown_above_type(&mut self) {
         self.eth_type = Field::Unknown;
         self.ipv4_src = Field::Unknown;
         self.ipv4_dst = Field::Unknown;
@@ -254,7 +261,6 @@ impl Headers {
         self.ip_ecn = Field::Unknown;
         self.ip_proto = Field::Unknown;
         self.unknown_transport();
-        self
     }
 
     fn unknown_transport(&mut self) {

@@ -357,12 +357,12 @@ fn what_a_version_cannot_say_is_refused() {
         flow_with(|flow| flow.cookie_mask = 1),
         flow_with(|flow| flow.out_group = GroupId(1)),
         flow_with(|flow| flow.out_port = PortNo(0xff00)),
-        flow_with(|flow| flow.instructions = vec![Instruction::Goto(TableId(1))]),
+        flow_with(|flow| flow.instructions = [Instruction::Goto(TableId(1))].into()),
         does(Action::PushVlan(0x8100)),
         does(Action::Group(GroupId(1))),
         does(set(MatchField::EthType(0x800))),
         does(set(MatchField::IpDscp(64))),
-        does(Action::Raw { kind: 99, body: vec![0; 5] }),
+        does(Action::raw(99, vec![0; 5])),
         Message::PortDescriptionRequest,
         Message::GetAsyncRequest,
         Message::GroupStatsRequest { group_id: GroupId::ALL },
@@ -375,14 +375,14 @@ fn what_a_version_cannot_say_is_refused() {
         assert_eq!(&out[..], b"before");
     }
     let raw = |field, has_mask, body: usize| {
-        MatchField::Raw(RawOxm { class: 0x8000, field, has_mask, body: vec![0; body] })
+        MatchField::Raw(RawOxm { class: 0x8000, field, has_mask, body: vec![0; body] }.into())
     };
     let later = [
         does(Action::SetVlanVid(1)),
         does(Action::SetVlanPcp(1)),
         does(Action::Enqueue { port: PortNo(1), queue_id: 1 }),
-        does(Action::Raw { kind: 99, body: vec![0; 5] }),
-        does(Action::Raw { kind: 99, body: vec![0; 0x1_0000 - 4] }),
+        does(Action::raw(99, vec![0; 5])),
+        does(Action::raw(99, vec![0; 0x1_0000 - 4])),
         does(set(MatchField::TpSrc(1))),
         flow(Match::new().with(MatchField::TpDst(1))),
         flow(Match::new().vlan_vid(VlanMatch::Tagged(0x1000))),
@@ -433,7 +433,9 @@ fn the_longest_lists_stay_within_a_bounded_multiple_of_their_bytes() {
     let body = format!("{FLOW13} {ANY13} 0004 {length:04x} 00000000 {drops}");
     let bytes = message(4, 14, &body);
     let Message::FlowMod(flow) = verbatim(&bytes) else { panic!("no flow-mod") };
-    let [Instruction::Apply(actions)] = &flow.instructions[..] else { panic!("no actions") };
+    let mut instructions = flow.instructions.into_iter();
+    let Some(Instruction::Apply(actions)) = instructions.next() else { panic!("no actions") };
+    let actions = Vec::from(actions);
     assert_eq!(actions.len(), 8_000);
     assert!(actions.capacity() * size_of::<Action>() < 16 * bytes.len());
 }

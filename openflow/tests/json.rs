@@ -29,15 +29,12 @@ fn a_message_is_an_object_of_kind_and_content() {
             .eth_src(MacAddr::from_u64(0x0200_0000_000a))
             .ipv4_dst(Masked { value: [10, 0, 0, 0].into(), mask: Some([255, 0, 0, 0].into()) })
             .vlan_vid(VlanMatch::Present)
-            .with(MatchField::Raw(RawOxm {
-                class: 1,
-                field: 3,
-                has_mask: false,
-                body: vec![0, 0, 0, 9],
-            })),
+            .with(MatchField::Raw(
+                RawOxm { class: 1, field: 3, has_mask: false, body: vec![0, 0, 0, 9] }.into(),
+            )),
     )
     .cookie(Cookie(0xffff_ffff_ffff_ffff))
-    .apply(vec![Action::output(PortNo(2)), Action::Raw { kind: 0xffff, body: nicira }]);
+    .apply(vec![Action::output(PortNo(2)), Action::raw(0xffff, nicira)]);
     assert_eq!(
         as_json(&Message::FlowMod(flow)),
         json!({"kind": "flow_mod", "content": {

@@ -118,7 +118,7 @@ fn a_value_from_the_wire_that_its_field_has_no_room_for_survives_and_is_no_value
         (39, &[2, 0]),
     ] {
         let raw = RawOxm { class: 0x8000, field, has_mask: false, body: value.to_vec() };
-        let message = matching(MatchField::Raw(raw));
+        let message = matching(MatchField::Raw(raw.into()));
         let bytes = written(Version::V1_3, &message).unwrap();
         assert_eq!(decode(&bytes).unwrap().1, message);
     }
@@ -134,10 +134,7 @@ fn a_value_from_the_wire_that_its_field_has_no_room_for_survives_and_is_no_value
     let refused = written(Version::V1_0, &Message::FlowMod(FlowMod::add(unchanged)));
     assert_eq!(refused, Err(EncodeError::Value { what: "VlanVid" }));
     // 1.0 actions: set-VID 0x1234, set-priority 9.
-    for action in [
-        Action::Raw { kind: 1, body: vec![0x12, 0x34, 0, 0] },
-        Action::Raw { kind: 2, body: vec![9, 0, 0, 0] },
-    ] {
+    for action in [Action::raw(1, vec![0x12, 0x34, 0, 0]), Action::raw(2, vec![9, 0, 0, 0])] {
         let message = doing(action);
         let bytes = written(Version::V1_0, &message).unwrap();
         assert_eq!(decode(&bytes).unwrap().1, message);
@@ -158,7 +155,7 @@ fn a_field_without_room_for_a_mask_keeps_the_one_that_a_peer_sends() {
         };
         let body = vec![0; 2 * width];
         let message =
-            matching(MatchField::Raw(RawOxm { class: 0x8000, field, has_mask: true, body }));
+            matching(MatchField::Raw(RawOxm { class: 0x8000, field, has_mask: true, body }.into()));
         let bytes = written(Version::V1_3, &message).unwrap();
         assert_eq!(decode(&bytes).unwrap().1, message, "field {field}");
     }

@@ -236,7 +236,7 @@ fn messages_of_1_0_are_those_of_the_specification() {
             Message::PacketOut(PacketOut {
                 buffer_id: None,
                 in_port: PortNo::ANY,
-                actions: vec![Action::Output { port: PortNo::FLOOD, max_len: MaxLen(0) }],
+                actions: [Action::Output { port: PortNo::FLOOD, max_len: MaxLen(0) }].into(),
                 data: vec![1, 2, 3, 4, 5, 6, 7, 8].into(),
             }),
             &["actions=FLOOD data_len=8"],
@@ -413,10 +413,10 @@ fn statistics_of_1_0_are_those_of_the_specification() {
                     packet_count: 3,
                     byte_count: 256,
                     matches: ssh_match(),
-                    instructions: vec![Instruction::Apply(vec![Action::Output {
-                        port: PortNo(4),
-                        max_len: MaxLen(0),
-                    }])],
+                    instructions: [Instruction::Apply(
+                        [Action::Output { port: PortNo(4), max_len: MaxLen(0) }].into(),
+                    )]
+                    .into(),
                 }],
                 more: true,
             },

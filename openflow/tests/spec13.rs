@@ -236,7 +236,7 @@ fn messages_of_1_3_are_those_of_the_specification() {
             Message::PacketOut(PacketOut {
                 buffer_id: None,
                 in_port: PortNo::CONTROLLER,
-                actions: vec![Action::Output { port: PortNo::FLOOD, max_len: MaxLen(0) }],
+                actions: [Action::Output { port: PortNo::FLOOD, max_len: MaxLen(0) }].into(),
                 data: vec![1, 2, 3, 4, 5, 6, 7, 8].into(),
             }),
             &["in_port=CONTROLLER actions=FLOOD data_len=8"],
@@ -255,16 +255,16 @@ fn messages_of_1_3_are_those_of_the_specification() {
                 cookie_mask: 0xff,
                 table_id: TableId(2),
                 flags: FlowModFlags(0x13),
-                instructions: vec![
+                instructions: [
                     Instruction::Meter(9),
-                    Instruction::Apply(vec![Action::Output {
-                        port: PortNo(4),
-                        max_len: MaxLen(0),
-                    }]),
+                    Instruction::Apply(
+                        [Action::Output { port: PortNo(4), max_len: MaxLen(0) }].into(),
+                    ),
                     Instruction::Clear,
                     Instruction::WriteMetadata { metadata: 5, mask: 15 },
                     Instruction::Goto(TableId(3)),
-                ],
+                ]
+                .into(),
                 ..FlowMod::add(ssh_match()).cookie(Cookie(0x42)).timeouts(60, 3600).priority(100)
             }),
             &[
@@ -444,13 +444,13 @@ fn actions_of_1_3_are_those_of_the_specification() {
         ),
         (
             "set metadata",
-            Action::SetField(MatchField::Metadata(Masked::from(5))),
+            Action::SetField(MatchField::Metadata(5u64.into())),
             "0019 0010 80000408 0000000000000005",
             &["set_field:0x5->metadata"],
         ),
         (
             "set tunnel id",
-            Action::SetField(MatchField::TunnelId(Masked::from(7))),
+            Action::SetField(MatchField::TunnelId(7u64.into())),
             "0019 0010 80004c08 0000000000000007",
             &["set_field:0x7->tun_id"],
         ),
@@ -458,10 +458,7 @@ fn actions_of_1_3_are_those_of_the_specification() {
         ("pop pbb", Action::PopPbb, "001b 0008 00000000", &["decode error"]),
         (
             "experimenter",
-            Action::Raw {
-                kind: 0xffff,
-                body: vec![0, 0, 0x23, 0x20, 0, 0x0e, 0xff, 0xf8, 3, 0, 0, 0],
-            },
+            Action::raw(0xffff, vec![0, 0, 0x23, 0x20, 0, 0x0e, 0xff, 0xf8, 3, 0, 0, 0]),
             "ffff 0010 00002320 000e fff8 03 000000",
             &["resubmit(,3)"],
         ),
@@ -526,7 +523,7 @@ fn match_fields_of_1_3_are_those_of_the_specification() {
         (
             "metadata",
             "",
-            Metadata(masked(5, 0xff)),
+            Metadata(masked(5, 0xff).into()),
             "80000510 0000000000000005 00000000000000ff",
             &["metadata=0x5/0xff"],
         ),
@@ -577,7 +574,7 @@ fn match_fields_of_1_3_are_those_of_the_specification() {
         (
             "ipv6_dst",
             ip6,
-            Ipv6Dst(masked(net6, mask6)),
+            Ipv6Dst(masked(net6, mask6).into()),
             "80003720 20010db8 00000000 00000000 00000000 ffffffff 00000000 00000000 00000000",
             &["ipv6_dst=2001:db8::/32"],
         ),
@@ -603,7 +600,7 @@ fn match_fields_of_1_3_are_those_of_the_specification() {
             "80004b06 123456 ffffff",
             &["decode error"],
         ),
-        ("tunnel_id", "", TunnelId(7.into()), "80004c08 0000000000000007", &["tun_id=0x7"]),
+        ("tunnel_id", "", TunnelId(7u64.into()), "80004c08 0000000000000007", &["tun_id=0x7"]),
         ("ipv6_exthdr", ip6, Ipv6Exthdr(masked(1, 0x1ff)), "80004f04 0001 01ff", &["decode error"]),
         // Every field that may have a mask and has none above, with one.
         (
@@ -651,7 +648,7 @@ fn match_fields_of_1_3_are_those_of_the_specification() {
         (
             "ipv6_src masked",
             ip6,
-            Ipv6Src(masked(net6, mask6)),
+            Ipv6Src(masked(net6, mask6).into()),
             "80003520 20010db8 00000000 00000000 00000000 ffffffff 00000000 00000000 00000000",
             &["ipv6_src=2001:db8::/32"],
         ),
@@ -665,21 +662,21 @@ fn match_fields_of_1_3_are_those_of_the_specification() {
         (
             "ipv6_nd_target masked",
             nd,
-            Ipv6NdTarget(masked(net6, mask6)),
+            Ipv6NdTarget(masked(net6, mask6).into()),
             "80003f20 20010db8 00000000 00000000 00000000 ffffffff 00000000 00000000 00000000",
             &["nd_target=2001:db8::/32"],
         ),
         (
             "tunnel_id masked",
             "",
-            TunnelId(masked(7, 0xff)),
+            TunnelId(masked(7, 0xff).into()),
             "80004d10 0000000000000007 00000000000000ff",
             &["tun_id=0x7/0xff"],
         ),
         (
             "nicira register",
             "",
-            Raw(RawOxm { class: 1, field: 3, has_mask: false, body: vec![0, 0, 0, 9] }),
+            Raw(RawOxm { class: 1, field: 3, has_mask: false, body: vec![0, 0, 0, 9] }.into()),
             "00010604 00000009",
             &["reg3=0x9"],
         ),
@@ -797,10 +794,10 @@ fn multiparts_of_1_3_are_those_of_the_specification() {
                     packet_count: 3,
                     byte_count: 256,
                     matches: ssh_match(),
-                    instructions: vec![Instruction::Apply(vec![Action::Output {
-                        port: PortNo(4),
-                        max_len: MaxLen(0),
-                    }])],
+                    instructions: [Instruction::Apply(
+                        [Action::Output { port: PortNo(4), max_len: MaxLen(0) }].into(),
+                    )]
+                    .into(),
                 }],
                 more: true,
             },

@@ -81,7 +81,7 @@ impl Hub {
                 let out = PacketOut {
                     buffer_id: packet.buffer_id,
                     in_port: packet.in_port,
-                    actions: vec![Action::output(PortNo::FLOOD)],
+                    actions: [Action::output(PortNo::FLOOD)].into(),
                     data,
                 };
                 self.send(channel, version, Xid(0), &Message::PacketOut(out));

@@ -134,7 +134,7 @@ mod tests {
             packet_count: packets,
             byte_count: packets * 60,
             matches,
-            instructions: Vec::new(),
+            instructions: [].into(),
         }
     }
 
@@ -154,16 +154,16 @@ mod tests {
         let asked = Match::new().in_port(PortNo(1));
         let output = |port| vec![Action::output(PortNo(port))];
         for (table_id, instructions, found) in [
-            (0, vec![Instruction::Apply(output(2))], Some(true)),
-            (0, vec![Instruction::Apply(output(3))], Some(false)),
-            (0, vec![Instruction::Apply([output(2), output(3)].concat())], Some(false)),
+            (0, vec![Instruction::Apply(output(2).into())], Some(true)),
+            (0, vec![Instruction::Apply(output(3).into())], Some(false)),
+            (0, vec![Instruction::Apply([output(2), output(3)].concat().into())], Some(false)),
             (0, vec![], Some(false)),
-            (0, vec![Instruction::Write(output(2))], Some(false)),
-            (1, vec![Instruction::Apply(output(2))], None),
+            (0, vec![Instruction::Write(output(2).into())], Some(false)),
+            (1, vec![Instruction::Apply(output(2).into())], None),
         ] {
             let flow = FlowStats {
                 table_id: TableId(table_id),
-                instructions,
+                instructions: instructions.into(),
                 ..flow(1, asked.clone(), 2)
             };
             let mut table = ActualTable::new(vec![flow.clone()]);

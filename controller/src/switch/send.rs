@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use umlaut_openflow::{
-    Action, BufferId, Cookie, EncodeError, FlowMod, FlowModCommand, Match, Message, PacketOut,
+    Actions, BufferId, Cookie, EncodeError, FlowMod, FlowModCommand, Match, Message, PacketOut,
     PortNo, Version, Xid, encode,
 };
 
@@ -156,10 +156,10 @@ impl Switch {
     pub fn packet_out(
         &mut self,
         in_port: PortNo,
-        actions: Vec<Action>,
+        actions: impl Into<Actions>,
         data: &[u8],
     ) -> Result<Xid, SendError> {
-        let data = padded(data);
+        let (actions, data) = (actions.into(), padded(data));
         self.send(&Message::PacketOut(PacketOut { buffer_id: None, in_port, actions, data }))
     }
 
@@ -247,17 +247,22 @@ impl Switch {
     pub(crate) fn send_frame(
         &mut self,
         in_port: PortNo,
-        actions: Vec<Action>,
+        actions: impl Into<Actions>,
         data: &[u8],
     ) -> Result<Xid, EncodeError> {
-        let data = padded(data);
+        let (actions, data) = (actions.into(), padded(data));
         let out = PacketOut { buffer_id: None, in_port, actions, data };
         self.send_noted(&Message::PacketOut(out), Sent::Other)
     }
 
     /// Sends the switch's own copy of a frame.
-    pub(super) fn release(&mut self, in_port: PortNo, buffer_id: BufferId, actions: Vec<Action>) {
-        let data = Cow::Borrowed(&[][..]);
+    pub(super) fn release(
+        &mut self,
+        in_port: PortNo,
+        buffer_id: BufferId,
+        actions: impl Into<Actions>,
+    ) {
+        let (actions, data) = (actions.into(), Cow::Borrowed(&[][..]));
         let out = PacketOut { buffer_id: Some(buffer_id), in_port, actions, data };
         self.infallible(&Message::PacketOut(out), Sent::Other);
     }

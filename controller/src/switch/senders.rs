@@ -4,10 +4,10 @@
 //! handlers, and fails as [`Switch::send`] does, with nothing sent.
 
 use umlaut_openflow::{
-    Action, AsyncConfig, Bucket, ConfigFlags, FlowMod, FlowStatsRequest, GroupCommand, GroupId,
-    GroupMod, GroupType, Match, Message, MeterBand, MeterCommand, MeterFlags, MeterId, MeterMod,
-    PacketIn, PacketOut, PortConfig, PortMod, PortNo, Role, RoleMessage, SwitchConfig, TableId,
-    TableMod, Xid,
+    Action, Actions, AsyncConfig, Bucket, ConfigFlags, FlowMod, FlowStatsRequest, GroupCommand,
+    GroupId, GroupMod, GroupType, Match, Message, MeterBand, MeterCommand, MeterFlags, MeterId,
+    MeterMod, PacketIn, PacketOut, PortConfig, PortMod, PortNo, Role, RoleMessage, SwitchConfig,
+    TableId, TableMod, Xid,
 };
 
 use super::{SendError, Switch};
@@ -55,14 +55,14 @@ impl Switch {
     }
 
     /// Sends the packet of a packet-in on: the switch's own copy, if it kept one.
-    pub fn send_packet(&mut self, packet: &PacketIn<'_>, actions: Vec<Action>) -> Sent {
+    pub fn send_packet(&mut self, packet: &PacketIn<'_>, actions: impl Into<Actions>) -> Sent {
         let Some(buffer_id) = packet.buffer_id else {
             return self.packet_out(packet.in_port, actions, &packet.data);
         };
         self.send(&Message::PacketOut(PacketOut {
             buffer_id: Some(buffer_id),
             in_port: packet.in_port,
-            actions,
+            actions: actions.into(),
             data: (&[][..]).into(),
         }))
     }

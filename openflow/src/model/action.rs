@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::few::Few;
 use super::matching::{Masked, MatchField};
 use crate::types::{GroupId, MacAddr, PortNo, TableId};
 
@@ -68,17 +69,34 @@ pub enum Action {
     PushPbb(u16),
     /// Removes the outer PBB header.
     PopPbb,
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::raw_action"))]
-    /// An action without a variant of its own: type and body behind the 4-byte header, verbatim.
-    Raw {
-        /// OFPAT_*; 0xffff for experimenters.
-        kind: u16,
-        /// What follows type and length, padding included.
-        body: Vec<u8>,
-    },
+    /// An action without a variant of its own.
+    Raw(Box<RawAction>),
 }
 
+/// The type and body, behind the 4-byte header, of an action without a variant of its own, verbatim.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct RawAction {
+    /// OFPAT_*; 0xffff for experimenters.
+    pub kind: u16,
+    /// What follows type and length, padding included.
+    pub body: Vec<u8>,
+}
+
+/// A list of actions: tag, port and one more need no place on the heap.
+pub type Actions = Few<Action, 3>;
+
+/// A list of instructions: the usual one needs no place on the heap.
+pub type Instructions = Few<Instruction, 1>;
+
+// Lists of them are moved on the way of every packet-in.
+const _: () = assert!(size_of::<Action>() == 16 && size_of::<Instructions>() <= 80);
+
 impl Action {
+    /// An action that has no variant of its own: its type, and what follows type and length.
+    pub fn raw(kind: u16, body: Vec<u8>) -> Action {
+        Action::Raw(Box::new(RawAction { kind, body }))
+    }
+
     /// Out of `port`; to the controller: the whole packet.
     pub const fn output(port: PortNo) -> Action {
         Action::Output { port, max_len: MaxLen::NO_BUFFER }
@@ -111,9 +129,9 @@ impl Action {
 #[non_exhaustive]
 pub enum Instruction {
     /// Runs the actions at once, in order.
-    Apply(Vec<Action>),
+    Apply(Actions),
     /// Merges the actions into the action set.
-    Write(Vec<Action>),
+    Write(Actions),
     /// Empties the action set.
     Clear,
     /// Continues in a later table.

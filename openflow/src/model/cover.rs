@@ -150,7 +150,7 @@ fn bits(field: &MatchField) -> Bits {
         MatchField::Raw(_) => (0, 1),
     };
     let raw = match field {
-        MatchField::Raw(raw) => Some(raw.clone()),
+        MatchField::Raw(raw) => Some((**raw).clone()),
         _ => None,
     };
     Bits { kind: discriminant(field), value, mask, raw }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::action::{Action, Instruction};
+use super::action::{Actions, Instruction, Instructions};
 use super::matching::Match;
 use crate::types::{BufferId, Cookie, GroupId, PortNo, TableId, newtype};
 
@@ -83,11 +83,12 @@ pub struct FlowMod {
     /// What it matches.
     pub matches: Match,
     /// What it does; empty: drop.
-    pub instructions: Vec<Instruction>,
+    pub instructions: Instructions,
 }
 
 impl FlowMod {
     /// A flow-mod with this command and match, priority 0x8000, everything else at rest.
+    #[inline]
     pub fn new(command: FlowModCommand, matches: Match) -> FlowMod {
         FlowMod {
             cookie: Cookie(0),
@@ -102,11 +103,12 @@ impl FlowMod {
             out_group: GroupId::ANY,
             flags: FlowModFlags(0),
             matches,
-            instructions: Vec::new(),
+            instructions: Instructions::new(),
         }
     }
 
     /// Adds an entry that drops, until `apply` gives it actions.
+    #[inline]
     pub fn add(matches: Match) -> FlowMod {
         FlowMod::new(FlowModCommand::ADD, matches)
     }
@@ -134,6 +136,7 @@ impl FlowMod {
 
     /// Sets the priority.
     #[must_use]
+    #[inline]
     pub fn priority(mut self, priority: u16) -> FlowMod {
         self.priority = priority;
         self
@@ -141,6 +144,7 @@ impl FlowMod {
 
     /// Sets the cookie.
     #[must_use]
+    #[inline]
     pub fn cookie(mut self, cookie: Cookie) -> FlowMod {
         self.cookie = cookie;
         self
@@ -148,6 +152,7 @@ impl FlowMod {
 
     /// Sets idle and hard time-outs in seconds; 0 never.
     #[must_use]
+    #[inline]
     pub fn timeouts(mut self, idle: u16, hard: u16) -> FlowMod {
         self.idle_timeout = idle;
         self.hard_timeout = hard;
@@ -156,6 +161,7 @@ impl FlowMod {
 
     /// Adds flags.
     #[must_use]
+    #[inline]
     pub fn flags(mut self, flags: FlowModFlags) -> FlowMod {
         self.flags.0 |= flags.0;
         self
@@ -163,6 +169,7 @@ impl FlowMod {
 
     /// Sets the table. 1.0 has only table 0.
     #[must_use]
+    #[inline]
     pub fn table(mut self, table_id: TableId) -> FlowMod {
         self.table_id = table_id;
         self
@@ -170,6 +177,7 @@ impl FlowMod {
 
     /// Of a deletion: only entries with an output to this port.
     #[must_use]
+    #[inline]
     pub fn with_output_to(mut self, port: PortNo) -> FlowMod {
         self.out_port = port;
         self
@@ -177,6 +185,7 @@ impl FlowMod {
 
     /// Runs a buffered packet through the new entry.
     #[must_use]
+    #[inline]
     pub fn buffer(mut self, buffer_id: Option<BufferId>) -> FlowMod {
         self.buffer_id = buffer_id;
         self
@@ -184,8 +193,9 @@ impl FlowMod {
 
     /// Adds the instruction that applies these actions.
     #[must_use]
-    pub fn apply(mut self, actions: Vec<Action>) -> FlowMod {
-        self.instructions.push(Instruction::Apply(actions));
+    #[inline]
+    pub fn apply(mut self, actions: impl Into<Actions>) -> FlowMod {
+        self.instructions.push(Instruction::Apply(actions.into()));
         self
     }
 }
@@ -288,7 +298,7 @@ pub struct FlowStats {
     /// What it matches.
     pub matches: Match,
     /// What it does; empty: drop.
-    pub instructions: Vec<Instruction>,
+    pub instructions: Instructions,
 }
 
 /// The sum over flow entries (OFPMP_AGGREGATE).

@@ -2,7 +2,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use smallvec::SmallVec;
+
 use crate::types::{MacAddr, PortNo, VlanId};
+
+/// How many fields a match holds in itself: ingress port and all of layer 2. Only more of them lie on
+/// the heap.
+const INLINE: usize = 6;
 
 /// A value, and which of its bits count. No mask: all of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -16,6 +22,18 @@ pub struct Masked<T> {
 impl<T> From<T> for Masked<T> {
     fn from(value: T) -> Masked<T> {
         Masked { value, mask: None }
+    }
+}
+
+impl From<Ipv6Addr> for Box<Masked<Ipv6Addr>> {
+    fn from(value: Ipv6Addr) -> Box<Masked<Ipv6Addr>> {
+        Box::new(value.into())
+    }
+}
+
+impl From<u64> for Box<Masked<u64>> {
+    fn from(value: u64) -> Box<Masked<u64>> {
+        Box::new(value.into())
     }
 }
 
@@ -69,6 +87,8 @@ pub struct RawOxm {
 
 /// One criterion of a match. Names are those of OFPXMT_OFB_* (1.3.5 §7.2.3.7). Encoding refuses a value
 /// or mask with bits that its field does not have; prerequisites are the switch's to check.
+///
+/// Wide and rare values lie on the heap, so that all others are 16 bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
@@ -78,7 +98,7 @@ pub enum MatchField {
     /// Physical port under the ingress port.
     InPhyPort(PortNo),
     /// Metadata passed between tables.
-    Metadata(Masked<u64>),
+    Metadata(Box<Masked<u64>>),
     /// Ethernet destination.
     EthDst(Masked<MacAddr>),
     /// Ethernet source.
@@ -126,9 +146,9 @@ pub enum MatchField {
     /// ARP target hardware address.
     ArpTha(Masked<MacAddr>),
     /// IPv6 source.
-    Ipv6Src(Masked<Ipv6Addr>),
+    Ipv6Src(Box<Masked<Ipv6Addr>>),
     /// IPv6 destination.
-    Ipv6Dst(Masked<Ipv6Addr>),
+    Ipv6Dst(Box<Masked<Ipv6Addr>>),
     /// IPv6 flow label, 20 bits.
     Ipv6Flabel(Masked<u32>),
     /// ICMPv6 type.
@@ -136,7 +156,7 @@ pub enum MatchField {
     /// ICMPv6 code.
     Icmpv6Code(u8),
     /// Neighbour discovery target.
-    Ipv6NdTarget(Masked<Ipv6Addr>),
+    Ipv6NdTarget(Box<Masked<Ipv6Addr>>),
     /// Neighbour discovery source link-layer address.
     Ipv6NdSll(MacAddr),
     /// Neighbour discovery target link-layer address.
@@ -150,7 +170,7 @@ pub enum MatchField {
     /// PBB service instance, 24 bits.
     PbbIsid(Masked<u32>),
     /// Logical port metadata.
-    TunnelId(Masked<u64>),
+    TunnelId(Box<Masked<u64>>),
     /// IPv6 extension header pseudo-field, 9 bits.
     Ipv6Exthdr(Masked<u16>),
     /// 1.0 only: tp_src of a protocol that the rest of the match does not pin to TCP, UDP or ICMP.
@@ -158,8 +178,11 @@ pub enum MatchField {
     /// 1.0 only: tp_dst likewise.
     TpDst(u16),
     /// Anything else, verbatim.
-    Raw(RawOxm),
+    Raw(Box<RawOxm>),
 }
+
+// Matches are moved and compared on the way of every packet-in.
+const _: () = assert!(size_of::<MatchField>() == 16 && size_of::<Match>() <= 112);
 
 /// What a flow entry matches: the conjunction of its fields; empty matches everything.
 ///
@@ -170,7 +193,7 @@ pub enum MatchField {
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Match {
-    fields: Vec<MatchField>,
+    fields: SmallVec<[MatchField; INLINE]>,
     /// The wire form of a 1.0 match, kept only where the fields alone would not encode to it again
     /// (stray values under wildcards, wildcard bit counts above 32).
     pub(crate) v10_wire: Option<Box<[u8; 40]>>,
@@ -180,7 +203,9 @@ macro_rules! builders {
     ($($(#[$doc:meta])* $method:ident: $variant:ident($ty:ty),)*) => {
         $($(#[$doc])*
         #[must_use]
+        #[inline]
         pub fn $method(self, value: impl Into<$ty>) -> Match {
+            let value: $ty = value.into();
             self.with(MatchField::$variant(value.into()))
         })*
     };
@@ -189,7 +214,7 @@ macro_rules! builders {
 impl Match {
     /// Matches every packet.
     pub const fn new() -> Match {
-        Match { fields: Vec::new(), v10_wire: None }
+        Match { fields: SmallVec::new_const(), v10_wire: None }
     }
 
     /// The fields in wire order.
@@ -204,12 +229,14 @@ impl Match {
 
     /// Adds a field behind the others.
     #[must_use]
+    #[inline]
     pub fn with(mut self, field: MatchField) -> Match {
         self.push(field);
         self
     }
 
     /// Adds a field behind the others.
+    #[inline]
     pub fn push(&mut self, field: MatchField) {
         self.v10_wire = None;
         self.fields.push(field);

@@ -2,6 +2,7 @@
 
 mod action;
 mod cover;
+mod few;
 mod flow;
 mod group;
 mod matching;
@@ -14,8 +15,9 @@ mod queue;
 mod role;
 mod table;
 
-pub use action::{Action, Instruction, MaxLen};
+pub use action::{Action, Actions, Instruction, Instructions, MaxLen, RawAction};
 pub use cover::Criteria;
+pub use few::Few;
 pub use flow::{
     AggregateStats, FlowMod, FlowModCommand, FlowModFlags, FlowRemoved, FlowRemovedReason,
     FlowStats, FlowStatsRequest,

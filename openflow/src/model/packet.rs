@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::action::Action;
+use super::action::{Action, Actions};
 use crate::types::{BufferId, Cookie, PortNo, TableId, newtype};
 
 newtype! {
@@ -51,7 +51,7 @@ pub struct PacketOut<'a> {
     /// Where it came in, for `IN_PORT`, `FLOOD` and `TABLE`; `ANY` (1.0: NONE) or `CONTROLLER` if nowhere.
     pub in_port: PortNo,
     /// What to do with it; empty: drop it.
-    pub actions: Vec<Action>,
+    pub actions: Actions,
     /// The frame.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub data: Cow<'a, [u8]>,
@@ -63,7 +63,7 @@ impl<'a> PacketOut<'a> {
         PacketOut {
             buffer_id: None,
             in_port: PortNo::ANY,
-            actions: vec![Action::output(port)],
+            actions: [Action::output(port)].into(),
             data: data.into(),
         }
     }

@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 
 use crate::common::{OfpTlv, lacks, put_raw_tlv, tlv};
 use crate::error::{EncodeError, Part};
-use crate::model::{Action, Instruction, Masked, MatchField, MaxLen};
+use crate::model::{Action, Actions, Instruction, Instructions, Masked, MatchField, MaxLen};
 use crate::types::{MacAddr, Version};
 use crate::wire::{Decoded, Port16, Put, fixed, list, whole, within};
 
@@ -30,11 +30,12 @@ fixed! {
 }
 
 /// Decodes an action list up to its end.
-pub(super) fn actions(input: &[u8]) -> Decoded<Vec<Action>> {
+pub(super) fn actions(input: &[u8]) -> Decoded<Actions> {
     list(input, 8, |at| {
         let (rest, (kind, body)) = tlv(at, "action.len").map_err(within(Part::Action))?;
         Ok((rest, action(kind, body).map_err(within(Part::Action))?))
     })
+    .map(Actions::from)
 }
 
 fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
@@ -51,11 +52,11 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
         // Numbers that no tag has room for survive as they came.
         1 => match half()? {
             vid @ ..=MAX_VID => Action::SetVlanVid(vid),
-            _ => Action::Raw { kind, body: body.to_vec() },
+            _ => Action::raw(kind, body.to_vec()),
         },
         2 => match byte()? {
             pcp @ ..=MAX_PCP => Action::SetVlanPcp(pcp),
-            _ => Action::Raw { kind, body: body.to_vec() },
+            _ => Action::raw(kind, body.to_vec()),
         },
         3 => {
             whole(OfpNothing::parse(body))?;
@@ -68,7 +69,7 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
         8 => match byte()? {
             tos if tos & 3 == 0 => set(MatchField::IpDscp(tos >> 2)),
             // Bits of ECN, which this action may not set.
-            _ => Action::Raw { kind, body: body.to_vec() },
+            _ => Action::raw(kind, body.to_vec()),
         },
         9 => set(MatchField::TpSrc(half()?)),
         10 => set(MatchField::TpDst(half()?)),
@@ -76,19 +77,26 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
             let enqueue = whole(OfpEnqueue::parse(body))?;
             Action::Enqueue { port: enqueue.port, queue_id: enqueue.queue_id }
         }
-        kind => Action::Raw { kind, body: body.to_vec() },
+        kind => Action::raw(kind, body.to_vec()),
     })
 }
 
 pub(super) fn put_actions(list: &[Action], out: &mut BytesMut) -> Put {
-    list.iter().try_for_each(|action| put_action(action, out))
+    for action in list {
+        put_action(action, out)?;
+    }
+    Ok(())
 }
 
 fn put_action(action: &Action, out: &mut BytesMut) -> Put {
     macro_rules! put {
         ($kind:literal, $fixed:ident { $($field:ident: $value:expr),* }) => {{
-            OfpTlv { kind: $kind, length: (OfpTlv::SIZE + $fixed::SIZE) as u16 }.write(out)?;
-            $fixed { $($field: $value),* }.write(out)
+            const LENGTH: usize = OfpTlv::SIZE + $fixed::SIZE;
+            let mut block = [0; LENGTH];
+            OfpTlv { kind: $kind, length: LENGTH as u16 }.fill(&mut block)?;
+            $fixed { $($field: $value),* }.fill(&mut block[OfpTlv::SIZE..])?;
+            out.put_slice(&block);
+            Ok(())
         }};
     }
     match action {
@@ -126,15 +134,18 @@ fn put_action(action: &Action, out: &mut BytesMut) -> Put {
         Action::Enqueue { port, queue_id } => {
             put!(11, OfpEnqueue { port: *port, queue_id: *queue_id })
         }
-        Action::Raw { kind, body } => put_raw_tlv(*kind, body, "action", out),
+        Action::Raw(raw) => put_raw_tlv(raw.kind, &raw.body, "action", out),
         _ => lacks("this action", Version::V1_0),
     }
 }
 
 /// What entries of 1.0 do is a plain action list.
-pub(super) fn instructions(input: &[u8]) -> Decoded<Vec<Instruction>> {
+pub(super) fn instructions(input: &[u8]) -> Decoded<Instructions> {
     let actions = actions(input)?;
-    Ok(if actions.is_empty() { Vec::new() } else { vec![Instruction::Apply(actions)] })
+    Ok(match actions.is_empty() {
+        true => Instructions::new(),
+        false => [Instruction::Apply(actions)].into(),
+    })
 }
 
 pub(super) fn put_instructions(list: &[Instruction], out: &mut BytesMut) -> Put {

@@ -141,13 +141,21 @@ pub(super) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
             _ => MatchField::TpDst(m.tp_dst),
         });
     }
-    let mut again = BytesMut::with_capacity(OfpMatch::SIZE);
-    let same = put_fields(&matches, &mut again).is_ok()
-        && again.iter().zip(input).enumerate().all(|(at, (a, b))| a == b || PADDING.contains(&at));
-    if !same {
-        matches.v10_wire = input.first_chunk().map(|wire: &[u8; 40]| Box::new(*wire));
+    if let Some(wire) = input.first_chunk()
+        && !encodes_to(&matches, wire)
+    {
+        matches.v10_wire = Some(Box::new(*wire));
     }
     Ok((rest, matches))
+}
+
+/// Whether the fields alone say all of these bytes.
+fn encodes_to(matches: &Match, wire: &[u8; OfpMatch::SIZE]) -> bool {
+    let mut wanted = *wire;
+    PADDING.iter().for_each(|at| wanted[*at] = 0);
+    let mut again = [0; OfpMatch::SIZE];
+    let filled = canonical(matches).and_then(|m| m.fill(&mut again));
+    filled.is_ok() && again == wanted
 }
 
 fn put_fields(matches: &Match, out: &mut BytesMut) -> Put {

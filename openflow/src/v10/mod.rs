@@ -111,7 +111,7 @@ pub(crate) fn decode_body(kind: u8, body: &[u8]) -> Decoded<Message<'_>> {
         8 => Message::GetConfigReply(whole(OfpSwitchConfig::parse(body))?),
         9 => Message::SetConfig(whole(OfpSwitchConfig::parse(body))?),
         10 => Message::PacketIn(packet_in(body)?),
-        11 => flow_removed(body)?,
+        11 => Message::FlowRemoved(flow_removed(body)?),
         12 => {
             let (rest, status) = OfpPortStatus::parse(body)?;
             let port = whole(OfpPhyPort::parse(rest))?;
@@ -258,10 +258,11 @@ fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Put {
     put_instructions(&flow.instructions, out)
 }
 
-fn flow_removed(body: &[u8]) -> Decoded<Message<'_>> {
+#[inline(always)]
+pub(crate) fn flow_removed(body: &[u8]) -> Decoded<FlowRemoved> {
     let (rest, matches) = parse_match(body)?;
     let tail = whole(OfpFlowRemoved::parse(rest))?;
-    Ok(Message::FlowRemoved(FlowRemoved {
+    Ok(FlowRemoved {
         cookie: tail.cookie,
         priority: tail.priority,
         reason: tail.reason,
@@ -272,7 +273,7 @@ fn flow_removed(body: &[u8]) -> Decoded<Message<'_>> {
         packet_count: tail.packet_count,
         byte_count: tail.byte_count,
         matches,
-    }))
+    })
 }
 
 fn put_flow_removed(flow: &FlowRemoved, out: &mut BytesMut) -> Put {

@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::oxm;
 use crate::common::{OfpTlv, put_raw_tlv, tlv};
 use crate::error::{EncodeError, Part, Problem};
-use crate::model::{Action, Instruction, MaxLen};
+use crate::model::{Action, Actions, Instruction, Instructions, MaxLen};
 use crate::types::{GroupId, PortNo, TableId, Version};
 use crate::wire::{Decoded, Put, fail, fixed, list, pad8, whole, with_length, within};
 
@@ -31,11 +31,12 @@ fixed! {
 }
 
 /// Decodes an action list up to its end.
-pub(crate) fn actions(input: &[u8]) -> Decoded<Vec<Action>> {
+pub(crate) fn actions(input: &[u8]) -> Decoded<Actions> {
     list(input, 8, |at| {
         let (rest, (kind, body)) = tlv(at, "action.len").map_err(within(Part::Action))?;
         Ok((rest, action(kind, body).map_err(within(Part::Action))?))
     })
+    .map(Actions::from)
 }
 
 fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
@@ -70,20 +71,27 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
         }
         26 => Action::PushPbb(ethertype()?),
         27 => nothing(Action::PopPbb)?,
-        kind => Action::Raw { kind, body: body.to_vec() },
+        kind => Action::raw(kind, body.to_vec()),
     })
 }
 
 pub(crate) fn put_actions(list: &[Action], out: &mut BytesMut) -> Put {
-    list.iter().try_for_each(|action| put_action(action, out))
+    for action in list {
+        put_action(action, out)?;
+    }
+    Ok(())
 }
 
 fn put_action(action: &Action, out: &mut BytesMut) -> Put {
     let lacks = |what| Err(EncodeError::Inexpressible { what, version: Version::V1_3 });
     macro_rules! put {
         ($kind:literal, $fixed:ident { $($field:ident: $value:expr),* }) => {{
-            OfpTlv { kind: $kind, length: (OfpTlv::SIZE + $fixed::SIZE) as u16 }.write(out)?;
-            $fixed { $($field: $value),* }.write(out)
+            const LENGTH: usize = OfpTlv::SIZE + $fixed::SIZE;
+            let mut block = [0; LENGTH];
+            OfpTlv { kind: $kind, length: LENGTH as u16 }.fill(&mut block)?;
+            $fixed { $($field: $value),* }.fill(&mut block[OfpTlv::SIZE..])?;
+            out.put_slice(&block);
+            Ok(())
         }};
     }
     match action {
@@ -111,7 +119,7 @@ fn put_action(action: &Action, out: &mut BytesMut) -> Put {
         }),
         Action::PushPbb(ethertype) => put!(26, OfpEtherType { ethertype: *ethertype }),
         Action::PopPbb => put!(27, OfpNothing {}),
-        Action::Raw { kind, body } => put_raw_tlv(*kind, body, "action", out),
+        Action::Raw(raw) => put_raw_tlv(raw.kind, &raw.body, "action", out),
         Action::SetVlanVid(_) => lacks("set-vlan-vid"),
         Action::SetVlanPcp(_) => lacks("set-vlan-pcp"),
         Action::Enqueue { .. } => lacks("enqueue"),
@@ -119,11 +127,12 @@ fn put_action(action: &Action, out: &mut BytesMut) -> Put {
 }
 
 /// Decodes an instruction list up to its end.
-pub(crate) fn instructions(input: &[u8]) -> Decoded<Vec<Instruction>> {
+pub(crate) fn instructions(input: &[u8]) -> Decoded<Instructions> {
     list(input, 8, |at| {
         let (rest, (kind, body)) = tlv(at, "instruction.len").map_err(within(Part::Instruction))?;
         Ok((rest, instruction(kind, body).map_err(within(Part::Instruction))?))
     })
+    .map(Instructions::from)
 }
 
 fn instruction(kind: u16, body: &[u8]) -> Decoded<Instruction> {

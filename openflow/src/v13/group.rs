@@ -65,7 +65,7 @@ fn buckets(input: &[u8]) -> Decoded<Vec<Bucket>> {
             weight: head.weight,
             watch_port: head.watch_port,
             watch_group: head.watch_group,
-            actions: action::actions(&whole[OfpBucket::SIZE..])?,
+            actions: action::actions(&whole[OfpBucket::SIZE..])?.into(),
         };
         Ok((rest, bucket))
     })

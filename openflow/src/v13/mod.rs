@@ -137,7 +137,7 @@ pub(crate) fn decode_body(kind: u8, body: &[u8]) -> Decoded<Message<'_>> {
         8 => Message::GetConfigReply(whole(OfpSwitchConfig::parse(body))?),
         9 => Message::SetConfig(whole(OfpSwitchConfig::parse(body))?),
         10 => Message::PacketIn(packet_in(body)?),
-        11 => flow_removed(body)?,
+        11 => Message::FlowRemoved(flow_removed(body)?),
         12 => {
             let (rest, status) = OfpPortStatus::parse(body)?;
             let port = whole(OfpPort::parse(rest))?;
@@ -184,15 +184,18 @@ fn ingress(list: &[u8]) -> PortNo {
 pub(crate) fn packet_in(body: &[u8]) -> Decoded<PacketIn<'_>> {
     let (rest, head) = OfpPacketIn::parse(body)?;
     let (rest, list) = oxm::match_list(rest)?;
-    let (data, _) = block(2, "pad", rest)?;
     // The ingress port comes first almost always; alone, it needs no list. Nor does nothing.
     let (in_port, pipeline): (_, &[u8]) = match list {
         [] => (PortNo::ANY, &[]),
         [0x80, 0x00, 0x00, 0x04, port @ ..] if port.len() == 4 && *port != [0xff; 4] => {
             (PortNo(u32::read(port)), &[])
         }
-        list => (ingress(list), list),
+        list => {
+            oxm::check(list)?;
+            (ingress(list), list)
+        }
     };
+    let (data, _) = block(2, "pad", rest)?;
     Ok(PacketIn {
         buffer_id: head.buffer_id,
         total_len: head.total_len,
@@ -312,11 +315,12 @@ fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Put {
     action::put_instructions(&flow.instructions, out)
 }
 
-fn flow_removed(body: &[u8]) -> Decoded<Message<'_>> {
+#[inline(always)]
+pub(crate) fn flow_removed(body: &[u8]) -> Decoded<FlowRemoved> {
     let (rest, head) = OfpFlowRemoved::parse(body)?;
     let (rest, matches) = oxm::parse_match(rest)?;
     ended(rest)?;
-    Ok(Message::FlowRemoved(FlowRemoved {
+    Ok(FlowRemoved {
         cookie: head.cookie,
         priority: head.priority,
         reason: head.reason,
@@ -327,7 +331,7 @@ fn flow_removed(body: &[u8]) -> Decoded<Message<'_>> {
         packet_count: head.packet_count,
         byte_count: head.byte_count,
         matches,
-    }))
+    })
 }
 
 fn put_flow_removed(flow: &FlowRemoved, out: &mut BytesMut) -> Put {

@@ -73,22 +73,86 @@ impl Wire for U24 {
     fn read(b: &[u8]) -> u32 {
         u32::from_be_bytes([0, b[0], b[1], b[2]])
     }
-    fn write(value: &u32, out: &mut BytesMut) -> Put {
+    fn write(value: &u32, bytes: &mut [u8]) -> Put {
         let [0, low @ ..] = value.to_be_bytes() else {
             return Err(EncodeError::Value { what: "PbbIsid" });
         };
-        out.put_slice(&low);
+        bytes[..3].copy_from_slice(&low);
         Ok(())
     }
 }
 
+#[cold]
 fn raw(oxm: &Oxm<'_>) -> MatchField {
-    MatchField::Raw(RawOxm {
+    MatchField::Raw(Box::new(RawOxm {
         class: oxm.class,
         field: oxm.field,
         has_mask: oxm.has_mask,
         body: oxm.body.to_vec(),
-    })
+    }))
+}
+
+/// Writes a field of the basic class without mask, `N` bytes, as one block.
+#[inline(always)]
+fn put<T: Wire, const N: usize>(
+    number: u8,
+    what: &'static str,
+    value: &T::Value,
+    out: &mut BytesMut,
+) -> Put {
+    let mut block = [0; N];
+    block[..4].copy_from_slice(&header(BASIC, number, false, T::SIZE as u8));
+    T::write(value, &mut block[4..])?;
+    if !in_range(number, &block[4..]) {
+        return Err(EncodeError::Value { what });
+    }
+    out.put_slice(&block);
+    Ok(())
+}
+
+/// The same with a mask.
+#[inline(always)]
+fn put_masked<T: Wire, const N: usize>(
+    number: u8,
+    what: &'static str,
+    value: &T::Value,
+    mask: &T::Value,
+    out: &mut BytesMut,
+) -> Put {
+    let mut block = [0; N];
+    // Six-bit widths at most: the address of IPv6 with its mask has 32 bytes.
+    block[..4].copy_from_slice(&header(BASIC, number, true, 2 * T::SIZE as u8));
+    T::write(value, &mut block[4..])?;
+    T::write(mask, &mut block[4 + T::SIZE..])?;
+    if !in_range(number, &block[4..]) || !in_range(number, &block[4 + T::SIZE..]) {
+        return Err(EncodeError::Value { what });
+    }
+    out.put_slice(&block);
+    Ok(())
+}
+
+/// The right one of the two.
+macro_rules! put {
+    ($number:expr, $what:expr, $type:ty, $value:expr, $out:ident) => {
+        put::<$type, { 4 + <$type as Wire>::SIZE }>($number, $what, $value, $out)
+    };
+    ($number:expr, $what:expr, $type:ty, $value:expr, $mask:expr, $out:ident) => {
+        put_masked::<$type, { 4 + 2 * <$type as Wire>::SIZE }>($number, $what, $value, $mask, $out)
+    };
+}
+
+#[inline(always)]
+fn value<T: Wire>(field: u8, bytes: &[u8]) -> Option<T::Value> {
+    (bytes.len() == T::SIZE && in_range(field, bytes)).then(|| T::read(bytes))
+}
+
+#[inline(always)]
+fn masked<T: Wire>(field: u8, has_mask: bool, bytes: &[u8]) -> Option<Masked<T::Value>> {
+    if !has_mask {
+        return Some(Masked { value: value::<T>(field, bytes)?, mask: None });
+    }
+    let (front, back) = bytes.split_at_checked(T::SIZE)?;
+    Some(Masked { value: value::<T>(field, front)?, mask: Some(value::<T>(field, back)?) })
 }
 
 /// The table of the basic class: number, variant, type, and whether it may be masked. What has a mask
@@ -97,62 +161,73 @@ macro_rules! basic {
     (
         plain { $($pn:literal $pv:ident $pt:ty,)* }
         masked { $($mn:literal $mv:ident $mt:ty,)* }
+        boxed { $($bn:literal $bv:ident $bt:ty,)* }
     ) => {
         /// Bytes of the value, without mask.
         pub(super) const fn width(field: u8) -> Option<usize> {
             match field {
                 $($pn => Some(<$pt as Wire>::SIZE),)*
                 $($mn => Some(<$mt as Wire>::SIZE),)*
+                $($bn => Some(<$bt as Wire>::SIZE),)*
                 VLAN_VID => Some(2),
                 MPLS_BOS => Some(1),
                 _ => None,
             }
         }
 
-        /// A field whose width has been checked.
+        /// A field of the basic class; `None` if its number, its width or a bit of it is not one that
+        /// the field has, or if it has a mask and may not.
+        #[inline]
         fn basic(oxm: &Oxm<'_>) -> Option<MatchField> {
-            let width = width(oxm.field)?;
-            let (value, mask) = match oxm.has_mask {
-                true => (oxm.body.get(..width)?, Some(oxm.body.get(width..)?)),
-                false => (oxm.body, None),
-            };
-            if !in_range(oxm.field, value) || mask.is_some_and(|mask| !in_range(oxm.field, mask)) {
-                return None;
-            }
-            Some(match (oxm.field, mask) {
-                $(($pn, None) => MatchField::$pv(<$pt as Wire>::read(value)),)*
-                $(($mn, mask) => MatchField::$mv(Masked {
-                    value: <$mt as Wire>::read(value),
-                    mask: mask.map(<$mt as Wire>::read),
-                }),)*
-                (VLAN_VID, mask) => {
-                    MatchField::VlanVid(vlan(u16::read(value), mask.map(u16::read)))
+            Some(match (oxm.field, oxm.has_mask) {
+                $(($pn, false) => MatchField::$pv(value::<$pt>($pn, oxm.body)?),)*
+                $(($mn, has_mask) => MatchField::$mv(masked::<$mt>($mn, has_mask, oxm.body)?),)*
+                $(($bn, has_mask) => {
+                    MatchField::$bv(Box::new(masked::<$bt>($bn, has_mask, oxm.body)?))
+                })*
+                (VLAN_VID, has_mask) => {
+                    let Masked { value, mask } = masked::<u16>(VLAN_VID, has_mask, oxm.body)?;
+                    MatchField::VlanVid(vlan(value, mask))
                 }
-                (MPLS_BOS, None) => MatchField::MplsBos(value[0] == 1),
+                (MPLS_BOS, false) => MatchField::MplsBos(value::<u8>(MPLS_BOS, oxm.body)? == 1),
                 _ => return None,
             })
         }
 
-        /// Writes a field of the basic class; `None` if it is not one.
-        fn put_basic(field: &MatchField, out: &mut BytesMut) -> Option<Put> {
-            Some(match field {
-                $(MatchField::$pv(value) => {
-                    put::<$pt>($pn, stringify!($pv), value, None, out)
+        #[inline(always)]
+        fn put_one(field: &MatchField, out: &mut BytesMut) -> Put {
+            match field {
+                $(MatchField::$pv(value) => put!($pn, stringify!($pv), $pt, value, out),)*
+                $(MatchField::$mv(Masked { value, mask: None }) => {
+                    put!($mn, stringify!($mv), $mt, value, out)
                 })*
-                $(MatchField::$mv(m) => {
-                    put::<$mt>($mn, stringify!($mv), &m.value, m.mask.as_ref(), out)
+                $(MatchField::$mv(Masked { value, mask: Some(mask) }) => {
+                    put!($mn, stringify!($mv), $mt, value, mask, out)
                 })*
+                $(MatchField::$bv(masked) => match &**masked {
+                    Masked { value, mask: None } => {
+                        put!($bn, stringify!($bv), $bt, value, out)
+                    }
+                    Masked { value, mask: Some(mask) } => {
+                        put!($bn, stringify!($bv), $bt, value, mask, out)
+                    }
+                },)*
                 MatchField::VlanVid(vlan) => match vlan_bits(*vlan) {
-                    Some((value, mask)) => {
-                        put::<u16>(VLAN_VID, "VlanVid", &value, mask.as_ref(), out)
+                    Some((value, None)) => put!(VLAN_VID, "VlanVid", u16, &value, out),
+                    Some((value, Some(mask))) => {
+                        put!(VLAN_VID, "VlanVid", u16, &value, &mask, out)
                     }
                     None => Err(EncodeError::Value { what: "VlanVid" }),
                 },
                 MatchField::MplsBos(bos) => {
-                    put::<u8>(MPLS_BOS, "MplsBos", &u8::from(*bos), None, out)
+                    put!(MPLS_BOS, "MplsBos", u8, &u8::from(*bos), out)
                 }
-                MatchField::Raw(_) | MatchField::TpSrc(_) | MatchField::TpDst(_) => return None,
-            })
+                MatchField::Raw(raw) => put_raw(raw, out),
+                MatchField::TpSrc(_) | MatchField::TpDst(_) => Err(EncodeError::Inexpressible {
+                    what: "a transport port of an unnamed protocol",
+                    version: Version::V1_3,
+                }),
+            }
         }
     };
 }
@@ -175,29 +250,13 @@ const fn spare(field: u8) -> u32 {
 }
 
 /// Whether a value, or a mask, has no bit that its field lacks.
+#[inline(always)]
 fn in_range(field: u8, value: &[u8]) -> bool {
+    if spare(field) == 0 {
+        return true;
+    }
     let front = u32::from_be_bytes([0, 0, value[0], value.get(1).copied().unwrap_or(0)]);
     front >> (16 - spare(field)) == 0
-}
-
-fn put<T: Wire>(
-    number: u8,
-    what: &'static str,
-    value: &T::Value,
-    mask: Option<&T::Value>,
-    out: &mut BytesMut,
-) -> Put {
-    let length = T::SIZE * (1 + usize::from(mask.is_some()));
-    // Six-bit widths at most: the address of IPv6 with its mask has 32 bytes.
-    head(BASIC, number, mask.is_some(), length as u8, out);
-    for value in [Some(value), mask].into_iter().flatten() {
-        let start = out.len();
-        T::write(value, out)?;
-        if !in_range(number, &out[start..]) {
-            return Err(EncodeError::Value { what });
-        }
-    }
-    Ok(())
 }
 
 basic! {
@@ -226,7 +285,6 @@ basic! {
         35 MplsTc u8,
     }
     masked {
-        2 Metadata u64,
         3 EthDst MacAddr,
         4 EthSrc MacAddr,
         11 Ipv4Src Ipv4Addr,
@@ -235,13 +293,16 @@ basic! {
         23 ArpTpa Ipv4Addr,
         24 ArpSha MacAddr,
         25 ArpTha MacAddr,
+        28 Ipv6Flabel u32,
+        37 PbbIsid U24,
+        39 Ipv6Exthdr u16,
+    }
+    boxed {
+        2 Metadata u64,
         26 Ipv6Src Ipv6Addr,
         27 Ipv6Dst Ipv6Addr,
-        28 Ipv6Flabel u32,
         31 Ipv6NdTarget Ipv6Addr,
-        37 PbbIsid U24,
         38 TunnelId u64,
-        39 Ipv6Exthdr u16,
     }
 }
 
@@ -264,10 +325,10 @@ fn vlan_bits(vlan: VlanMatch) -> Option<(u16, Option<u16>)> {
     })
 }
 
-fn head(class: u16, field: u8, has_mask: bool, length: u8, out: &mut BytesMut) {
-    out.put_u16(class);
-    out.put_u8(field << 1 | u8::from(has_mask));
-    out.put_u8(length);
+#[inline(always)]
+fn header(class: u16, field: u8, has_mask: bool, length: u8) -> [u8; 4] {
+    let [high, low] = class.to_be_bytes();
+    [high, low, field << 1 | u8::from(has_mask), length]
 }
 
 /// Whether the body has the width of its field.
@@ -285,37 +346,59 @@ fn fits(oxm: &Oxm<'_>) -> bool {
 
 /// Checks a list without decoding it: every header and width.
 pub(crate) fn check(list: &[u8]) -> Decoded<()> {
+    each(list, |oxm, at| if fits(&oxm) { Ok(()) } else { misfit(&oxm, at) })
+        .map_err(within(Part::Match))
+}
+
+/// Goes through a list, with the place of each field in hand.
+#[inline(always)]
+fn each<'a>(list: &'a [u8], mut see: impl FnMut(Oxm<'a>, &'a [u8]) -> Decoded<()>) -> Decoded<()> {
     let mut rest = list;
     while !rest.is_empty() {
         let (after, oxm) = next(rest)?;
-        if !fits(&oxm) {
-            return fail(&rest[3..], "oxm_length", Problem::Length(oxm.body.len() as u32));
-        }
+        see(oxm, rest)?;
         rest = after;
     }
     Ok(())
 }
 
+/// The error of a field whose length does not fit.
+#[cold]
+fn misfit<T>(oxm: &Oxm<'_>, at: &[u8]) -> Decoded<T> {
+    let problem = Problem::Length(oxm.body.len() as u32);
+    fail(&at[3..], "oxm_length", problem)
+}
+
 impl Oxm<'_> {
     /// The field as the model has it; [`MatchField::Raw`] for what has no variant of its own.
     pub fn decode(&self) -> MatchField {
-        match self.class {
-            BASIC if fits(self) => basic(self).unwrap_or_else(|| raw(self)),
-            _ => raw(self),
-        }
+        self.known().unwrap_or_else(|| raw(self))
+    }
+
+    /// The field, if it has a variant of its own.
+    #[inline(always)]
+    fn known(&self) -> Option<MatchField> {
+        if self.class == BASIC { basic(self) } else { None }
+    }
+}
+
+/// A field of a list, which ends the list if its length does not fit.
+#[inline(always)]
+fn decoded(oxm: &Oxm<'_>, at: &[u8]) -> Decoded<MatchField> {
+    match oxm.known() {
+        Some(field) => Ok(field),
+        None if fits(oxm) => Ok(raw(oxm)),
+        None => misfit(oxm, at),
     }
 }
 
 /// One field at the start of `input`, as in a set-field action.
 pub(crate) fn parse_field(input: &[u8]) -> Parsed<'_, MatchField> {
     let (rest, oxm) = next(input)?;
-    if !fits(&oxm) {
-        return fail(&input[3..], "oxm_length", Problem::Length(oxm.body.len() as u32));
-    }
-    Ok((rest, oxm.decode()))
+    Ok((rest, decoded(&oxm, input)?))
 }
 
-/// Cuts the OXM list out of an `ofp_match` and checks it (§7.2.3.1).
+/// Cuts the OXM list out of an `ofp_match` (§7.2.3.1). What is in it is not checked.
 #[inline(always)]
 pub(crate) fn match_list(input: &[u8]) -> Parsed<'_, &[u8]> {
     cut(input).map_err(within(Part::Match))
@@ -332,49 +415,45 @@ fn cut(input: &[u8]) -> Parsed<'_, &[u8]> {
     if length < 4 || round8(length) > input.len() {
         return fail(&input[2..], "match.length", Problem::Length(stated.into()));
     }
-    let list = &input[4..length];
-    check(list)?;
-    Ok((&input[round8(length)..], list))
+    Ok((&input[round8(length)..], &input[4..length]))
 }
 
 /// Decodes an `ofp_match`.
 pub(crate) fn parse_match(input: &[u8]) -> Parsed<'_, Match> {
     let (rest, list) = match_list(input)?;
-    Ok((rest, Oxms(list).map(|oxm| oxm.decode()).collect()))
+    let mut matches = Match::new();
+    each(list, |oxm, at| {
+        matches.push(decoded(&oxm, at)?);
+        Ok(())
+    })
+    .map_err(within(Part::Match))?;
+    Ok((rest, matches))
 }
 
 /// Writes one field.
 pub(crate) fn put_field(field: &MatchField, out: &mut BytesMut) -> Put {
-    if let Some(put) = put_basic(field, out) {
-        return put;
+    put_one(field, out)
+}
+
+#[cold]
+fn put_raw(raw: &RawOxm, out: &mut BytesMut) -> Put {
+    let length =
+        u8::try_from(raw.body.len()).map_err(|_| EncodeError::TooLong { what: "match field" })?;
+    let oxm = Oxm { class: raw.class, field: raw.field, has_mask: raw.has_mask, body: &raw.body };
+    // What decoding would refuse is not sent.
+    if raw.field > 0x7f || !fits(&oxm) {
+        return Err(EncodeError::Value { what: "match field" });
     }
-    match field {
-        MatchField::Raw(raw) => {
-            let length = u8::try_from(raw.body.len())
-                .map_err(|_| EncodeError::TooLong { what: "match field" })?;
-            let oxm =
-                Oxm { class: raw.class, field: raw.field, has_mask: raw.has_mask, body: &raw.body };
-            // What decoding would refuse is not sent.
-            if raw.field > 0x7f || !fits(&oxm) {
-                return Err(EncodeError::Value { what: "match field" });
-            }
-            head(raw.class, raw.field, raw.has_mask, length, out);
-            out.put_slice(&raw.body);
-            Ok(())
-        }
-        _ => Err(EncodeError::Inexpressible {
-            what: "a transport port of an unnamed protocol",
-            version: Version::V1_3,
-        }),
-    }
+    out.put_slice(&header(raw.class, raw.field, raw.has_mask, length));
+    out.put_slice(&raw.body);
+    Ok(())
 }
 
 /// Writes an `ofp_match` around what `list` writes.
 pub(crate) fn put_match_with(out: &mut BytesMut, list: impl FnOnce(&mut BytesMut) -> Put) -> Put {
     let start = out.len();
     with_length(out, 2, "match", |out| {
-        out.put_u16(1);
-        out.put_u16(0);
+        out.put_slice(&[0, 1, 0, 0]);
         list(out)
     })?;
     pad8(out, start);
@@ -383,5 +462,10 @@ pub(crate) fn put_match_with(out: &mut BytesMut, list: impl FnOnce(&mut BytesMut
 
 /// Writes an `ofp_match`.
 pub(crate) fn put_match(m: &Match, out: &mut BytesMut) -> Put {
-    put_match_with(out, |out| m.fields().iter().try_for_each(|field| put_field(field, out)))
+    put_match_with(out, |out| {
+        for field in m.fields() {
+            put_one(field, out)?;
+        }
+        Ok(())
+    })
 }

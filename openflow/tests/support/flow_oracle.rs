@@ -72,7 +72,10 @@ pub(crate) fn flow_mod_10(m: &[u8]) -> Option<FlowMod> {
         out_group: GroupId::ANY,
         flags: FlowModFlags(u16_at(m, 70)),
         matches: fields_10(&m[8..48]).into_iter().collect(),
-        instructions: if actions.is_empty() { vec![] } else { vec![Instruction::Apply(actions)] },
+        instructions: match actions.is_empty() {
+            true => [].into(),
+            false => [Instruction::Apply(actions.into())].into(),
+        },
     })
 }
 
@@ -144,7 +147,7 @@ fn action_10(kind: u16, b: &[u8]) -> Option<Action> {
         9 => set(MatchField::TpSrc(u16_at(b, 0))),
         10 => set(MatchField::TpDst(u16_at(b, 0))),
         11 => Action::Enqueue { port: PortNo::from_v10(u16_at(b, 0)), queue_id: u32_at(b, 8) },
-        _ => Action::Raw { kind, body: b.to_vec() },
+        _ => Action::raw(kind, b.to_vec()),
     })
 }
 
@@ -197,7 +200,7 @@ fn field(list: &[u8]) -> Option<(MatchField, usize)> {
     let (class, number, has_mask) = (u16_at(list, 0), list[2] / 2, list[2] % 2 == 1);
     let length = usize::from(list[3]);
     let b = list.get(4..4 + length)?;
-    let raw = || Raw(RawOxm { class, field: number, has_mask, body: b.to_vec() });
+    let raw = || Raw(RawOxm { class, field: number, has_mask, body: b.to_vec() }.into());
     // Bits of the field, and whether it may have a mask.
     let (bits, may) = match (class, number) {
         (0x8000, 0 | 1) => (32, false),
@@ -241,7 +244,7 @@ fn field(list: &[u8]) -> Option<(MatchField, usize)> {
     let field = match number {
         0 => InPort(PortNo(u32_at(b, 0))),
         1 => InPhyPort(PortNo(u32_at(b, 0))),
-        2 => Metadata(masked(&halves, u64_at)),
+        2 => Metadata(masked(&halves, u64_at).into()),
         3 => EthDst(masked(&halves, mac_at)),
         4 => EthSrc(masked(&halves, mac_at)),
         5 => EthType(u16_at(b, 0)),
@@ -270,19 +273,19 @@ fn field(list: &[u8]) -> Option<(MatchField, usize)> {
         23 => ArpTpa(masked(&halves, ipv4_at)),
         24 => ArpSha(masked(&halves, mac_at)),
         25 => ArpTha(masked(&halves, mac_at)),
-        26 => Ipv6Src(masked(&halves, ipv6_at)),
-        27 => Ipv6Dst(masked(&halves, ipv6_at)),
+        26 => Ipv6Src(masked(&halves, ipv6_at).into()),
+        27 => Ipv6Dst(masked(&halves, ipv6_at).into()),
         28 => Ipv6Flabel(masked(&halves, u32_at)),
         29 => Icmpv6Type(b[0]),
         30 => Icmpv6Code(b[0]),
-        31 => Ipv6NdTarget(masked(&halves, ipv6_at)),
+        31 => Ipv6NdTarget(masked(&halves, ipv6_at).into()),
         32 => Ipv6NdSll(mac_at(b, 0)),
         33 => Ipv6NdTll(mac_at(b, 0)),
         34 => MplsLabel(u32_at(b, 0)),
         35 => MplsTc(b[0]),
         36 => MplsBos(b[0] == 1),
         37 => PbbIsid(masked(&halves, u24_at)),
-        38 => TunnelId(masked(&halves, u64_at)),
+        38 => TunnelId(masked(&halves, u64_at).into()),
         _ => Ipv6Exthdr(masked(&halves, u16_at)),
     };
     Some((field, 4 + length))
@@ -304,8 +307,8 @@ fn instruction(kind: u16, b: &[u8]) -> Option<Instruction> {
             exactly(20)?;
             Instruction::WriteMetadata { metadata: u64_at(b, 4), mask: u64_at(b, 12) }
         }
-        3 => Instruction::Write(actions()?),
-        4 => Instruction::Apply(actions()?),
+        3 => Instruction::Write(actions()?.into()),
+        4 => Instruction::Apply(actions()?.into()),
         5 => {
             exactly(4)?;
             Instruction::Clear
@@ -351,6 +354,6 @@ fn action_13(kind: u16, b: &[u8]) -> Option<Action> {
         }
         26 => Action::PushPbb(u16_at(b, 0)),
         27 => Action::PopPbb,
-        _ => Action::Raw { kind, body: b.to_vec() },
+        _ => Action::raw(kind, b.to_vec()),
     })
 }

@@ -105,7 +105,7 @@ fn oxm(s: &mut Source<'_>) -> MatchField {
     match s.below(45) {
         0 => InPort(PortNo(s.u32())),
         1 => InPhyPort(PortNo(s.u32())),
-        2 => Metadata(s.masked(Source::u64)),
+        2 => Metadata(s.masked(Source::u64).into()),
         3 => EthDst(s.masked(Source::mac)),
         4 => EthSrc(s.masked(Source::mac)),
         5 => EthType(s.u16()),
@@ -141,33 +141,41 @@ fn oxm(s: &mut Source<'_>) -> MatchField {
         23 => ArpTpa(s.masked(|s| s.u32().into())),
         24 => ArpSha(s.masked(Source::mac)),
         25 => ArpTha(s.masked(Source::mac)),
-        26 => Ipv6Src(s.masked(|s| s.array::<16>().into())),
-        27 => Ipv6Dst(s.masked(|s| s.array::<16>().into())),
+        26 => Ipv6Src(s.masked(|s| s.array::<16>().into()).into()),
+        27 => Ipv6Dst(s.masked(|s| s.array::<16>().into()).into()),
         28 => Ipv6Flabel(s.masked(|s| s.u32() & 0xf_ffff)),
         29 => Icmpv6Type(s.u8()),
         30 => Icmpv6Code(s.u8()),
-        31 => Ipv6NdTarget(s.masked(|s| s.array::<16>().into())),
+        31 => Ipv6NdTarget(s.masked(|s| s.array::<16>().into()).into()),
         32 => Ipv6NdSll(s.mac()),
         33 => Ipv6NdTll(s.mac()),
         34 => MplsLabel(s.u32() & 0xf_ffff),
         35 => MplsTc(s.below(8)),
         36 => MplsBos(s.bool()),
         37 => PbbIsid(s.masked(|s| s.u32() & 0xff_ffff)),
-        38 => TunnelId(s.masked(Source::u64)),
+        38 => TunnelId(s.masked(Source::u64).into()),
         39 => Ipv6Exthdr(s.masked(|s| s.u16() & 0x1ff)),
         // A basic field that may not have a mask, with one.
-        40 => Raw(RawOxm { class: 0x8000, field: 5, has_mask: true, body: s.array::<4>().into() }),
+        40 => {
+            Raw(RawOxm { class: 0x8000, field: 5, has_mask: true, body: s.array::<4>().into() }
+                .into())
+        }
         // A basic field that the specification does not have.
-        41 => Raw(RawOxm { class: 0x8000, field: 90, has_mask: false, body: s.value(20) }),
-        42 => Raw(RawOxm { class: 1, field: s.below(128), has_mask: false, body: s.value(255) }),
+        41 => Raw(RawOxm { class: 0x8000, field: 90, has_mask: false, body: s.value(20) }.into()),
+        42 => {
+            Raw(RawOxm { class: 1, field: s.below(128), has_mask: false, body: s.value(255) }
+                .into())
+        }
         // A basic field with a bit that it does not have.
-        43 => Raw(RawOxm { class: 0x8000, field: 7, has_mask: false, body: vec![s.u8() | 8] }),
+        43 => {
+            Raw(RawOxm { class: 0x8000, field: 7, has_mask: false, body: vec![s.u8() | 8] }.into())
+        }
         _ => {
             let has_mask = s.bool();
             let value = s.bytes(9);
             let mask = if has_mask { value.clone() } else { Vec::new() };
             let body = [&s.array::<4>()[..], &value, &mask].concat();
-            Raw(RawOxm { class: 0xffff, field: s.below(128), has_mask, body })
+            Raw(RawOxm { class: 0xffff, field: s.below(128), has_mask, body }.into())
         }
     }
 }
@@ -269,7 +277,7 @@ fn v10_action(s: &mut Source<'_>) -> Action {
         9 => Action::SetField(TpSrc(s.u16())),
         10 => Action::SetField(TpDst(s.u16())),
         11 => Action::Enqueue { port: s.port(Version::V1_0), queue_id: s.u32() },
-        _ => Action::Raw { kind: s.u16().max(12), body: s.tlv_body() },
+        _ => Action::raw(s.u16().max(12), s.tlv_body()),
     }
 }
 
@@ -291,24 +299,26 @@ fn v13_action(s: &mut Source<'_>) -> Action {
         13 | 14 => Action::SetField(oxm(s)),
         15 => Action::PushPbb(s.u16()),
         16 => Action::PopPbb,
-        _ => Action::Raw { kind: s.u16().max(28), body: s.tlv_body() },
+        _ => Action::raw(s.u16().max(28), s.tlv_body()),
     }
 }
 
-fn instructions(s: &mut Source<'_>, v: Version) -> Vec<Instruction> {
+fn instructions(s: &mut Source<'_>, v: Version) -> Instructions {
     if v == Version::V1_0 {
         let actions = s.list(5, v10_action);
-        return if actions.is_empty() { Vec::new() } else { vec![Instruction::Apply(actions)] };
+        let apply = (!actions.is_empty()).then(|| Instruction::Apply(actions.into()));
+        return apply.into_iter().collect();
     }
-    s.list(5, |s| match s.below(7) {
-        0 => Instruction::Apply(s.list(5, v13_action)),
-        1 => Instruction::Write(s.list(5, v13_action)),
+    let instructions = s.list(5, |s| match s.below(7) {
+        0 => Instruction::Apply(s.list(5, v13_action).into()),
+        1 => Instruction::Write(s.list(5, v13_action).into()),
         2 => Instruction::Clear,
         3 => Instruction::Goto(TableId(s.u8())),
         4 => Instruction::WriteMetadata { metadata: s.u64(), mask: s.u64() },
         5 => Instruction::Meter(s.u32()),
         _ => Instruction::Raw { kind: s.u16().max(7), body: s.tlv_body() },
-    })
+    });
+    instructions.into()
 }
 
 // ---- parts of messages ----
@@ -589,7 +599,7 @@ pub(crate) fn message(s: &mut Source<'_>, v: Version) -> Message<'static> {
         13 => Message::PacketOut(PacketOut {
             buffer_id: s.buffer(),
             in_port: s.port(v),
-            actions: s.list(5, |s| action(s, v)),
+            actions: s.list(5, |s| action(s, v)).into(),
             data: payload(s),
         }),
         14 | 15 => Message::FlowMod(flow_mod(s, v)),

@@ -134,7 +134,7 @@ fn check_form(version: Version, action: &Action) -> Result<(), Refusal> {
         Action::Enqueue { port, .. } if old => check_output(version, *port),
         Action::SetVlanVid(_) | Action::SetVlanPcp(_) if old => Ok(()),
         // Set-VID and set-priority with a number that no tag has room for.
-        Action::Raw { kind: 1 | 2, .. } if old => Err(Refusal::ACTION_BAD_ARGUMENT),
+        Action::Raw(raw) if old && matches!(raw.kind, 1 | 2) => Err(Refusal::ACTION_BAD_ARGUMENT),
         Action::PushVlan(tpid) if !old => argument(matches!(*tpid, VLAN | SERVICE_VLAN)),
         Action::SetField(field) => check_set(old, field),
         Action::SetNwTtl(_) | Action::DecNwTtl | Action::SetQueue(_) | Action::Group(_) if !old => {
@@ -365,8 +365,8 @@ fn set_field(frame: &mut [u8], found: &Layout, field: &MatchField) {
         MatchField::IpEcn(ecn) => set_tos(frame, found, ecn, 0x03),
         MatchField::Ipv4Src(Masked { value, .. }) => set_ipv4(frame, found, 12, value.octets()),
         MatchField::Ipv4Dst(Masked { value, .. }) => set_ipv4(frame, found, 16, value.octets()),
-        MatchField::Ipv6Src(Masked { value, .. }) => set_ipv6(frame, found, 8, value.octets()),
-        MatchField::Ipv6Dst(Masked { value, .. }) => set_ipv6(frame, found, 24, value.octets()),
+        MatchField::Ipv6Src(ref m) => set_ipv6(frame, found, 8, m.value.octets()),
+        MatchField::Ipv6Dst(ref m) => set_ipv6(frame, found, 24, m.value.octets()),
         MatchField::Ipv6Flabel(Masked { value, .. }) => {
             if let Network::Ipv6(at) = found.network {
                 let [_, b, c, d] = value.to_be_bytes();
@@ -389,12 +389,12 @@ fn set_field(frame: &mut [u8], found: &Layout, field: &MatchField) {
         MatchField::ArpSpa(Masked { value, .. }) => set_arp(frame, found, 14, &value.octets()),
         MatchField::ArpTha(Masked { value, .. }) => set_arp(frame, found, 18, &value.0),
         MatchField::ArpTpa(Masked { value, .. }) => set_arp(frame, found, 24, &value.octets()),
-        MatchField::Ipv6NdTarget(Masked { value, .. }) => {
+        MatchField::Ipv6NdTarget(ref m) => {
             if let (ICMPV6, Some(at)) = (found.proto, found.transport)
                 && frame.len() >= at + 24
                 && matches!(frame[at], 135 | 136)
             {
-                replace(frame, at + 8, &value.octets(), Some(at + 2));
+                replace(frame, at + 8, &m.value.octets(), Some(at + 2));
             }
         }
         // Refused by the checks.

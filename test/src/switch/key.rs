@@ -381,7 +381,7 @@ impl Criteria {
         }
         match *field {
             MatchField::InPort(port) => self.exactly(IN_PORT, &port.0.to_be_bytes()),
-            MatchField::Metadata(m) => masked!(METADATA, m, u64::to_be_bytes),
+            MatchField::Metadata(ref m) => masked!(METADATA, **m, u64::to_be_bytes),
             MatchField::EthDst(m) => masked!(ETH_DST, m, |mac: umlaut_openflow::MacAddr| mac.0),
             MatchField::EthSrc(m) => masked!(ETH_SRC, m, |mac: umlaut_openflow::MacAddr| mac.0),
             MatchField::EthType(eth_type) => self.exactly(ETH_TYPE, &eth_type.to_be_bytes()),
@@ -428,18 +428,22 @@ impl Criteria {
             }
             MatchField::ArpSha(m) => masked!(SHA, m, |mac: umlaut_openflow::MacAddr| mac.0),
             MatchField::ArpTha(m) => masked!(THA, m, |mac: umlaut_openflow::MacAddr| mac.0),
-            MatchField::Ipv6Src(m) => masked!(IPV6_SRC, m, |ip: std::net::Ipv6Addr| ip.octets()),
-            MatchField::Ipv6Dst(m) => masked!(IPV6_DST, m, |ip: std::net::Ipv6Addr| ip.octets()),
+            MatchField::Ipv6Src(ref m) => {
+                masked!(IPV6_SRC, **m, |ip: std::net::Ipv6Addr| ip.octets())
+            }
+            MatchField::Ipv6Dst(ref m) => {
+                masked!(IPV6_DST, **m, |ip: std::net::Ipv6Addr| ip.octets())
+            }
             MatchField::Ipv6Flabel(m) => {
                 limit(m.value < 1 << 20)?;
                 masked!(FLABEL, m, u32::to_be_bytes)
             }
-            MatchField::Ipv6NdTarget(m) => {
-                masked!(ND_TARGET, m, |ip: std::net::Ipv6Addr| ip.octets())
+            MatchField::Ipv6NdTarget(ref m) => {
+                masked!(ND_TARGET, **m, |ip: std::net::Ipv6Addr| ip.octets())
             }
             MatchField::Ipv6NdSll(mac) => self.exactly(SHA, &mac.0),
             MatchField::Ipv6NdTll(mac) => self.exactly(THA, &mac.0),
-            MatchField::TunnelId(m) => masked!(TUNNEL_ID, m, u64::to_be_bytes),
+            MatchField::TunnelId(ref m) => masked!(TUNNEL_ID, **m, u64::to_be_bytes),
             // Everything else is a field that this switch does not know.
             _ => Err(Refusal::MATCH_BAD_FIELD),
         }

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use umlaut_openflow::{
     Action, Cookie, FlowMod, FlowModCommand, FlowModFlags, FlowRemoved, FlowRemovedReason,
-    FlowStats, FlowStatsRequest, GroupId, Instruction, Match, PortNo, TableId, Version,
+    FlowStats, FlowStatsRequest, GroupId, Instruction, Instructions, Match, PortNo, TableId,
+    Version,
 };
 
 use super::error::Refusal;
@@ -25,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) flags: FlowModFlags,
     pub(crate) idle_timeout: u16,
     pub(crate) hard_timeout: u16,
-    pub(crate) instructions: Vec<Instruction>,
+    pub(crate) instructions: Instructions,
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     created: Instant,

@@ -70,7 +70,7 @@ fn flow(cookie: u64) -> FlowStats {
         packet_count: 0,
         byte_count: 0,
         matches: Match::new(),
-        instructions: Vec::new(),
+        instructions: [].into(),
     }
 }
 
@@ -593,7 +593,7 @@ fn a_packet_that_the_switch_kept_goes_out_from_there() {
             let out = PacketOut {
                 buffer_id,
                 in_port: PortNo(3),
-                actions: vec![Action::output(PortNo::FLOOD)],
+                actions: [Action::output(PortNo::FLOOD)].into(),
                 data: data.into(),
             };
             let (_, mut sent) = request(&mut switch);

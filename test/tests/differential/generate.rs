@@ -147,7 +147,7 @@ fn matches(random: &mut Random, version: Version, may_stray: bool) -> Match {
             0 => Masked { value: random.below(2) as u64, mask: Some(1) },
             _ => Masked { value: random.below(4) as u64, mask: None },
         };
-        list.push(MatchField::Metadata(metadata));
+        list.push(MatchField::Metadata(metadata.into()));
     }
     if random.one_in(3) {
         let vlan = match random.below(if old { 3 } else { 5 }) {
@@ -446,7 +446,7 @@ pub(crate) fn flow_mod(random: &mut Random, version: Version) -> FlowMod {
     }
     let list = actions(random, version);
     if !list.is_empty() && !deletes {
-        flow.instructions.push(Instruction::Apply(list.clone()));
+        flow.instructions.push(Instruction::Apply(list.clone().into()));
     }
     let writes = random.one_in(6);
     let retags = |a: &Action| matches!(a, Action::PopVlan | Action::PushVlan(_));
@@ -459,7 +459,7 @@ pub(crate) fn flow_mod(random: &mut Random, version: Version) -> FlowMod {
             }
             _ => vec![output],
         };
-        flow.instructions.push(Instruction::Write(written));
+        flow.instructions.push(Instruction::Write(written.into()));
     }
     if !old && !deletes && random.one_in(8) {
         flow.instructions.push(Instruction::Meter(random.below(4) as u32));
@@ -498,5 +498,5 @@ pub(crate) fn packet_out(random: &mut Random, version: Version) -> PacketOut<'st
         let special = [PortNo::LOCAL, PortNo::ALL, PortNo::FLOOD, PortNo::IN_PORT];
         actions.push(Action::output(random.pick(&special)));
     }
-    PacketOut { buffer_id: None, in_port, actions, data: frame.into() }
+    PacketOut { buffer_id: None, in_port, actions: actions.into(), data: frame.into() }
 }

@@ -58,7 +58,7 @@ fn meter(command: MeterCommand, flags: u16, id: u32, bands: &[(u32, u32)]) -> Me
 fn metered(port: u32, id: u32) -> FlowMod {
     let mut flow = FlowMod::add(on(port)).cookie(Cookie(u64::from(id)));
     flow.instructions.push(Instruction::Meter(id));
-    flow.instructions.push(Instruction::Apply(vec![to(2)]));
+    flow.instructions.push(Instruction::Apply([to(2)].into()));
     flow
 }
 

@@ -70,7 +70,7 @@ fn essence(bytes: &[u8]) -> String {
                 let does: Vec<&Instruction> = flow
                     .instructions
                     .iter()
-                    .filter(|i| **i != Instruction::Apply(Vec::new()))
+                    .filter(|i| **i != Instruction::Apply([].into()))
                     .collect();
                 // Open vSwitch tells flags of 1.3 of which 1.0 knows nothing.
                 format!(

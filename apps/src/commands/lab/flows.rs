@@ -109,12 +109,16 @@ mod tests {
                 .vlan_vid(VlanMatch::Absent)
                 .eth_type(0x0800u16)
                 .ipv4_src(net),
-            instructions: vec![Instruction::Apply(vec![
-                Action::PushVlan(0x8100),
-                Action::SetField(MatchField::VlanVid(VlanMatch::Tagged(7))),
-                Action::output(PortNo(2)),
-                Action::Group(GroupId(5)),
-            ])],
+            instructions: [Instruction::Apply(
+                [
+                    Action::PushVlan(0x8100),
+                    Action::SetField(MatchField::VlanVid(VlanMatch::Tagged(7))),
+                    Action::output(PortNo(2)),
+                    Action::Group(GroupId(5)),
+                ]
+                .into(),
+            )]
+            .into(),
         };
         let told = line(&entry);
         for part in [

@@ -552,7 +552,7 @@ mod tests {
             packet_count: 0,
             byte_count: 0,
             matches,
-            instructions: Vec::new(),
+            instructions: [].into(),
         };
         let of_path = u64::from(PATH_EPOCH) << 56;
         let mut left = standing(Version::V1_3);

@@ -251,7 +251,7 @@ fn flow_statistics_come_in_parts_that_fit_their_messages() {
             let Message::FlowStatsReply { flows, more } = part else { panic!("{part:?}") };
             assert_eq!(*more, index + 1 < said.len());
             cookies.extend(flows.iter().map(|flow| flow.cookie.0));
-            assert!(flows.iter().all(|f| f.instructions == [Instruction::Apply(vec![port(1)])]));
+            assert!(flows.iter().all(|f| f.instructions == [Instruction::Apply([port(1)].into())]));
         }
         assert!(cookies.into_iter().eq(0..entries));
         let none = FlowStatsRequest { out_port: PortNo(2), ..request };
@@ -264,14 +264,15 @@ fn flow_statistics_come_in_parts_that_fit_their_messages() {
 fn tables_pass_packets_on_with_metadata_and_an_action_set() {
     let mut bench = Bench::new(Version::V1_3);
     let mut first = FlowMod::add(on(1));
-    first.instructions = vec![
-        Instruction::Apply(vec![Action::SetField(MatchField::EthSrc(B.into()))]),
-        Instruction::Write(vec![port(4), Action::SetField(MatchField::EthDst(A.into()))]),
+    first.instructions = [
+        Instruction::Apply([Action::set_eth_src(B)].into()),
+        Instruction::Write([port(4), Action::set_eth_dst(A)].into()),
         Instruction::WriteMetadata { metadata: 0x55, mask: 0xff },
         Instruction::Goto(TableId(3)),
-    ];
+    ]
+    .into();
     bench.flow(first);
-    let tagged = |metadata| Match::new().with(MatchField::Metadata(Masked::from(metadata)));
+    let tagged = |metadata: u64| Match::new().with(MatchField::Metadata(metadata.into()));
     for (metadata, cookie) in [(0x54, 1), (0x55, 2)] {
         let mut second = FlowMod::add(tagged(metadata).eth_src(B)).cookie(Cookie(cookie));
         second.table_id = TableId(3);

@@ -385,9 +385,10 @@ fn tables_count_their_look_ups() {
     let mut bench = new();
     let mut on_to_5 = FlowMod::add(on(1)).table(TableId(0));
     let write = Instruction::WriteMetadata { metadata: 0xab, mask: 0xff };
-    on_to_5.instructions = vec![write, Instruction::Goto(TableId(5))];
+    on_to_5.instructions = [write, Instruction::Goto(TableId(5))].into();
     bench.flow(on_to_5);
-    let marked = Match::new().with(MatchField::Metadata(Masked { value: 0xa0, mask: Some(0xf0) }));
+    let metadata = Masked { value: 0xa0, mask: Some(0xf0) };
+    let marked = Match::new().with(MatchField::Metadata(metadata.into()));
     bench.flow(FlowMod::add(marked).table(TableId(5)).apply(vec![port(3)]));
     assert_eq!(ports(bench.enter(1, &frame(&[]))), [3]);
     bench.enter(2, &frame(&[]));

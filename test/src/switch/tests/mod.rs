@@ -345,7 +345,7 @@ fn buffered_packets_are_sent_once() {
         let out = |id| PacketOut {
             buffer_id: Some(id),
             in_port: PortNo(1),
-            actions: vec![port(2)],
+            actions: [port(2)].into(),
             data: Cow::Borrowed(&[]),
         };
         bench.tell(Message::PacketOut(out(ids[1])));
@@ -442,7 +442,7 @@ fn vlan_actions_change_the_bytes_between_outputs() {
     let packet = |tags: &[(u16, u16)]| PacketOut {
         buffer_id: None,
         in_port: PortNo::ANY,
-        actions: vec![Action::PopVlan, port(1)],
+        actions: [Action::PopVlan, port(1)].into(),
         data: Cow::Owned(frame(tags)),
     };
     assert_eq!(refusal(&new.ask(Message::PacketOut(packet(&[])))), Some((2, 10)));
@@ -557,13 +557,9 @@ fn bad_requests_are_refused_with_the_error_that_open_vswitch_sends() {
         (flow(vec![port(0)]), None, None),
         (flow(vec![port(0xff_0000)]), None, None),
         // VID 4096 and priority 8. In 1.3 these types are none.
-        (
-            flow(vec![Action::Raw { kind: 1, body: vec![0x10, 0, 0, 0] }]),
-            Some((2, 5)),
-            Some((2, 0)),
-        ),
-        (flow(vec![Action::Raw { kind: 2, body: vec![8, 0, 0, 0] }]), Some((2, 5)), Some((2, 0))),
-        (flow(vec![Action::Raw { kind: 100, body: vec![0; 4] }]), Some((2, 0)), Some((2, 0))),
+        (flow(vec![Action::raw(1, vec![0x10, 0, 0, 0])]), Some((2, 5)), Some((2, 0))),
+        (flow(vec![Action::raw(2, vec![8, 0, 0, 0])]), Some((2, 5)), Some((2, 0))),
+        (flow(vec![Action::raw(100, vec![0; 4])]), Some((2, 0)), Some((2, 0))),
         (flow(vec![Action::PopVlan]), None, Some((2, 10))),
         (flow(vec![Action::PushVlan(0x1234)]), None, Some((2, 5))),
         (flow(vec![Action::Group(GroupId(1))]), None, Some((2, 9))),
@@ -586,7 +582,7 @@ fn bad_requests_are_refused_with_the_error_that_open_vswitch_sends() {
         (FlowMod::add(Match::new().with(MatchField::MplsLabel(1))), None, Some((4, 6))),
         (
             FlowMod::add(
-                Match::new().with(MatchField::Metadata(Masked { value: 3, mask: Some(1) })),
+                Match::new().with(MatchField::Metadata(Masked { value: 3, mask: Some(1) }.into())),
             ),
             None,
             Some((4, 5)),
