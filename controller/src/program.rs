@@ -3,11 +3,9 @@
 //! What differs between OpenFlow 1.0 and 1.3 (VLAN actions, what can be matched) is settled here
 //! and nowhere else.
 
-use std::borrow::Cow;
-
 use umlaut_openflow::packet::{Field, Fragment, Headers, Tag};
 use umlaut_openflow::{
-    Action, FieldSet, Match, MatchField, PortNo, Version, Vid, VlanId, VlanMatch,
+    Action, Actions, FieldSet, Match, MatchField, PortNo, Version, Vid, VlanId, VlanMatch,
 };
 
 /// The shortest Ethernet frame without its check sequence (IEEE 802.3 §4.4.2).
@@ -259,7 +257,7 @@ pub fn tag_after(tag: Tag, egress: Vid) -> Tag {
 
 /// Brings a frame with the tag state `tag` to an attachment of VLAN `egress`; returns the state
 /// after it. Nothing is pushed if nothing must change.
-fn retag(version: Version, tag: Tag, egress: Vid, actions: &mut Vec<Action>) -> Tag {
+fn retag(version: Version, tag: Tag, egress: Vid, actions: &mut Actions) -> Tag {
     let after = tag_after(tag, egress);
     if tag.without_pcp() == after.without_pcp() {
         return after;
@@ -271,7 +269,7 @@ fn retag(version: Version, tag: Tag, egress: Vid, actions: &mut Vec<Action>) -> 
     after
 }
 
-fn set_vid(version: Version, tagged: bool, vid: VlanId, actions: &mut Vec<Action>) {
+fn set_vid(version: Version, tagged: bool, vid: VlanId, actions: &mut Actions) {
     if version == Version::V1_0 {
         actions.push(Action::SetVlanVid(vid.number()));
         return;
@@ -294,8 +292,8 @@ pub fn forward_actions(
     tag: Tag,
     port: PortNo,
     vid: Option<Vid>,
-) -> Vec<Action> {
-    let mut actions = Vec::with_capacity(3);
+) -> Actions {
+    let mut actions = Actions::new();
     if let Some(vid) = vid {
         retag(version, tag, vid, &mut actions);
     }
@@ -314,11 +312,11 @@ pub fn flood_actions(
     in_port: PortNo,
     tag: Tag,
     outputs: &[(PortNo, Vid)],
-) -> Vec<Action> {
+) -> Actions {
     let mut order: Vec<&(PortNo, Vid)> = outputs.iter().collect();
     let own = tag.vid();
     order.sort_by_key(|(port, vid)| (Some(*vid) != own, *vid == Vid::Untagged, *vid, *port));
-    let mut actions = Vec::with_capacity(outputs.len() + 4);
+    let mut actions = Actions::new();
     let mut now = tag;
     for (port, vid) in order {
         now = retag(version, now, *vid, &mut actions);
@@ -327,15 +325,15 @@ pub fn flood_actions(
     actions
 }
 
-/// The frame, filled with zeros to the shortest legal length.
-pub fn padded(frame: &[u8]) -> Cow<'_, [u8]> {
+/// The frame, filled with zeros to the shortest legal length; a short one in `room`.
+pub fn padded<'a>(frame: &'a [u8], room: &'a mut [u8; MIN_FRAME]) -> &'a [u8] {
     if frame.len() >= MIN_FRAME {
-        return Cow::Borrowed(frame);
+        return frame;
     }
-    let mut long = Vec::with_capacity(MIN_FRAME);
-    long.extend_from_slice(frame);
-    long.resize(MIN_FRAME, 0);
-    Cow::Owned(long)
+    let (start, rest) = room.split_at_mut(frame.len());
+    start.copy_from_slice(frame);
+    rest.fill(0);
+    room
 }
 
 #[cfg(test)]
@@ -517,8 +515,8 @@ mod tests {
 
     #[test]
     fn short_frames_are_padded_to_sixty_bytes() {
-        assert_eq!(padded(&[1; 14]).len(), MIN_FRAME);
-        assert_eq!(&padded(&[1; 14])[14..], &[0; 46]);
-        assert!(matches!(padded(&[1; 60]), Cow::Borrowed(_)));
+        let mut room = [7; MIN_FRAME];
+        assert_eq!(padded(&[1; 14], &mut room), [[1; 14].as_slice(), &[0; 46]].concat());
+        assert_eq!(padded(&[1; 61], &mut room), [1; 61]);
     }
 }

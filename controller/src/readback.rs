@@ -8,8 +8,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use umlaut_openflow::packet::{Field, Headers, Tag};
 use umlaut_openflow::{
-    Action, Attachment, DatapathId, FieldSet, FlowStats, Instruction, MacAddr, Masked, Match,
-    MatchField, PortNo, TableId, Version, Vid, VlanId, VlanMatch,
+    Action, Actions, Attachment, DatapathId, FieldSet, FlowStats, Instruction, MacAddr, Masked,
+    Match, MatchField, PortNo, TableId, Version, Vid, VlanId, VlanMatch,
 };
 
 use crate::path::{FlowKey, HopName, PATH_PRIORITY, PathCookie};
@@ -51,7 +51,7 @@ impl OwnEntry {
     }
 
     /// What it does to frames.
-    pub(crate) fn actions(&self, version: Version) -> Vec<Action> {
+    pub(crate) fn actions(&self, version: Version) -> Actions {
         forward_actions(version, self.key.in_port, self.key.headers.tag, self.out_port, self.vid)
     }
 

@@ -12,7 +12,7 @@ use umlaut_openflow::build::ethernet;
 use umlaut_openflow::lldp::{Lldpdu, OrgSpecific};
 use umlaut_openflow::{DatapathId, MacAddr, PortNo};
 
-use crate::program::padded;
+use crate::program::{MIN_FRAME, padded};
 
 /// EtherType of LLDP.
 pub(crate) const ETHER_TYPE: u16 = 0x88cc;
@@ -64,7 +64,8 @@ pub(crate) fn frame(key: &[u8; 16], source: MacAddr, probe: &Probe) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     let encoded = pdu.encode(&mut bytes);
     debug_assert!(encoded.is_ok(), "far below the limits of its fields");
-    padded(&ethernet(MacAddr::LLDP, source, &[], ETHER_TYPE, &bytes)).into_owned()
+    let mut room = [0; MIN_FRAME];
+    padded(&ethernet(MacAddr::LLDP, source, &[], ETHER_TYPE, &bytes), &mut room).to_vec()
 }
 
 /// Reads a frame as a probe.

@@ -1,6 +1,6 @@
 //! The entries that a path wants on switches. Pure.
 
-use umlaut_openflow::{Action, Cookie, DatapathId, Match, Version};
+use umlaut_openflow::{Actions, Cookie, DatapathId, Match, Version};
 
 use crate::path::{DROP_PRIORITY, Kind, Leg, Mark, PATH_PRIORITY};
 use crate::plan::hop_entry;
@@ -21,7 +21,7 @@ pub struct Wanted {
     /// What it matches; `None` while the switch is not connected.
     pub matches: Option<Match>,
     /// What it does to frames; nothing drops them.
-    pub actions: Vec<Action>,
+    pub actions: Actions,
 }
 
 /// The entries of a path that enters at `owner`: those of its way in order, then those of the way
@@ -39,7 +39,7 @@ pub fn wanted(
             let matches = version(owner)
                 .and_then(|version| flow_match(version, key.in_port, &key.headers, key.width).ok());
             let (leg, cookie) = (Leg::Forward, path.name.cookie(epoch, Mark::ONLY));
-            let (priority, actions) = (DROP_PRIORITY, Vec::new());
+            let (priority, actions) = (DROP_PRIORITY, Actions::new());
             return vec![Wanted { dpid: owner, leg, cookie, priority, matches, actions }];
         }
         Kind::Forward { route, hops, reverse } => (route, hops, reverse),
@@ -60,7 +60,7 @@ pub fn wanted(
                     Some(flow_match(version, in_port, &entry.headers, entry.width).ok()?),
                     forward_actions(version, in_port, tag, entry.out_port, entry.vid),
                 ),
-                None => (None, Vec::new()),
+                None => (None, Actions::new()),
             };
             let priority = PATH_PRIORITY;
             Some(Wanted { dpid: hop.dpid, leg, cookie, priority, matches, actions })

@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use foldhash::fast::RandomState;
 use umlaut_openflow::{
-    Attachment, BufferId, DatapathId, FieldSet, FlowMod, FlowModCommand, MacAddr, Match, Message,
-    Port, PortNo, Version, Vid, Xid,
+    Actions, Attachment, BufferId, DatapathId, FieldSet, FlowMod, FlowModCommand, MacAddr, Match,
+    Message, Port, PortNo, Version, Vid, Xid,
 };
 
 use crate::app::AppNo;
@@ -36,7 +36,7 @@ use crate::command::{Command, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{DropClass, FlowKey, HopName, Path, PathRef, Route, SessionNo, State};
 use crate::plan::by_switch;
-use crate::program::{flood_actions, padded};
+use crate::program::{MIN_FRAME, flood_actions, forward_actions, padded};
 use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
 use crate::view::{Frame, View};
@@ -323,22 +323,35 @@ impl Switch {
         frame: Frame<'_>,
         outputs: &[Attachment],
     ) {
+        if let [output] = outputs
+            && output.dpid == self.dpid
+        {
+            let (tag, vid) = (frame.tag, Some(output.vid));
+            let actions = forward_actions(self.version, in_port, tag, output.port, vid);
+            return self.send_here(in_port, frame, actions);
+        }
         let mut shared: Option<std::sync::Arc<[u8]>> = None;
         for (dpid, outputs) in by_switch(outputs) {
             if dpid == self.dpid {
                 let actions = flood_actions(self.version, in_port, frame.tag, &outputs);
-                if frame.whole {
-                    // An action list for 64 Ki ports does not fit a message; it is left unsent.
-                    let _ = self.send_frame(in_port, actions, frame.data);
-                } else if let Some(buffer_id) = frame.buffer_id {
-                    self.release(in_port, buffer_id, actions);
-                }
+                self.send_here(in_port, frame, actions);
             } else if frame.whole {
-                let frame_bytes = shared.get_or_insert_with(|| padded(frame.data).into()).clone();
+                let mut room = [0; MIN_FRAME];
+                let frame_bytes =
+                    shared.get_or_insert_with(|| padded(frame.data, &mut room).into()).clone();
                 let command = Command::PacketOut { tag: frame.tag, outputs, frame: frame_bytes };
                 // A full mailbox loses the frame, as a full queue of a switch would.
                 let _ = view.net.directory.offer(dpid, command);
             }
+        }
+    }
+
+    fn send_here(&mut self, in_port: PortNo, frame: Frame<'_>, actions: Actions) {
+        if frame.whole {
+            // An action list for 64 Ki ports does not fit a message; it is left unsent.
+            let _ = self.send_frame(in_port, actions, frame.data);
+        } else if let Some(buffer_id) = frame.buffer_id {
+            self.release(in_port, buffer_id, actions);
         }
     }
 

@@ -12,7 +12,7 @@ use super::entries::ENTRIES;
 use super::{REMEMBERED_SENDS, Sent, Switch};
 use crate::app::AppNo;
 use crate::path::app_cookie;
-use crate::program::padded;
+use crate::program::{MIN_FRAME, padded};
 use crate::request::{Answer, Asker, ReplyTo, RequestError, Wanted, is_request};
 use crate::wording::worded;
 
@@ -159,7 +159,8 @@ impl Switch {
         actions: impl Into<Actions>,
         data: &[u8],
     ) -> Result<Xid, SendError> {
-        let (actions, data) = (actions.into(), padded(data));
+        let mut room = [0; MIN_FRAME];
+        let (actions, data) = (actions.into(), padded(data, &mut room).into());
         self.send(&Message::PacketOut(PacketOut { buffer_id: None, in_port, actions, data }))
     }
 
@@ -250,7 +251,8 @@ impl Switch {
         actions: impl Into<Actions>,
         data: &[u8],
     ) -> Result<Xid, EncodeError> {
-        let (actions, data) = (actions.into(), padded(data));
+        let mut room = [0; MIN_FRAME];
+        let (actions, data) = (actions.into(), padded(data, &mut room).into());
         let out = PacketOut { buffer_id: None, in_port, actions, data };
         self.send_noted(&Message::PacketOut(out), Sent::Other)
     }
