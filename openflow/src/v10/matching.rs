@@ -158,10 +158,12 @@ fn encodes_to(matches: &Match, wire: &[u8; OfpMatch::SIZE]) -> bool {
     filled.is_ok() && again == wanted
 }
 
+#[inline(always)]
 fn put_fields(matches: &Match, out: &mut BytesMut) -> Put {
     canonical(matches)?.write(out)
 }
 
+#[inline(always)]
 fn canonical(matches: &Match) -> Result<OfpMatch, EncodeError> {
     let mut m = OfpMatch {
         wildcards: W_ALL,
