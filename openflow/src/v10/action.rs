@@ -161,6 +161,7 @@ pub(super) fn instructions(input: &[u8]) -> Decoded<Instructions> {
     })
 }
 
+#[inline(always)]
 pub(super) fn put_instructions(list: &[Instruction], out: &mut BytesMut) -> Put {
     match list {
         [] => Ok(()),

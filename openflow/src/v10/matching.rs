@@ -288,6 +288,7 @@ fn wild_bits(address: &Masked<Ipv4Addr>) -> Result<u32, EncodeError> {
 }
 
 /// Writes a match: as it came, if it came from the wire and its fields alone do not say it all.
+#[inline(always)]
 pub(super) fn put_match(matches: &Match, out: &mut BytesMut) -> Put {
     match &matches.v10_wire {
         Some(wire) => {

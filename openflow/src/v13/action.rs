@@ -166,12 +166,27 @@ fn instruction(kind: u16, body: &[u8]) -> Decoded<Instruction> {
     })
 }
 
+#[inline(always)]
 pub(crate) fn put_instructions(list: &[Instruction], out: &mut BytesMut) -> Put {
-    list.iter().try_for_each(|instruction| {
-        with_length(out, 2, "instruction", |out| put_instruction(instruction, out))
-    })
+    for instruction in list {
+        with_length(out, 2, "instruction", |out| match instruction {
+            // Most lists are this one alone.
+            Instruction::Apply(actions) => put_apply(actions, out),
+            instruction => put_instruction(instruction, out),
+        })?;
+    }
+    Ok(())
 }
 
+#[inline(always)]
+fn put_apply(actions: &[Action], out: &mut BytesMut) -> Put {
+    let mut block = [0; OfpTlv::SIZE + OfpActions::SIZE];
+    OfpTlv { kind: 4, length: 0 }.fill(&mut block)?;
+    out.put_slice(&block);
+    put_actions(actions, out)
+}
+
+#[inline(never)]
 fn put_instruction(instruction: &Instruction, out: &mut BytesMut) -> Put {
     let head = |kind, out: &mut BytesMut| OfpTlv { kind, length: 0 }.write(out);
     match instruction {
@@ -188,11 +203,7 @@ fn put_instruction(instruction: &Instruction, out: &mut BytesMut) -> Put {
             OfpActions {}.write(out)?;
             put_actions(actions, out)
         }
-        Instruction::Apply(actions) => {
-            head(4, out)?;
-            OfpActions {}.write(out)?;
-            put_actions(actions, out)
-        }
+        Instruction::Apply(actions) => put_apply(actions, out),
         Instruction::Clear => {
             head(5, out)?;
             OfpNothing {}.write(out)
