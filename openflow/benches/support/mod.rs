@@ -1,5 +1,7 @@
 //! What the benchmarks measure: everything that a packet-in asks of the codec, one operation a case.
 
+#![allow(dead_code, reason = "each benchmark takes its own cases")]
+
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
