@@ -194,6 +194,10 @@ pub(crate) fn packet_cases() -> Vec<Case> {
         ("headers IPv6 TCP", parsing(tcp6())),
         ("headers tagged UDP", parsing(tagged_udp())),
         ("pack layer 2", packing(tcp(), FieldSet::LAYER_2)),
+        (
+            "pack destination port",
+            packing(tcp(), (FieldSet::LAYER_2 | FieldSet::TP_DST).with_prerequisites()),
+        ),
         ("pack connection", packing(tcp(), FieldSet::ALL.without(FieldSet::IP_ECN))),
     ]
 }
