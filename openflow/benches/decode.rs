@@ -5,6 +5,8 @@
 
 #[path = "../tests/support/oracle.rs"]
 mod oracle;
+#[path = "support/mod.rs"]
+mod support;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -155,5 +157,8 @@ fn main() {
     criterion.bench_function("24 ports 1.0, codec", |b| b.iter(|| pass(&lists, decode)));
     criterion
         .bench_function("24 ports 1.0, by hand", |b| b.iter(|| pass(&lists, oracle::features_10)));
+    for (name, mut operation) in support::decode_cases() {
+        criterion.bench_function(name, |b| b.iter(&mut operation));
+    }
     criterion.final_summary();
 }

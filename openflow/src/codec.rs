@@ -173,7 +173,14 @@ pub fn encode(
 fn put_message(version: Version, xid: Xid, message: &Message<'_>, out: &mut BytesMut) -> Put {
     let start = out.len();
     OfpHeader { version, kind: 0, length: 0, xid }.write(out)?;
-    let kind = encode_body(version, message, out)?;
+    let kind = match (version, message) {
+        // What a controller sends most goes the shortest way, as what it reads most.
+        (Version::V1_0, Message::FlowMod(flow)) => v10::put_flow_mod(flow, out)?,
+        (Version::V1_3, Message::FlowMod(flow)) => v13::put_flow_mod(flow, out)?,
+        (Version::V1_0, Message::PacketOut(packet)) => v10::put_packet_out(packet, out)?,
+        (Version::V1_3, Message::PacketOut(packet)) => v13::put_packet_out(packet, out)?,
+        _ => encode_body(version, message, out)?,
+    };
     let Ok(length) = u16::try_from(out.len() - start) else {
         return Err(EncodeError::TooLong { what: "message" });
     };
@@ -182,6 +189,7 @@ fn put_message(version: Version, xid: Xid, message: &Message<'_>, out: &mut Byte
     Ok(())
 }
 
+#[inline(never)]
 fn encode_body(
     version: Version,
     message: &Message<'_>,

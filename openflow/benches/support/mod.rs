@@ -1,5 +1,7 @@
 //! What the benchmarks measure: everything that a packet-in asks of the codec, one operation a case.
 
+#![allow(dead_code, reason = "each benchmark takes its own cases")]
+
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -192,6 +194,10 @@ pub(crate) fn packet_cases() -> Vec<Case> {
         ("headers IPv6 TCP", parsing(tcp6())),
         ("headers tagged UDP", parsing(tagged_udp())),
         ("pack layer 2", packing(tcp(), FieldSet::LAYER_2)),
+        (
+            "pack destination port",
+            packing(tcp(), (FieldSet::LAYER_2 | FieldSet::TP_DST).with_prerequisites()),
+        ),
         ("pack connection", packing(tcp(), FieldSet::ALL.without(FieldSet::IP_ECN))),
     ]
 }

@@ -7,7 +7,7 @@ use bytes::{BufMut, BytesMut};
 use crate::common::{OfpTlv, lacks, put_raw_tlv, tlv};
 use crate::error::{EncodeError, Part};
 use crate::model::{Action, Actions, Instruction, Instructions, Masked, MatchField, MaxLen};
-use crate::types::{MacAddr, Version};
+use crate::types::{MacAddr, PortNo, Version};
 use crate::wire::{Decoded, Port16, Put, fixed, list, whole, within};
 
 use super::matching::{MAX_PCP, MAX_VID};
@@ -81,13 +81,28 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
     })
 }
 
+#[inline(always)]
 pub(super) fn put_actions(list: &[Action], out: &mut BytesMut) -> Put {
     for action in list {
-        put_action(action, out)?;
+        // Most lists are outputs alone: they go the shortest way.
+        match action {
+            Action::Output { port, max_len } => put_output(*port, *max_len, out)?,
+            action => put_action(action, out)?,
+        }
     }
     Ok(())
 }
 
+#[inline(always)]
+fn put_output(port: PortNo, max_len: MaxLen, out: &mut BytesMut) -> Put {
+    let mut block = [0; OfpTlv::SIZE + OfpOutput::SIZE];
+    OfpTlv { kind: 0, length: block.len() as u16 }.fill(&mut block)?;
+    OfpOutput { port, max_len: max_len.0 }.fill(&mut block[OfpTlv::SIZE..])?;
+    out.put_slice(&block);
+    Ok(())
+}
+
+#[inline(never)]
 fn put_action(action: &Action, out: &mut BytesMut) -> Put {
     macro_rules! put {
         ($kind:literal, $fixed:ident { $($field:ident: $value:expr),* }) => {{
@@ -100,9 +115,7 @@ fn put_action(action: &Action, out: &mut BytesMut) -> Put {
         }};
     }
     match action {
-        Action::Output { port, max_len } => {
-            put!(0, OfpOutput { port: *port, max_len: max_len.0 })
-        }
+        Action::Output { port, max_len } => put_output(*port, *max_len, out),
         Action::SetVlanVid(vid @ ..=MAX_VID) => put!(1, OfpHalf { value: *vid }),
         Action::SetVlanVid(_) => Err(EncodeError::Value { what: "SetVlanVid" }),
         Action::SetVlanPcp(pcp @ ..=MAX_PCP) => put!(2, OfpByte { value: *pcp }),
@@ -148,6 +161,7 @@ pub(super) fn instructions(input: &[u8]) -> Decoded<Instructions> {
     })
 }
 
+#[inline(always)]
 pub(super) fn put_instructions(list: &[Instruction], out: &mut BytesMut) -> Put {
     match list {
         [] => Ok(()),

@@ -158,10 +158,12 @@ fn encodes_to(matches: &Match, wire: &[u8; OfpMatch::SIZE]) -> bool {
     filled.is_ok() && again == wanted
 }
 
+#[inline(always)]
 fn put_fields(matches: &Match, out: &mut BytesMut) -> Put {
     canonical(matches)?.write(out)
 }
 
+#[inline(always)]
 fn canonical(matches: &Match) -> Result<OfpMatch, EncodeError> {
     let mut m = OfpMatch {
         wildcards: W_ALL,
@@ -286,6 +288,7 @@ fn wild_bits(address: &Masked<Ipv4Addr>) -> Result<u32, EncodeError> {
 }
 
 /// Writes a match: as it came, if it came from the wire and its fields alone do not say it all.
+#[inline(always)]
 pub(super) fn put_match(matches: &Match, out: &mut BytesMut) -> Put {
     match &matches.v10_wire {
         Some(wire) => {

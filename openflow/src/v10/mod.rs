@@ -235,7 +235,8 @@ fn flow_mod(body: &[u8]) -> Decoded<FlowMod> {
     })
 }
 
-fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Put {
+/// Writes a flow-mod; its type.
+pub(crate) fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Result<u8, EncodeError> {
     // Table 0, or all of them, is the only one.
     if !matches!(flow.table_id, TableId(0) | TableId::ALL)
         || flow.cookie_mask != 0
@@ -255,7 +256,20 @@ fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Put {
         flags: flow.flags,
     }
     .write(out)?;
-    put_instructions(&flow.instructions, out)
+    put_instructions(&flow.instructions, out)?;
+    Ok(14)
+}
+
+/// Writes a packet-out; its type.
+pub(crate) fn put_packet_out(
+    packet: &PacketOut<'_>,
+    out: &mut BytesMut,
+) -> Result<u8, EncodeError> {
+    let at = out.len() + 6;
+    let (buffer_id, in_port) = (packet.buffer_id, packet.in_port);
+    OfpPacketOut { buffer_id, in_port, actions_len: 0 }.write(out)?;
+    put_actions_of(packet, at, out, |out| put_actions(&packet.actions, out))?;
+    Ok(13)
 }
 
 #[inline(always)]
@@ -352,17 +366,8 @@ pub(crate) fn encode_body(message: &Message<'_>, out: &mut BytesMut) -> Result<u
             OfpPhyPort::write(&status.port, out)?;
             12
         }
-        Message::PacketOut(packet) => {
-            let at = out.len() + 6;
-            let (buffer_id, in_port) = (packet.buffer_id, packet.in_port);
-            OfpPacketOut { buffer_id, in_port, actions_len: 0 }.write(out)?;
-            put_actions_of(packet, at, out, |out| put_actions(&packet.actions, out))?;
-            13
-        }
-        Message::FlowMod(flow) => {
-            put_flow_mod(flow, out)?;
-            14
-        }
+        Message::PacketOut(packet) => put_packet_out(packet, out)?,
+        Message::FlowMod(flow) => put_flow_mod(flow, out)?,
         Message::PortMod(port) => {
             OfpPortMod::write(port, out)?;
             15

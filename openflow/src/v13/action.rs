@@ -75,13 +75,28 @@ fn action(kind: u16, body: &[u8]) -> Decoded<Action> {
     })
 }
 
+#[inline(always)]
 pub(crate) fn put_actions(list: &[Action], out: &mut BytesMut) -> Put {
     for action in list {
-        put_action(action, out)?;
+        // Most lists are outputs alone: they go the shortest way.
+        match action {
+            Action::Output { port, max_len } => put_output(*port, *max_len, out)?,
+            action => put_action(action, out)?,
+        }
     }
     Ok(())
 }
 
+#[inline(always)]
+fn put_output(port: PortNo, max_len: MaxLen, out: &mut BytesMut) -> Put {
+    let mut block = [0; OfpTlv::SIZE + OfpOutput::SIZE];
+    OfpTlv { kind: 0, length: block.len() as u16 }.fill(&mut block)?;
+    OfpOutput { port, max_len: max_len.0 }.fill(&mut block[OfpTlv::SIZE..])?;
+    out.put_slice(&block);
+    Ok(())
+}
+
+#[inline(never)]
 fn put_action(action: &Action, out: &mut BytesMut) -> Put {
     let lacks = |what| Err(EncodeError::Inexpressible { what, version: Version::V1_3 });
     macro_rules! put {
@@ -95,9 +110,7 @@ fn put_action(action: &Action, out: &mut BytesMut) -> Put {
         }};
     }
     match action {
-        Action::Output { port, max_len } => {
-            put!(0, OfpOutput { port: *port, max_len: max_len.0 })
-        }
+        Action::Output { port, max_len } => put_output(*port, *max_len, out),
         Action::CopyTtlOut => put!(11, OfpNothing {}),
         Action::CopyTtlIn => put!(12, OfpNothing {}),
         Action::SetMplsTtl(ttl) => put!(15, OfpByte { value: *ttl }),
@@ -153,12 +166,27 @@ fn instruction(kind: u16, body: &[u8]) -> Decoded<Instruction> {
     })
 }
 
+#[inline(always)]
 pub(crate) fn put_instructions(list: &[Instruction], out: &mut BytesMut) -> Put {
-    list.iter().try_for_each(|instruction| {
-        with_length(out, 2, "instruction", |out| put_instruction(instruction, out))
-    })
+    for instruction in list {
+        with_length(out, 2, "instruction", |out| match instruction {
+            // Most lists are this one alone.
+            Instruction::Apply(actions) => put_apply(actions, out),
+            instruction => put_instruction(instruction, out),
+        })?;
+    }
+    Ok(())
 }
 
+#[inline(always)]
+fn put_apply(actions: &[Action], out: &mut BytesMut) -> Put {
+    let mut block = [0; OfpTlv::SIZE + OfpActions::SIZE];
+    OfpTlv { kind: 4, length: 0 }.fill(&mut block)?;
+    out.put_slice(&block);
+    put_actions(actions, out)
+}
+
+#[inline(never)]
 fn put_instruction(instruction: &Instruction, out: &mut BytesMut) -> Put {
     let head = |kind, out: &mut BytesMut| OfpTlv { kind, length: 0 }.write(out);
     match instruction {
@@ -175,11 +203,7 @@ fn put_instruction(instruction: &Instruction, out: &mut BytesMut) -> Put {
             OfpActions {}.write(out)?;
             put_actions(actions, out)
         }
-        Instruction::Apply(actions) => {
-            head(4, out)?;
-            OfpActions {}.write(out)?;
-            put_actions(actions, out)
-        }
+        Instruction::Apply(actions) => put_apply(actions, out),
         Instruction::Clear => {
             head(5, out)?;
             OfpNothing {}.write(out)

@@ -293,7 +293,8 @@ fn flow_mod(body: &[u8]) -> Decoded<FlowMod> {
     })
 }
 
-fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Put {
+/// Writes a flow-mod; its type.
+pub(crate) fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Result<u8, EncodeError> {
     let Ok(command) = u8::try_from(flow.command.0) else {
         return Err(EncodeError::Value { what: "flow-mod command" });
     };
@@ -312,7 +313,20 @@ fn put_flow_mod(flow: &FlowMod, out: &mut BytesMut) -> Put {
     }
     .write(out)?;
     oxm::put_match(&flow.matches, out)?;
-    action::put_instructions(&flow.instructions, out)
+    action::put_instructions(&flow.instructions, out)?;
+    Ok(14)
+}
+
+/// Writes a packet-out; its type.
+pub(crate) fn put_packet_out(
+    packet: &PacketOut<'_>,
+    out: &mut BytesMut,
+) -> Result<u8, EncodeError> {
+    let at = out.len() + 8;
+    let (buffer_id, in_port) = (packet.buffer_id, packet.in_port);
+    OfpPacketOut { buffer_id, in_port, actions_len: 0 }.write(out)?;
+    put_actions_of(packet, at, out, |out| action::put_actions(&packet.actions, out))?;
+    Ok(13)
 }
 
 #[inline(always)]
@@ -394,17 +408,8 @@ pub(crate) fn encode_body(message: &Message<'_>, out: &mut BytesMut) -> Result<u
             OfpPort::write(&status.port, out)?;
             12
         }
-        Message::PacketOut(packet) => {
-            let at = out.len() + 8;
-            let (buffer_id, in_port) = (packet.buffer_id, packet.in_port);
-            OfpPacketOut { buffer_id, in_port, actions_len: 0 }.write(out)?;
-            put_actions_of(packet, at, out, |out| action::put_actions(&packet.actions, out))?;
-            13
-        }
-        Message::FlowMod(flow) => {
-            put_flow_mod(flow, out)?;
-            14
-        }
+        Message::PacketOut(packet) => put_packet_out(packet, out)?,
+        Message::FlowMod(flow) => put_flow_mod(flow, out)?,
         Message::GroupMod(group) => {
             group::put_group_mod(group, out)?;
             15
