@@ -7,10 +7,12 @@
 //!    drop          drop           drop             drop     other slice, same port, no way: drop
 //! ```
 
+use smallvec::SmallVec;
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo};
 
 use crate::filter::{FilterAction, RuleId, Subject};
+use crate::members::Kind;
 use crate::network::{Location, Network, PortRole};
 use crate::policy::{Admission, Point, Policy, Refusal, SliceId, admit};
 
@@ -144,7 +146,7 @@ pub struct Decision {
     /// What happens.
     pub verdict: Verdict,
     /// Slices in which a refused sender may be remembered as a destination.
-    pub tentative: Vec<SliceId>,
+    pub tentative: SmallVec<[SliceId; 4]>,
 }
 
 /// A step of the decision, for those who want to follow it.
@@ -203,13 +205,13 @@ pub fn receives(policy: &Policy, slice: SliceId, point: Point, dst: MacAddr) -> 
 
 /// Whether the MAC bindings let a host of this slice be there.
 fn may_be_at(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
-    match policy.by_mac.get(&mac).map(|member| policy.member(*member)) {
+    match policy.bindings.by_mac(mac) {
         None => true,
-        Some(member) if member.slice != slice => false,
-        Some(member) => match &member.binding {
-            crate::policy::Binding::Mac { only_at: Some(pins), .. } => pins.contains(&at),
-            _ => true,
-        },
+        Some((_, member)) if member.slice != slice => false,
+        Some((_, member)) if member.kind == Kind::PinnedMac => {
+            policy.bindings.is_pinned_to(mac, at)
+        }
+        Some(_) => true,
     }
 }
 
@@ -223,7 +225,7 @@ fn learned_receives(
     host: MacAddr,
     dst: MacAddr,
 ) -> bool {
-    let foreign = policy.slices_at(at).iter().any(|other| *other != slice);
+    let foreign = policy.is_foreign(at, slice);
     if foreign || !dst.is_group() {
         return dst == host || !foreign && bound_here(policy, slice, at, dst);
     }
@@ -234,7 +236,7 @@ fn bound_here(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> 
     policy.slice_of_mac(mac) == Some(slice) && may_be_at(policy, slice, at, mac)
 }
 
-/// Whether any point of the slice at this attachment takes a frame to `dst`.
+/// Whether any point of the slice at this attachment takes a frame to `dst`, which is no group.
 fn takes<N: Network>(
     policy: &Policy,
     network: &N,
@@ -242,15 +244,22 @@ fn takes<N: Network>(
     at: Attachment,
     dst: MacAddr,
 ) -> bool {
-    let points = policy.static_points(slice);
-    let from = points.partition_point(|point| point.at < at);
-    let mut here = points[from..].iter().take_while(|point| point.at == at);
-    if here.any(|point| receives(policy, slice, *point, dst)) {
+    // The static points there are those for anybody, for `dst`, and for others; a pin is one of the
+    // second kind, too. Looked up and not searched for, however many points the slice has.
+    let members = &policy.bindings;
+    let of_slice = |found: Option<(u32, &crate::members::Entry)>| {
+        found.is_some_and(|(_, member)| member.slice == slice)
+    };
+    if !may_be_at(policy, slice, at, dst) {
+        return false;
+    }
+    if of_slice(members.by_port(at)) || of_slice(members.by_port_mac(at, dst)) {
         return true;
     }
-    // A MAC-bound host that is located here makes its own learned point.
-    bound_here(policy, slice, at, dst)
-        && network.locate(slice, dst).is_some_and(|found| !found.tentative && found.at == at)
+    let Some((_, member)) = members.by_mac(dst) else { return false };
+    // Where it is pinned is a static point; else it makes its own learned point where it is located.
+    member.kind == Kind::PinnedMac
+        || network.locate(slice, dst).is_some_and(|found| !found.tentative && found.at == at)
 }
 
 /// Decides what happens to a frame. Reads only its arguments; the same arguments give the same
@@ -267,7 +276,7 @@ pub fn decide<N: Network, T: Trace>(
         rule: None,
         reads: FieldSet::LAYER_2,
         verdict: Verdict::Drop(DropReason::NoBinding),
-        tentative: Vec::new(),
+        tentative: SmallVec::new(),
     };
     let drop = |mut decision: Decision, reason| {
         decision.verdict = Verdict::Drop(reason);
@@ -285,7 +294,7 @@ pub fn decide<N: Network, T: Trace>(
         Ok(admission) => admission,
         Err(refusal) => {
             trace.step(Step::Refused(refusal));
-            decision.tentative = policy.tentative_slices(refusal, at).to_vec();
+            decision.tentative = policy.tentative_slices(refusal, at);
             return drop(decision, refusal.into());
         }
     };
@@ -377,15 +386,8 @@ fn point_of<N: Network>(
     if takes(policy, network, slice, located, dst) {
         return Some(located);
     }
-    let points = policy.static_points(slice);
-    let same_port = |point: &&Point| (point.at.dpid, point.at.port) == (located.dpid, located.port);
-    let from = points
-        .partition_point(|point| (point.at.dpid, point.at.port) < (located.dpid, located.port));
-    points[from..]
-        .iter()
-        .take_while(same_port)
-        .find(|point| receives(policy, slice, **point, dst))
-        .map(|point| point.at)
+    let mut points = policy.static_points_on(slice, (located.dpid, located.port));
+    points.find(|point| receives(policy, slice, *point, dst)).map(|point| point.at)
 }
 
 /// What makes a place one that a slice's frames may go to.
@@ -424,7 +426,7 @@ pub(crate) fn candidates<N: Network>(
     visit: &mut impl FnMut(Attachment, Ground, Result<(), Declines>),
 ) {
     for point in policy.static_points(slice) {
-        let takes = match receives(policy, slice, *point, dst) {
+        let takes = match receives(policy, slice, point, dst) {
             true => Ok(()),
             false if !dst.is_group() && !may_be_at(policy, slice, point.at, dst) => {
                 Err(Declines::BoundElsewhere)
@@ -439,9 +441,7 @@ pub(crate) fn candidates<N: Network>(
     network.learned_points(slice, &mut |at, host| {
         let takes = match learned_receives(policy, slice, at, host, dst) {
             true => Ok(()),
-            false if policy.slices_at(at).iter().any(|other| *other != slice) => {
-                Err(Declines::Shared)
-            }
+            false if policy.is_foreign(at, slice) => Err(Declines::Shared),
             false if policy.slice_of_mac(dst) != Some(slice) => Err(Declines::Unbound),
             false => Err(Declines::BoundElsewhere),
         };
@@ -450,8 +450,8 @@ pub(crate) fn candidates<N: Network>(
     if policy.options.loose && (dst.is_group() || policy.slice_of_mac(dst) == Some(slice)) {
         network.edge_ports(&mut |dpid, port| {
             let at = crate::network::untagged((dpid, port));
-            let claimed = policy.slices_on((dpid, port)).iter().any(|other| *other != slice)
-                || network.other_slice_at(slice, dpid, port);
+            let claimed =
+                policy.is_shared((dpid, port), slice) || network.other_slice_at(slice, dpid, port);
             let takes = match claimed {
                 true => Err(Declines::Claimed),
                 false if dst.is_group() || may_be_at(policy, slice, at, dst) => Ok(()),

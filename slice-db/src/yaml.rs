@@ -47,6 +47,14 @@ impl Node {
         }
     }
 
+    /// The item of a list that has only one.
+    pub(crate) fn only_item(self) -> Option<Node> {
+        match self {
+            Node::List(mut items) if items.len() == 1 => items.pop(),
+            _ => None,
+        }
+    }
+
     /// A scalar as it would be written; `None` for lists and maps.
     pub(crate) fn scalar(&self) -> Option<String> {
         match self {
