@@ -362,3 +362,5 @@ fn key_of(value: &Place) -> Place {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod rereading;
