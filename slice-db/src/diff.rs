@@ -110,7 +110,10 @@ impl Policy {
                 .collect()
         }
         PolicyDiff {
-            slices: Changes::between(&slices(self), &slices(new)),
+            slices: match new.has_slices_of(self) {
+                true => Changes::default(),
+                false => Changes::between(&slices(self), &slices(new)),
+            },
             members: self.changed_members(new),
             filters: match Arc::ptr_eq(&self.filters, &new.filters) {
                 true => Changes::default(),
@@ -127,11 +130,17 @@ impl Policy {
 impl Policy {
     fn changed_members(&self, new: &Policy) -> Changes {
         let mut changes = Changes::default();
+        // An edit of members leaves the slices, and gives those that it touches a new value.
+        if new.has_slices_of(self) {
+            for (id, (a, b)) in (0..).map(SliceId).zip(self.slices.iter().zip(&new.slices)) {
+                if !Arc::ptr_eq(a, b) {
+                    changes += self.changed_members_of(id, new, id);
+                }
+            }
+            return changes;
+        }
         for (id, name) in self.slices() {
             match new.slice(name) {
-                // An edit gives a slice that it touches a new value.
-                Some(same)
-                    if Arc::ptr_eq(&self.slices[id.0 as usize], &new.slices[same.0 as usize]) => {}
                 Some(same) => changes += self.changed_members_of(id, new, same),
                 None => changes.removed += self.member_count(id),
             }

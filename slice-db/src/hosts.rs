@@ -29,6 +29,11 @@ impl Hosts {
         by_mac.insert_unique(mac, number, |number| hasher.hash_one(of(number).mac.to_u64()));
     }
 
+    /// No more will be added.
+    pub(crate) fn shrink(&mut self) {
+        self.list.shrink_to_fit();
+    }
+
     pub(crate) fn list(&self) -> &[Host] {
         &self.list
     }

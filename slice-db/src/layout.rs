@@ -20,7 +20,7 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::quick;
+use crate::quick::{self, Quick};
 use crate::yaml::{Hop, Node, Place, Position, locate};
 
 /// The key of a mark.
@@ -54,7 +54,7 @@ impl Run {
     pub(crate) fn items<'t>(
         &self,
         text: &'t str,
-    ) -> impl Iterator<Item = (quick::Quick<'t>, Range<usize>)> {
+    ) -> impl Iterator<Item = (Quick<'t>, Range<usize>)> {
         let (mut at, end, indent) = (self.start as usize, self.end as usize, self.indent(text));
         std::iter::from_fn(move || {
             if at >= end {
@@ -71,6 +71,8 @@ impl Run {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layout {
     pub(crate) runs: Arc<Vec<Run>>,
+    /// How many slots the items of the runs take when the file is read.
+    pub(crate) slots: usize,
     /// Where the lists of members stand in the tree: the entry of `slices`, and for each slice the
     /// entry of its map.
     slices: u32,
@@ -82,23 +84,27 @@ impl Layout {
     pub(crate) fn of(text: &str) -> Layout {
         let bytes = text.as_bytes();
         let mut runs = Vec::new();
-        let mut line = 0;
+        let (mut line, mut slots) = (0, 0);
+        let slots_of =
+            |item: &Quick<'_>| 1 + item.only_at.map_or(0, |list| quick::pins(list).count());
         while line < bytes.len() {
             let found = quick::dash(bytes, line)
-                .and_then(|indent| Some((indent, quick::next_item(text, line, indent)?.1)));
-            let Some((indent, first)) = found else {
+                .and_then(|indent| Some((indent, quick::next_item(text, line, indent)?)));
+            let Some((indent, (item, first))) = found else {
                 line = quick::next_line(bytes, line);
                 continue;
             };
             let (start, mut end, mut count) = (first.start, first.end, 1);
-            while let Some((_, lines)) = quick::next_item(text, end, indent) {
+            slots += slots_of(&item);
+            while let Some((item, lines)) = quick::next_item(text, end, indent) {
                 end = lines.end;
                 count += 1;
+                slots += slots_of(&item);
             }
             line = end;
             runs.push(Run { start: start as u32, end: end as u32, count, slice: 0, first: 0 });
         }
-        Layout { runs: Arc::new(runs), ..Layout::default() }
+        Layout { runs: Arc::new(runs), slots, ..Layout::default() }
     }
 
     /// The text with a mark for each run.
@@ -117,11 +123,6 @@ impl Layout {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
-    }
-
-    /// How many items the runs have.
-    pub(crate) fn len(&self) -> usize {
-        self.runs.iter().map(|run| run.count as usize).sum()
     }
 
     /// Looks for the marks in the tree of the skeleton; whether each is an item of a slice's members.
@@ -163,7 +164,7 @@ impl Layout {
 
     /// With other runs, for a text in which only these have changed.
     pub(crate) fn with(&self, runs: Vec<Run>) -> Layout {
-        Layout { runs: Arc::new(runs), slices: self.slices, members: self.members.clone() }
+        Layout { runs: Arc::new(runs), ..self.clone() }
     }
 
     /// The position of a place in the text.

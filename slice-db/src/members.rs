@@ -173,14 +173,14 @@ impl Default for Members {
 }
 
 impl Members {
-    /// None yet, with tables for about so many.
-    pub(crate) fn for_about(members: usize) -> Members {
+    /// None yet, with an index for about so many slots.
+    pub(crate) fn for_about(slots: usize) -> Members {
         Members {
             chunks: Vec::new(),
             free: Vec::new(),
             count: 0,
-            index: Shards::for_about(members),
-            claims: Shards::for_about(members),
+            index: Shards::for_about(slots),
+            claims: Shards::for_about(0),
             hasher: RandomState::default(),
         }
     }
@@ -383,6 +383,27 @@ impl Members {
         }
         chunk.extras[place] = extra;
         chunk.slots[slot as usize % CHUNK].extra = place as u16 + 1;
+    }
+
+    /// Notes where slices have static points, when it is known of all.
+    pub(crate) fn claim_all(&mut self, mut places: Vec<(Attachment, SliceId)>) {
+        places.sort_unstable();
+        places.dedup();
+        let on_port = |a: &(Attachment, SliceId), b: &(Attachment, SliceId)| {
+            (a.0.dpid, a.0.port) == (b.0.dpid, b.0.port)
+        };
+        self.claims = Shards::for_about(places.chunk_by(on_port).count());
+        let Members { claims, hasher, .. } = self;
+        for of_port in places.chunk_by(on_port) {
+            let end = (of_port[0].0.dpid, of_port[0].0.port);
+            let mut all = of_port.iter().map(|(at, slice)| (at.vid, *slice));
+            let one = all.next().unwrap_or((Vid::Untagged, SliceId(0)));
+            let more: Vec<(Vid, SliceId)> = all.collect();
+            let more = (!more.is_empty()).then(|| Arc::new(more));
+            let hash = hash_of_end(hasher, end);
+            let rehash = |claims: &Claims| hash_of_end(hasher, claims.end);
+            claims.piece_mut(hash).insert_unique(hash, Claims { end, one, more }, rehash);
+        }
     }
 
     /// Notes that a slice has a static point somewhere.

@@ -207,8 +207,11 @@ impl Policy {
     ///
     /// # Errors
     /// All of the file's mistakes.
-    pub fn read(file: &str, text: String) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
-        crate::parse::read(file, Arc::new(text))
+    pub fn read(
+        file: &str,
+        text: impl Into<Arc<String>>,
+    ) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
+        crate::parse::read(file, text.into())
     }
 
     /// Reads the file once more, of which this is the policy. Where only some members were changed,
@@ -217,8 +220,11 @@ impl Policy {
     ///
     /// # Errors
     /// All of the file's mistakes.
-    pub fn reread(&self, text: String) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
-        let text = Arc::new(text);
+    pub fn reread(
+        &self,
+        text: impl Into<Arc<String>>,
+    ) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let text = text.into();
         match crate::parse::edited(self, &text) {
             Some(policy) => {
                 let warnings = policy.warnings.to_vec();
@@ -293,6 +299,12 @@ impl Policy {
     /// A slice by name.
     pub fn slice(&self, name: &str) -> Option<SliceId> {
         self.slices_by_name.get(name).copied()
+    }
+
+    /// Whether its slices are known to be those of another policy, in the same order: one was read as
+    /// an edit of the other, and only members were changed.
+    pub fn has_slices_of(&self, other: &Policy) -> bool {
+        Arc::ptr_eq(&self.slices_by_name, &other.slices_by_name)
     }
 
     pub(crate) fn slice_at(&self, id: SliceId) -> &Slice {

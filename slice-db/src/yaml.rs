@@ -55,6 +55,21 @@ impl Node {
         }
     }
 
+    /// The value of the first entry with this key, of a map.
+    pub(crate) fn value(&self, key: &str) -> Option<&Node> {
+        let Node::Map(entries) = self else { return None };
+        let mut entries = entries.iter();
+        entries.find(|(name, _)| matches!(name, Node::Text(name) if name == key)).map(|(_, v)| v)
+    }
+
+    /// How many items a list has; 0 if it is none.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Node::List(items) => items.len(),
+            _ => 0,
+        }
+    }
+
     /// A scalar as it would be written; `None` for lists and maps.
     pub(crate) fn scalar(&self) -> Option<String> {
         match self {

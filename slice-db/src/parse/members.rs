@@ -37,9 +37,11 @@ pub(super) struct Draft<'t> {
 
 pub(super) fn read_slices(r: &mut Reader, at: &At<'_>, policy: &mut Policy) {
     let Some(entries) = r.entries(at, "a map of slices") else { return };
-    policy.bindings = Members::for_about(policy.layout.len());
+    let listed = |slice: &Node| slice.value("members").map_or(0, Node::len);
+    let listed: usize = entries.iter().map(|(_, _, slice)| listed(slice.node)).sum();
+    policy.bindings = Members::for_about(policy.layout.slots + listed);
     let (text, layout) = (policy.text.clone(), policy.layout.clone());
-    let mut by_name = Map::default();
+    let (mut by_name, mut claims) = (Map::default(), Vec::new());
     let mut reading = Reading { policy, entries: Vec::new(), items: Vec::new() };
     for (name, key, value) in entries {
         let good = r.name(&name, &key, "slice");
@@ -99,16 +101,13 @@ pub(super) fn read_slices(r: &mut Reader, at: &At<'_>, policy: &mut Policy) {
         let points = slots.filter_map(|slot| Some((members.entry(slot).point()?, slot)));
         let mut points: Vec<(Point, u32)> = points.collect();
         points.sort_unstable();
-        let mut last = None;
-        for (point, _) in &points {
-            if last.replace(point.at) != Some(point.at) {
-                reading.policy.bindings.claim(point.at, id);
-            }
-        }
+        claims.extend(points.iter().map(|(point, _)| (point.at, id)));
         slice.points = points.into_iter().map(|(_, slot)| slot).collect();
+        slice.points.shrink_to_fit();
         slice.members.shrink_to_fit();
         reading.policy.slices.push(Arc::new(slice));
     }
+    reading.policy.bindings.claim_all(claims);
     reading.check_dead(r);
     policy.slices_by_name = Arc::new(by_name);
 }
@@ -171,6 +170,9 @@ pub(super) fn quick_member<'t>(
 /// Whether a member that was given no id has this one.
 pub(super) fn is_made(policy: &Policy, slice: SliceId, id: &str) -> Option<u32> {
     // Names have no slash, as the other made ones have.
+    if id.len() != "00:00:00:00:00:00".len() {
+        return None;
+    }
     let mac: MacAddr = id.parse().ok()?;
     let (slot, member) = policy.bindings.by_mac(mac)?;
     let made = member.slice == slice && policy.bindings.id(slot).is_none();

@@ -284,6 +284,7 @@ fn read_hosts(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Hosts {
         let place = end.zip(vid).map(|((dpid, port), vid)| Attachment { dpid, port, vid });
         hosts.push(Host { name, mac, ip, at: place });
     }
+    hosts.shrink();
     hosts
 }
 
@@ -361,6 +362,6 @@ fn key_of(value: &Place) -> Place {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod rereading;
+#[cfg(test)]
+mod tests;

@@ -92,22 +92,28 @@ fn both(text: &str) -> Read {
 
 /// Items, with and without a twist.
 fn item() -> impl Strategy<Value = String> {
-    let mac = || prop_oneof![
-        4 => (1u8..9).prop_map(|n| format!("00:00:00:00:00:0{n}")),
-        1 => (1u8..9).prop_map(|n| format!("0A-00-00-00-00-0{n}")),
-        1 => Just("01:00:00:00:00:01".to_owned()),
-    ];
-    let mac = move || (mac(), any::<bool>()).prop_map(|(mac, quoted)| match quoted {
-        true => format!("\"{mac}\""),
-        false => mac,
-    });
-    let place = || prop_oneof![
-        6 => (1u8..3, 1u8..5).prop_map(|(s, p)| format!("s{s}/{p}")),
-        1 => (1u8..4, 1u8..4).prop_map(|(s, p)| format!("0x{s}/{p}")),
-        1 => (1u8..4).prop_map(|p| format!("\"s1/{p}\"")),
-        1 => Just("s1/local".to_owned()),
-        1 => Just("s9/1".to_owned()),
-    ];
+    let mac = || {
+        prop_oneof![
+            4 => (1u8..9).prop_map(|n| format!("00:00:00:00:00:0{n}")),
+            1 => (1u8..9).prop_map(|n| format!("0A-00-00-00-00-0{n}")),
+            1 => Just("01:00:00:00:00:01".to_owned()),
+        ]
+    };
+    let mac = move || {
+        (mac(), any::<bool>()).prop_map(|(mac, quoted)| match quoted {
+            true => format!("\"{mac}\""),
+            false => mac,
+        })
+    };
+    let place = || {
+        prop_oneof![
+            6 => (1u8..3, 1u8..5).prop_map(|(s, p)| format!("s{s}/{p}")),
+            1 => (1u8..4, 1u8..4).prop_map(|(s, p)| format!("0x{s}/{p}")),
+            1 => (1u8..4).prop_map(|p| format!("\"s1/{p}\"")),
+            1 => Just("s1/local".to_owned()),
+            1 => Just("s9/1".to_owned()),
+        ]
+    };
     let id = prop_oneof![
         6 => (1u8..9).prop_map(|n| format!("m{n}")),
         1 => (1u8..9).prop_map(|n| format!("\"00:00:00:00:00:0{n}\"")),
@@ -120,7 +126,8 @@ fn item() -> impl Strategy<Value = String> {
         4 => (1u16..4).prop_map(|n| n.to_string()),
         1 => prop::sample::select(vec!["0", "4095", "010", "\"7\"", "0x7", "1_0", "+5"]).prop_map(str::to_owned),
     ];
-    let pins = prop::collection::vec(place(), 0..3).prop_map(|pins| format!("[{}]", pins.join(", ")));
+    let pins =
+        prop::collection::vec(place(), 0..3).prop_map(|pins| format!("[{}]", pins.join(", ")));
     let keys = prop_oneof![
         4 => mac().prop_map(|m| vec![format!("mac: {m}")]),
         1 => (1u8..4).prop_map(|n| vec![format!("host: h{n}")]),

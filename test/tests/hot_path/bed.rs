@@ -14,9 +14,9 @@ use umlaut_controller::session::Session;
 use umlaut_controller::{Apps, Event, Observer, Origin, Policy, Seed, Shared};
 use umlaut_openflow::build::{ethernet, ipv4, udp};
 use umlaut_openflow::{
-    Cookie, DatapathId, Features, FlowRemoved, FlowRemovedReason, Hello, MacAddr, Message, PacketIn,
-    PacketInReason, Port, PortConfig, PortNo, PortState, TableId, Version, Xid, decode, encode,
-    next_frame,
+    Cookie, DatapathId, Features, FlowRemoved, FlowRemovedReason, Hello, MacAddr, Message,
+    PacketIn, PacketInReason, Port, PortConfig, PortNo, PortState, TableId, Version, Xid, decode,
+    encode, next_frame,
 };
 
 struct Nobody;
@@ -73,8 +73,7 @@ impl Size {
         let mut text = "umlaut: 1\nslices:\n".to_owned();
         let others = self.others.div_ceil(self.slices());
         for slice in 0..self.slices() {
-            let (switch, first) =
-                (slice * IN_SLICE / self.hosts, slice * IN_SLICE % self.hosts);
+            let (switch, first) = (slice * IN_SLICE / self.hosts, slice * IN_SLICE % self.hosts);
             let dpid = switch + 1;
             let _ = writeln!(text, "  s{slice}:\n    members:");
             for port in [self.port(first), self.port(first + 1)] {
