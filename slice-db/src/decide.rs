@@ -12,7 +12,7 @@ use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo};
 
 use crate::filter::{FilterAction, RuleId, Subject};
-use crate::members::Kind;
+use crate::members::{Entry, Kind};
 use crate::network::{Location, Network, PortRole};
 use crate::policy::{Admission, Point, Policy, Refusal, SliceId, admit};
 
@@ -236,30 +236,30 @@ fn bound_here(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> 
     policy.slice_of_mac(mac) == Some(slice) && may_be_at(policy, slice, at, mac)
 }
 
-/// Whether any point of the slice at this attachment takes a frame to `dst`, which is no group.
-fn takes<N: Network>(
+/// The member that binds a destination by its MAC address.
+type Bound<'a> = Option<&'a Entry>;
+
+/// Whether any point of the slice where `dst` is located takes a frame to it. `bound` is the member
+/// that binds it by its MAC address, which is none of another slice.
+fn takes(
     policy: &Policy,
-    network: &N,
     slice: SliceId,
-    at: Attachment,
+    located: Location,
     dst: MacAddr,
+    bound: Bound<'_>,
 ) -> bool {
-    // The static points there are those for anybody, for `dst`, and for others; a pin is one of the
-    // second kind, too. Looked up and not searched for, however many points the slice has.
-    let members = &policy.bindings;
-    let of_slice = |found: Option<(u32, &crate::members::Entry)>| {
-        found.is_some_and(|(_, member)| member.slice == slice)
-    };
-    if !may_be_at(policy, slice, at, dst) {
-        return false;
+    // The static points there are those for anybody, for `dst`, and for others: looked up and not
+    // searched for, however many points the slice has.
+    let (members, at) = (&policy.bindings, located.at);
+    match bound.map(|member| member.kind) {
+        // Each pin is a static point.
+        Some(Kind::PinnedMac) => return members.is_pinned_to(dst, at),
+        // It makes its own learned point.
+        Some(_) if !located.tentative => return true,
+        _ => {}
     }
-    if of_slice(members.by_port(at)) || of_slice(members.by_port_mac(at, dst)) {
-        return true;
-    }
-    let Some((_, member)) = members.by_mac(dst) else { return false };
-    // Where it is pinned is a static point; else it makes its own learned point where it is located.
-    member.kind == Kind::PinnedMac
-        || network.locate(slice, dst).is_some_and(|found| !found.tentative && found.at == at)
+    let of_slice = |found: Option<(u32, &Entry)>| found.is_some_and(|(_, m)| m.slice == slice);
+    of_slice(members.by_port(at)) || of_slice(members.by_port_mac(at, dst))
 }
 
 /// Decides what happens to a frame. Reads only its arguments; the same arguments give the same
@@ -323,7 +323,8 @@ pub fn decide<N: Network, T: Trace>(
     if dst.is_group() {
         trace.step(Step::Group);
     } else {
-        if let Some(other) = policy.slice_of_mac(dst).filter(|other| *other != slice) {
+        let bound = policy.bindings.by_mac(dst).map(|(_, member)| member);
+        if let Some(other) = bound.map(|member| member.slice).filter(|other| *other != slice) {
             trace.step(Step::BoundElsewhere(other));
             return drop(decision, DropReason::OtherSlice);
         }
@@ -331,7 +332,7 @@ pub fn decide<N: Network, T: Trace>(
             return drop(decision, DropReason::SamePort);
         }
         if let Some(location) = network.locate(slice, dst)
-            && let Some(to) = point_of(policy, network, slice, location.at, dst)
+            && let Some(to) = point_of(policy, slice, location, dst, bound)
         {
             trace.step(Step::Located(location));
             decision.verdict = if to == at {
@@ -376,16 +377,17 @@ fn usable<N: Network>(network: &N, at: Attachment) -> bool {
 
 /// The point of a slice on the port where `dst` is located: the learned VLAN first, else a static
 /// one.
-fn point_of<N: Network>(
+fn point_of(
     policy: &Policy,
-    network: &N,
     slice: SliceId,
-    located: Attachment,
+    located: Location,
     dst: MacAddr,
+    bound: Bound<'_>,
 ) -> Option<Attachment> {
-    if takes(policy, network, slice, located, dst) {
-        return Some(located);
+    if takes(policy, slice, located, dst, bound) {
+        return Some(located.at);
     }
+    let located = located.at;
     let mut points = policy.static_points_on(slice, (located.dpid, located.port));
     points.find(|point| receives(policy, slice, *point, dst)).map(|point| point.at)
 }

@@ -65,11 +65,6 @@ impl Entry {
         }
     }
 
-    /// Whether this is its key.
-    fn is(&self, key: &Key) -> bool {
-        self.key() == *key
-    }
-
     /// The place where it lets frames of its slice be delivered.
     pub(crate) fn point(&self) -> Option<Point> {
         match self.kind {
@@ -251,33 +246,55 @@ impl Members {
         }
     }
 
+    /// The slot with this hash for which this holds.
+    #[inline]
+    fn find(&self, hash: u64, is: impl Fn(&Entry) -> bool) -> Option<(u32, &Entry)> {
+        let slot = *self.index.find(hash, |slot| is(self.entry(*slot)))?;
+        Some((slot, self.entry(slot)))
+    }
+
     /// The slot with this key.
-    pub(crate) fn find(&self, key: &Key) -> Option<u32> {
-        let hash = hash_of(&self.hasher, key);
-        self.index.find(hash, |slot| self.entry(*slot).is(key)).copied()
+    fn holder(&self, key: &Key) -> Option<u32> {
+        let found = match key {
+            Key::Mac(mac) => self.by_mac(*mac),
+            Key::PortMac(at, mac) => self.by_port_mac(*at, *mac),
+            Key::Port(at) => self.by_port(*at),
+            Key::Pin(at, mac) => self.pin(*at, *mac),
+        };
+        found.map(|(slot, _)| slot)
     }
 
     /// The member that binds a MAC address wherever it is, or at pins.
+    #[inline]
     pub(crate) fn by_mac(&self, mac: MacAddr) -> Option<(u32, &Entry)> {
-        let slot = self.find(&Key::Mac(mac))?;
-        Some((slot, self.entry(slot)))
+        self.find(hash_of_mac(&self.hasher, mac), |entry| entry.mac == mac && entry.is_mac())
     }
 
     /// The member that binds a MAC address on an attachment.
+    #[inline]
     pub(crate) fn by_port_mac(&self, at: Attachment, mac: MacAddr) -> Option<(u32, &Entry)> {
-        let slot = self.find(&Key::PortMac(at, mac))?;
-        Some((slot, self.entry(slot)))
+        self.find(hash_of_port_mac(&self.hasher, at, mac), |entry| {
+            entry.mac == mac && entry.at == at && entry.kind == Kind::PortMac
+        })
     }
 
     /// The member that binds an attachment.
+    #[inline]
     pub(crate) fn by_port(&self, at: Attachment) -> Option<(u32, &Entry)> {
-        let slot = self.find(&Key::Port(at))?;
-        Some((slot, self.entry(slot)))
+        self.find(hash_of_port(&self.hasher, at), |entry| {
+            entry.at == at && matches!(entry.kind, Kind::Port | Kind::RestrictedPort)
+        })
+    }
+
+    fn pin(&self, at: Attachment, mac: MacAddr) -> Option<(u32, &Entry)> {
+        self.find(hash_of_pin(&self.hasher, at, mac), |entry| {
+            entry.mac == mac && entry.at == at && entry.kind == Kind::Pin
+        })
     }
 
     /// Whether a pinned MAC address may be there.
     pub(crate) fn is_pinned_to(&self, mac: MacAddr, at: Attachment) -> bool {
-        self.find(&Key::Pin(at, mac)).is_some()
+        self.pin(at, mac).is_some()
     }
 
     /// The port+MAC members, in the order of their slots.
@@ -346,7 +363,7 @@ impl Members {
     /// Puts an entry into a slot and the index, or says which slot has its key.
     fn put(&mut self, entry: Entry) -> Result<u32, u32> {
         let key = entry.key();
-        if let Some(held) = self.find(&key) {
+        if let Some(held) = self.holder(&key) {
             return Err(held);
         }
         let slot = match self.free.pop() {
@@ -470,20 +487,42 @@ fn entry_of(chunks: &[Arc<Chunk>], slot: u32) -> &Entry {
 }
 
 fn hash_of(hasher: &RandomState, key: &Key) -> u64 {
-    let place = |at: &Attachment| {
-        let vid = match at.vid {
-            Vid::Untagged => 0,
-            Vid::Tagged(vid) => u64::from(vid.number()),
-        };
-        u64::from(at.port.0) << 16 | vid
-    };
     match key {
-        Key::Mac(mac) => hasher.hash_one(mac.to_u64()),
-        Key::Port(at) => hasher.hash_one((at.dpid.0, place(at))),
-        Key::PortMac(at, mac) => hasher.hash_one((at.dpid.0, place(at), mac.to_u64())),
-        // In another order: the slice may have a port+MAC member of the same.
-        Key::Pin(at, mac) => hasher.hash_one((mac.to_u64(), at.dpid.0, place(at))),
+        Key::Mac(mac) => hash_of_mac(hasher, *mac),
+        Key::Port(at) => hash_of_port(hasher, *at),
+        Key::PortMac(at, mac) => hash_of_port_mac(hasher, *at, *mac),
+        Key::Pin(at, mac) => hash_of_pin(hasher, *at, *mac),
     }
+}
+
+// Keys are hashed as words: bytes and enums cost several times as much.
+
+#[inline]
+fn hash_of_mac(hasher: &RandomState, mac: MacAddr) -> u64 {
+    hasher.hash_one(mac.to_u64())
+}
+
+#[inline]
+fn hash_of_port(hasher: &RandomState, at: Attachment) -> u64 {
+    hasher.hash_one((at.dpid.0, port_and_vid(at)))
+}
+
+#[inline]
+fn hash_of_port_mac(hasher: &RandomState, at: Attachment, mac: MacAddr) -> u64 {
+    hasher.hash_one((at.dpid.0, port_and_vid(at), mac.to_u64()))
+}
+
+/// In another order: the slice may have a port+MAC member of the same.
+fn hash_of_pin(hasher: &RandomState, at: Attachment, mac: MacAddr) -> u64 {
+    hasher.hash_one((mac.to_u64(), at.dpid.0, port_and_vid(at)))
+}
+
+fn port_and_vid(at: Attachment) -> u64 {
+    let vid = match at.vid {
+        Vid::Untagged => 0,
+        Vid::Tagged(vid) => vid.number(),
+    };
+    u64::from(at.port.0) << 16 | u64::from(vid)
 }
 
 fn hash_of_end(hasher: &RandomState, (dpid, port): End) -> u64 {

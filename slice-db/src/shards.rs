@@ -30,6 +30,7 @@ impl<T: Clone> Shards<T> {
         ((between * self.0.len() as u64) >> 32) as usize
     }
 
+    #[inline]
     pub(crate) fn find(&self, hash: u64, is: impl FnMut(&T) -> bool) -> Option<&T> {
         self.0[self.piece(hash)].find(hash, is)
     }
