@@ -7,10 +7,12 @@
 //!    drop          drop           drop             drop     other slice, same port, no way: drop
 //! ```
 
+use smallvec::SmallVec;
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo};
 
 use crate::filter::{FilterAction, RuleId, Subject};
+use crate::members::{Entry, Kind};
 use crate::network::{Location, Network, PortRole};
 use crate::policy::{Admission, Point, Policy, Refusal, SliceId, admit};
 
@@ -144,7 +146,7 @@ pub struct Decision {
     /// What happens.
     pub verdict: Verdict,
     /// Slices in which a refused sender may be remembered as a destination.
-    pub tentative: Vec<SliceId>,
+    pub tentative: SmallVec<[SliceId; 4]>,
 }
 
 /// A step of the decision, for those who want to follow it.
@@ -203,13 +205,13 @@ pub fn receives(policy: &Policy, slice: SliceId, point: Point, dst: MacAddr) -> 
 
 /// Whether the MAC bindings let a host of this slice be there.
 fn may_be_at(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
-    match policy.by_mac.get(&mac).map(|member| policy.member(*member)) {
+    match policy.bindings.by_mac(mac) {
         None => true,
-        Some(member) if member.slice != slice => false,
-        Some(member) => match &member.binding {
-            crate::policy::Binding::Mac { only_at: Some(pins), .. } => pins.contains(&at),
-            _ => true,
-        },
+        Some((_, member)) if member.slice != slice => false,
+        Some((_, member)) if member.kind == Kind::PinnedMac => {
+            policy.bindings.is_pinned_to(mac, at)
+        }
+        Some(_) => true,
     }
 }
 
@@ -223,7 +225,7 @@ fn learned_receives(
     host: MacAddr,
     dst: MacAddr,
 ) -> bool {
-    let foreign = policy.slices_at(at).iter().any(|other| *other != slice);
+    let foreign = policy.is_foreign(at, slice);
     if foreign || !dst.is_group() {
         return dst == host || !foreign && bound_here(policy, slice, at, dst);
     }
@@ -234,23 +236,30 @@ fn bound_here(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> 
     policy.slice_of_mac(mac) == Some(slice) && may_be_at(policy, slice, at, mac)
 }
 
-/// Whether any point of the slice at this attachment takes a frame to `dst`.
-fn takes<N: Network>(
+/// The member that binds a destination by its MAC address.
+type Bound<'a> = Option<&'a Entry>;
+
+/// Whether any point of the slice where `dst` is located takes a frame to it. `bound` is the member
+/// that binds it by its MAC address, which is none of another slice.
+fn takes(
     policy: &Policy,
-    network: &N,
     slice: SliceId,
-    at: Attachment,
+    located: Location,
     dst: MacAddr,
+    bound: Bound<'_>,
 ) -> bool {
-    let points = policy.static_points(slice);
-    let from = points.partition_point(|point| point.at < at);
-    let mut here = points[from..].iter().take_while(|point| point.at == at);
-    if here.any(|point| receives(policy, slice, *point, dst)) {
-        return true;
+    // The static points there are those for anybody, for `dst`, and for others: looked up and not
+    // searched for, however many points the slice has.
+    let (members, at) = (&policy.bindings, located.at);
+    match bound.map(|member| member.kind) {
+        // Each pin is a static point.
+        Some(Kind::PinnedMac) => return members.is_pinned_to(dst, at),
+        // It makes its own learned point.
+        Some(_) if !located.tentative => return true,
+        _ => {}
     }
-    // A MAC-bound host that is located here makes its own learned point.
-    bound_here(policy, slice, at, dst)
-        && network.locate(slice, dst).is_some_and(|found| !found.tentative && found.at == at)
+    let of_slice = |found: Option<(u32, &Entry)>| found.is_some_and(|(_, m)| m.slice == slice);
+    of_slice(members.by_port(at)) || of_slice(members.by_port_mac(at, dst))
 }
 
 /// Decides what happens to a frame. Reads only its arguments; the same arguments give the same
@@ -267,7 +276,7 @@ pub fn decide<N: Network, T: Trace>(
         rule: None,
         reads: FieldSet::LAYER_2,
         verdict: Verdict::Drop(DropReason::NoBinding),
-        tentative: Vec::new(),
+        tentative: SmallVec::new(),
     };
     let drop = |mut decision: Decision, reason| {
         decision.verdict = Verdict::Drop(reason);
@@ -285,7 +294,7 @@ pub fn decide<N: Network, T: Trace>(
         Ok(admission) => admission,
         Err(refusal) => {
             trace.step(Step::Refused(refusal));
-            decision.tentative = policy.tentative_slices(refusal, at).to_vec();
+            decision.tentative = policy.tentative_slices(refusal, at);
             return drop(decision, refusal.into());
         }
     };
@@ -314,7 +323,8 @@ pub fn decide<N: Network, T: Trace>(
     if dst.is_group() {
         trace.step(Step::Group);
     } else {
-        if let Some(other) = policy.slice_of_mac(dst).filter(|other| *other != slice) {
+        let bound = policy.bindings.by_mac(dst).map(|(_, member)| member);
+        if let Some(other) = bound.map(|member| member.slice).filter(|other| *other != slice) {
             trace.step(Step::BoundElsewhere(other));
             return drop(decision, DropReason::OtherSlice);
         }
@@ -322,7 +332,7 @@ pub fn decide<N: Network, T: Trace>(
             return drop(decision, DropReason::SamePort);
         }
         if let Some(location) = network.locate(slice, dst)
-            && let Some(to) = point_of(policy, network, slice, location.at, dst)
+            && let Some(to) = point_of(policy, slice, location, dst, bound)
         {
             trace.step(Step::Located(location));
             decision.verdict = if to == at {
@@ -367,25 +377,19 @@ fn usable<N: Network>(network: &N, at: Attachment) -> bool {
 
 /// The point of a slice on the port where `dst` is located: the learned VLAN first, else a static
 /// one.
-fn point_of<N: Network>(
+fn point_of(
     policy: &Policy,
-    network: &N,
     slice: SliceId,
-    located: Attachment,
+    located: Location,
     dst: MacAddr,
+    bound: Bound<'_>,
 ) -> Option<Attachment> {
-    if takes(policy, network, slice, located, dst) {
-        return Some(located);
+    if takes(policy, slice, located, dst, bound) {
+        return Some(located.at);
     }
-    let points = policy.static_points(slice);
-    let same_port = |point: &&Point| (point.at.dpid, point.at.port) == (located.dpid, located.port);
-    let from = points
-        .partition_point(|point| (point.at.dpid, point.at.port) < (located.dpid, located.port));
-    points[from..]
-        .iter()
-        .take_while(same_port)
-        .find(|point| receives(policy, slice, **point, dst))
-        .map(|point| point.at)
+    let located = located.at;
+    let mut points = policy.static_points_on(slice, (located.dpid, located.port));
+    points.find(|point| receives(policy, slice, *point, dst)).map(|point| point.at)
 }
 
 /// What makes a place one that a slice's frames may go to.
@@ -424,7 +428,7 @@ pub(crate) fn candidates<N: Network>(
     visit: &mut impl FnMut(Attachment, Ground, Result<(), Declines>),
 ) {
     for point in policy.static_points(slice) {
-        let takes = match receives(policy, slice, *point, dst) {
+        let takes = match receives(policy, slice, point, dst) {
             true => Ok(()),
             false if !dst.is_group() && !may_be_at(policy, slice, point.at, dst) => {
                 Err(Declines::BoundElsewhere)
@@ -439,9 +443,7 @@ pub(crate) fn candidates<N: Network>(
     network.learned_points(slice, &mut |at, host| {
         let takes = match learned_receives(policy, slice, at, host, dst) {
             true => Ok(()),
-            false if policy.slices_at(at).iter().any(|other| *other != slice) => {
-                Err(Declines::Shared)
-            }
+            false if policy.is_foreign(at, slice) => Err(Declines::Shared),
             false if policy.slice_of_mac(dst) != Some(slice) => Err(Declines::Unbound),
             false => Err(Declines::BoundElsewhere),
         };
@@ -450,8 +452,8 @@ pub(crate) fn candidates<N: Network>(
     if policy.options.loose && (dst.is_group() || policy.slice_of_mac(dst) == Some(slice)) {
         network.edge_ports(&mut |dpid, port| {
             let at = crate::network::untagged((dpid, port));
-            let claimed = policy.slices_on((dpid, port)).iter().any(|other| *other != slice)
-                || network.other_slice_at(slice, dpid, port);
+            let claimed =
+                policy.is_shared((dpid, port), slice) || network.other_slice_at(slice, dpid, port);
             let takes = match claimed {
                 true => Err(Declines::Claimed),
                 false if dst.is_group() || may_be_at(policy, slice, at, dst) => Ok(()),

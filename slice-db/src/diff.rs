@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::AddAssign;
+use std::sync::Arc;
 
-use crate::policy::{Binding, Policy};
+use crate::policy::{Binding, MemberId, Policy, SliceId};
 
 /// How many of each kind were added, removed and changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,6 +29,14 @@ impl Changes {
 
     fn is_empty(self) -> bool {
         self == Changes::default()
+    }
+}
+
+impl AddAssign for Changes {
+    fn add_assign(&mut self, more: Changes) {
+        self.added += more.added;
+        self.removed += more.removed;
+        self.changed += more.changed;
     }
 }
 
@@ -78,10 +88,6 @@ impl Policy {
             let slices = policy.slices.iter();
             slices.map(|s| (&*s.name, (&*s.description, s.restricted))).collect()
         }
-        fn members(policy: &Policy) -> BTreeMap<(&str, &str), &Binding> {
-            let members = policy.members.iter();
-            members.map(|m| ((policy.slice_name(m.slice), &*m.id), &m.binding)).collect()
-        }
         type Shown<'a> = (u32, crate::FilterAction, Vec<String>, usize);
         fn filters(policy: &Policy) -> BTreeMap<&str, Shown<'_>> {
             let rules = policy.filters.rules().iter().enumerate();
@@ -104,14 +110,70 @@ impl Policy {
                 .collect()
         }
         PolicyDiff {
-            slices: Changes::between(&slices(self), &slices(new)),
-            members: Changes::between(&members(self), &members(new)),
-            filters: Changes::between(&filters(self), &filters(new)),
+            slices: match new.has_slices_of(self) {
+                true => Changes::default(),
+                false => Changes::between(&slices(self), &slices(new)),
+            },
+            members: self.changed_members(new),
+            filters: match Arc::ptr_eq(&self.filters, &new.filters) {
+                true => Changes::default(),
+                false => Changes::between(&filters(self), &filters(new)),
+            },
             options: self.options != new.options,
             links: self.links != new.links,
             switches: self.certificates != new.certificates
                 || !self.switch_names.keys().eq(new.switch_names.keys()),
         }
+    }
+}
+
+impl Policy {
+    fn changed_members(&self, new: &Policy) -> Changes {
+        let mut changes = Changes::default();
+        // An edit of members leaves the slices, and gives those that it touches a new value.
+        if new.has_slices_of(self) {
+            for (id, (a, b)) in (0..).map(SliceId).zip(self.slices.iter().zip(&new.slices)) {
+                if !Arc::ptr_eq(a, b) {
+                    changes += self.changed_members_of(id, new, id);
+                }
+            }
+            return changes;
+        }
+        for (id, name) in self.slices() {
+            match new.slice(name) {
+                Some(same) => changes += self.changed_members_of(id, new, same),
+                None => changes.removed += self.member_count(id),
+            }
+        }
+        let others = new.slices().filter(|(_, name)| self.slice(name).is_none());
+        changes.added += others.map(|(id, _)| new.member_count(id)).sum::<usize>();
+        changes
+    }
+
+    /// What differs between the members of two slices, by id: those at the beginning and the end that
+    /// are the same are soon passed.
+    fn changed_members_of(&self, slice: SliceId, new: &Policy, same: SliceId) -> Changes {
+        fn by_id(policy: &Policy, slots: &[u32]) -> BTreeMap<Box<str>, Binding> {
+            let members = slots.iter().map(|slot| policy.member(MemberId(*slot)));
+            members.map(|member| (member.id, member.binding)).collect()
+        }
+        let (mut old_slots, mut new_slots) =
+            (&self.slice_at(slice).members[..], &new.slice_at(same).members[..]);
+        // Made ids have names of switches.
+        if self.switch_names == new.switch_names {
+            let same = |a: u32, b: u32| self.bindings.is_same(a, &new.bindings, b);
+            while let ([a, old_rest @ ..], [b, new_rest @ ..]) = (old_slots, new_slots)
+                && same(*a, *b)
+            {
+                (old_slots, new_slots) = (old_rest, new_rest);
+            }
+            while let ([old_rest @ .., a], [new_rest @ .., b]) = (old_slots, new_slots)
+                && same(*a, *b)
+            {
+                (old_slots, new_slots) = (old_rest, new_rest);
+            }
+        }
+        Changes::between(&by_id(self, old_slots), &by_id(new, new_slots))
     }
 }
 

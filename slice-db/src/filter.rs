@@ -3,9 +3,15 @@
 //! Rules that test the same fields under the same masks share a *tuple*: one hash table. A frame is
 //! looked up in each tuple once, best priority first, until no later tuple can win; the number of
 //! rules does not matter, the number of tuples does.
+//!
+//! A field under a mask is a *column*. Tuples share columns, so a frame's value in a column is hashed
+//! once, and the hash in a tuple is that of its columns put together.
 
+use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use serde::Serialize;
 use umlaut_openflow::packet::{Field, Headers, Tag};
 use umlaut_openflow::{DatapathId, FieldSet, MacAddr, PortNo};
@@ -110,6 +116,7 @@ impl Test {
     }
 
     /// The value of a frame.
+    #[inline]
     pub(crate) fn value(self, s: &Subject<'_>) -> Field<u128> {
         fn n<T>(field: Field<T>, number: impl Fn(T) -> u128) -> Field<u128> {
             match field {
@@ -208,17 +215,74 @@ impl Rule {
     }
 }
 
+/// A field under a mask.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    test: Test,
+    mask: u128,
+    /// So that a value hashes otherwise in another column.
+    seeds: [u64; 2],
+}
+
+impl Column {
+    /// The hash of a masked value.
+    fn hash(&self, value: u128) -> u64 {
+        let [low, high] = [value as u64, (value >> 64) as u64];
+        let product = u128::from(low ^ self.seeds[0]) * u128::from(high ^ self.seeds[1]);
+        product as u64 ^ (product >> 64) as u64
+    }
+
+    fn look(&self, subject: &Subject<'_>) -> Field<u64> {
+        match self.test.value(subject) {
+            Field::Absent => Field::Absent,
+            Field::Unknown => Field::Unknown,
+            Field::Is(value) => Field::Is(self.hash(value & self.mask)),
+        }
+    }
+}
+
+/// How many columns are hashed once; what more there are is hashed for each tuple.
+const ONCE: usize = 32;
+
+/// A frame in the first columns, as far as it was asked for.
+struct Looks {
+    /// Bits of columns.
+    known: u32,
+    absent: u32,
+    unknown: u32,
+    hashes: [u64; ONCE],
+}
+
+impl Looks {
+    fn look(&mut self, asked: u32, columns: &[Column], subject: &Subject<'_>) {
+        let mut missing = asked & !self.known;
+        self.known |= asked;
+        while missing != 0 {
+            let column = missing.trailing_zeros() as usize;
+            match columns[column].look(subject) {
+                Field::Absent => self.absent |= 1 << column,
+                Field::Unknown => self.unknown |= 1 << column,
+                Field::Is(hash) => self.hashes[column] = hash,
+            }
+            missing &= missing - 1;
+        }
+    }
+}
+
 /// The rules that test the same fields under the same masks.
 #[derive(Clone, Debug)]
 struct Tuple {
-    shape: Vec<(Test, u128)>,
+    /// Which of the first columns it has.
+    first: u32,
+    /// Its further columns.
+    further: Vec<u32>,
     reads: FieldSet,
     /// Its best rule: no frame can do better here.
     best: RuleId,
     /// All its rules, in order.
     rules: Vec<RuleId>,
     /// The best rule of each combination of values.
-    by_values: Map<Box<[u128]>, RuleId>,
+    by_values: HashTable<RuleId>,
 }
 
 /// What the filters say of a frame.
@@ -232,34 +296,56 @@ pub(crate) struct Filtering {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FilterTable {
     rules: Vec<Rule>,
+    columns: Vec<Column>,
     /// In order of their best rules.
     tuples: Vec<Tuple>,
 }
-
-/// The most criteria that a rule can have: each test once.
-const TESTS: usize = 28;
 
 impl FilterTable {
     /// A table of these rules, in the order of the file.
     pub(crate) fn new(mut rules: Vec<Rule>) -> FilterTable {
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
-        let mut tuples: Vec<Tuple> = Vec::new();
+        let hasher = RandomState::default();
+        let (mut tuples, mut columns): (Vec<Tuple>, Vec<Column>) = (Vec::new(), Vec::new());
         let mut by_shape: Map<Vec<(Test, u128)>, usize> = Map::default();
+        let mut by_column: Map<(Test, u128), u32> = Map::default();
         for (index, rule) in rules.iter().enumerate() {
             let id = RuleId(index as u32);
+            let mut hash = 0;
+            let mut numbers = Vec::with_capacity(rule.criteria.len());
+            for Criterion { test, mask, value } in rule.criteria.iter().copied() {
+                let number = *by_column.entry((test, mask)).or_insert_with(|| {
+                    let number = columns.len() as u32;
+                    let seeds = [hasher.hash_one(2 * number), hasher.hash_one(2 * number + 1)];
+                    columns.push(Column { test, mask, seeds });
+                    number
+                });
+                hash ^= columns[number as usize].hash(value);
+                numbers.push(number);
+            }
             let shape: Vec<_> = rule.criteria.iter().map(|c| (c.test, c.mask)).collect();
-            let values: Box<[u128]> = rule.criteria.iter().map(|c| c.value).collect();
             let at = *by_shape.entry(shape).or_insert_with_key(|shape| {
                 let reads = shape.iter().fold(FieldSet::NONE, |set, (test, _)| set | test.reads());
-                let (shape, rules) = (shape.clone(), Vec::new());
-                tuples.push(Tuple { shape, reads, best: id, rules, by_values: Map::default() });
+                let first = numbers.iter().filter(|n| **n < ONCE as u32);
+                tuples.push(Tuple {
+                    first: first.fold(0, |bits, number| bits | 1 << number),
+                    further: numbers.iter().copied().filter(|n| *n >= ONCE as u32).collect(),
+                    reads,
+                    best: id,
+                    rules: Vec::new(),
+                    by_values: HashTable::new(),
+                });
                 tuples.len() - 1
             });
             let tuple = &mut tuples[at];
             tuple.rules.push(id);
-            tuple.by_values.entry(values).or_insert(id);
+            let same = |other: &RuleId| rules[other.0 as usize].criteria == rule.criteria;
+            if tuple.by_values.find(hash, same).is_none() {
+                let rehash = |id: &RuleId| hash_of(&rules[id.0 as usize], &columns, &by_column);
+                tuple.by_values.insert_unique(hash, id, rehash);
+            }
         }
-        FilterTable { rules, tuples }
+        FilterTable { rules, columns, tuples }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -286,36 +372,63 @@ impl FilterTable {
     pub(crate) fn look_up(&self, subject: &Subject<'_>) -> Filtering {
         let mut best: Option<RuleId> = None;
         let mut reads = FieldSet::NONE;
+        let mut looks = Looks { known: 0, absent: 0, unknown: 0, hashes: [0; ONCE] };
         for tuple in &self.tuples {
             if best.is_some_and(|best| best < tuple.best) {
                 break;
             }
             reads |= tuple.reads;
-            let found = tuple.look_up(&self.rules, subject);
-            best = best.into_iter().chain(found).min();
+            if let Some(found) = tuple.look_up(self, &mut looks, subject)
+                && best.is_none_or(|best| found < best)
+            {
+                best = Some(found);
+            }
         }
         Filtering { rule: best, reads }
     }
 }
 
 impl Tuple {
-    fn look_up(&self, rules: &[Rule], subject: &Subject<'_>) -> Option<RuleId> {
-        let mut values = [0u128; TESTS];
-        let mut unknown = false;
-        for (place, (test, mask)) in values.iter_mut().zip(&self.shape) {
-            match test.value(subject) {
+    #[inline]
+    fn look_up(
+        &self,
+        table: &FilterTable,
+        looks: &mut Looks,
+        subject: &Subject<'_>,
+    ) -> Option<RuleId> {
+        looks.look(self.first, &table.columns, subject);
+        if self.first & looks.absent != 0 {
+            return None;
+        }
+        let mut unknown = self.first & looks.unknown != 0;
+        let (mut hash, mut first) = (0, self.first);
+        while first != 0 {
+            hash ^= looks.hashes[first.trailing_zeros() as usize];
+            first &= first - 1;
+        }
+        for column in &self.further {
+            match table.columns[*column as usize].look(subject) {
                 Field::Absent => return None,
                 Field::Unknown => unknown = true,
-                Field::Is(value) => *place = value & mask,
+                Field::Is(of_column) => hash ^= of_column,
             }
         }
+        let matching = |id: &RuleId| table.rules[id.0 as usize].matches(subject);
         if unknown {
             // Rare, and no hash can be made of it: the rules one after the other.
-            let matching = |id: &&RuleId| rules[id.0 as usize].matches(subject);
-            return self.rules.iter().find(matching).copied();
+            return self.rules.iter().copied().find(matching);
         }
-        self.by_values.get(&values[..self.shape.len()]).copied()
+        self.by_values.find(hash, matching).copied()
     }
+}
+
+/// The hash of a rule's values.
+fn hash_of(rule: &Rule, columns: &[Column], by_column: &Map<(Test, u128), u32>) -> u64 {
+    let hashes = rule.criteria.iter().map(|c| {
+        let column = by_column[&(c.test, c.mask)];
+        columns[column as usize].hash(c.value)
+    });
+    hashes.fold(0, |all, hash| all ^ hash)
 }
 
 #[cfg(test)]

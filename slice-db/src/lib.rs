@@ -30,10 +30,15 @@ mod diagnostic;
 mod diff;
 mod explain;
 mod filter;
+mod hosts;
+mod layout;
+mod members;
 mod network;
 mod parse;
 mod policy;
+mod quick;
 mod remedy;
+mod shards;
 mod switches;
 mod values;
 mod yaml;
@@ -52,8 +57,8 @@ pub use explain::{
 pub use filter::{FilterAction, RuleId};
 pub use network::{Location, Network, OfflineNetwork, PortRole};
 pub use policy::{
-    Admission, AdmittedBy, Binding, Host, Member, MemberId, Options, Point, Policy, Refusal,
-    SliceId, admit, may_be_guessed,
+    Admission, AdmittedBy, Binding, BoundPorts, Host, Member, MemberId, Options, Point, Policy,
+    Refusal, SliceId, admit, may_be_guessed,
 };
 pub use remedy::{
     Announced, Bind, Change, Cure, Difference, Edit, LineChange, NotEditable, Remedy, Scope, cure,

@@ -174,7 +174,7 @@ impl OfflineNetwork {
                 for slice in policy.tentative_slices(refusal, at) {
                     let location = Location { at, tentative: true };
                     let guess = Sighting { location, at: self.now };
-                    let known = self.hosts.entry((*slice, mac)).or_insert(guess);
+                    let known = self.hosts.entry((slice, mac)).or_insert(guess);
                     if known.location.tentative {
                         *known = guess;
                     }

@@ -1,18 +1,22 @@
 //! A policy: slices and their members, compiled for look-ups that do not depend on their number.
 //! Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use smallvec::SmallVec;
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo};
 
 use crate::cases::Case;
 use crate::diagnostic::Diagnostic;
 use crate::filter::{FilterAction, FilterTable, RuleId};
+use crate::hosts::Hosts;
+use crate::layout::Layout;
+use crate::members::{Kind, Members};
 use crate::switches::CertificateOf;
-use crate::yaml::{Place, locate};
+use crate::yaml::{Hop, Place};
 
 pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
 
@@ -20,7 +24,8 @@ pub(crate) type Map<K, V> = HashMap<K, V, RandomState>;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SliceId(pub u32);
 
-/// A member of a slice: an index into the policy's members, in the order of the file.
+/// A member of a slice. What number it has says nothing of its place; over an edit of the file that
+/// does not touch it, it may keep the number.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct MemberId(pub u32);
 
@@ -72,8 +77,6 @@ pub struct Member {
     pub id: Box<str>,
     /// What it binds.
     pub binding: Binding,
-    /// Where it stands in the file: entry of `slices`, item of `members`.
-    pub(crate) place: (u32, u32),
 }
 
 /// A static point of a slice: where frames of the slice may be delivered.
@@ -86,15 +89,19 @@ pub struct Point {
 }
 
 /// A slice of the policy.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Slice {
     pub(crate) name: Box<str>,
     pub(crate) description: Box<str>,
-    pub(crate) members: std::ops::Range<u32>,
-    /// Sorted.
-    pub(crate) points: Vec<Point>,
-    pub(crate) has_macs: bool,
+    /// The slots of its members, in the order of the file: each is the item of the file's list.
+    pub(crate) members: Vec<u32>,
+    /// The slots of its static points, sorted by point.
+    pub(crate) points: Vec<u32>,
+    /// How many members bind a MAC address wherever it is, or at pins.
+    pub(crate) macs: u32,
     pub(crate) restricted: bool,
+    /// The entry of its map that lists the members.
+    pub(crate) entry: Option<u32>,
 }
 
 /// How the whole network behaves.
@@ -145,40 +152,45 @@ impl Default for Options {
 /// A port of a switch.
 pub(crate) type End = (DatapathId, PortNo);
 
-/// A policy. Immutable; share it by `Arc`.
+/// A policy. Immutable; cheap to clone: what is large is shared.
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub(crate) file: Arc<str>,
-    pub(crate) text: Arc<str>,
-    pub(crate) switches: BTreeMap<String, DatapathId>,
-    pub(crate) switch_names: BTreeMap<DatapathId, String>,
+    pub(crate) text: Arc<String>,
+    pub(crate) switches: Arc<BTreeMap<String, DatapathId>>,
+    pub(crate) switch_names: Arc<BTreeMap<DatapathId, String>>,
     /// What switches must show when they join.
-    pub(crate) certificates: BTreeMap<DatapathId, CertificateOf>,
-    pub(crate) hosts: Vec<Host>,
-    pub(crate) hosts_by_name: HashMap<String, usize>,
-    pub(crate) slices: Vec<Slice>,
-    pub(crate) slices_by_name: Map<Box<str>, SliceId>,
-    pub(crate) members: Vec<Member>,
-    pub(crate) by_mac: Map<MacAddr, MemberId>,
-    pub(crate) by_port_mac: Map<(Attachment, MacAddr), MemberId>,
-    pub(crate) by_port: Map<Attachment, MemberId>,
-    /// Slices with a static point at an attachment; ends with any VLAN under their untagged form.
-    pub(crate) slices_at: Map<Attachment, Vec<SliceId>>,
-    /// Slices with a port or port+MAC binding anywhere on a port, whatever the VLAN.
-    pub(crate) slices_on: Map<End, Vec<SliceId>>,
-    /// Ports with any binding or pin.
-    pub(crate) bound: BTreeSet<End>,
-    pub(crate) filters: FilterTable,
-    pub(crate) links: Vec<(End, End)>,
+    pub(crate) certificates: Arc<BTreeMap<DatapathId, CertificateOf>>,
+    pub(crate) hosts: Arc<Hosts>,
+    /// In the order of the file: each is the entry of the file's map.
+    pub(crate) slices: Vec<Arc<Slice>>,
+    pub(crate) slices_by_name: Arc<Map<Box<str>, SliceId>>,
+    pub(crate) bindings: Members,
+    pub(crate) filters: Arc<FilterTable>,
+    pub(crate) links: Arc<Vec<(End, End)>>,
     /// Interfaces of the machine that labs plug into ports.
-    pub(crate) interfaces: Vec<(End, String)>,
+    pub(crate) interfaces: Arc<Vec<(End, String)>>,
     pub(crate) options: Options,
-    pub(crate) cases: Vec<Case>,
+    pub(crate) cases: Arc<Vec<Case>>,
     /// Places of the file that are looked up on demand.
     pub(crate) slices_entry: Option<u32>,
     pub(crate) filters_entry: Option<u32>,
     pub(crate) cases_entry: Option<u32>,
-    pub(crate) member_entries: Vec<u32>,
+    /// Where the text lists members line by line.
+    pub(crate) layout: Layout,
+    /// What was told when the file was read.
+    pub(crate) warnings: Arc<Vec<Diagnostic>>,
+}
+
+/// The ports that a policy binds or pins: edges for ever. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct BoundPorts(Members);
+
+impl BoundPorts {
+    /// Whether a port is one of them.
+    pub fn contains(&self, dpid: DatapathId, port: PortNo) -> bool {
+        self.0.is_claimed((dpid, port))
+    }
 }
 
 impl Policy {
@@ -189,6 +201,37 @@ impl Policy {
     /// be used.
     pub fn parse(file: &str, text: &str) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
         crate::parse::parse(file, text)
+    }
+
+    /// As [`Policy::parse`], without a copy of the text.
+    ///
+    /// # Errors
+    /// All of the file's mistakes.
+    pub fn read(
+        file: &str,
+        text: impl Into<Arc<String>>,
+    ) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
+        crate::parse::read(file, text.into())
+    }
+
+    /// Reads the file once more, of which this is the policy. Where only some members were changed,
+    /// added or removed, only these are read, and the new policy shares the rest with this one; what
+    /// comes out is the same as that of [`Policy::read`].
+    ///
+    /// # Errors
+    /// All of the file's mistakes.
+    pub fn reread(
+        &self,
+        text: impl Into<Arc<String>>,
+    ) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let text = text.into();
+        match crate::parse::edited(self, &text) {
+            Some(policy) => {
+                let warnings = policy.warnings.to_vec();
+                Ok((policy, warnings))
+            }
+            None => crate::parse::read(&self.file, text),
+        }
     }
 
     /// The file that it was read from.
@@ -227,17 +270,22 @@ impl Policy {
 
     /// The hosts that it names, in the order of the file.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.iter()
+        self.hosts.list().iter()
     }
 
     /// A host by name.
     pub fn host(&self, name: &str) -> Option<&Host> {
-        self.hosts_by_name.get(name).map(|index| &self.hosts[*index])
+        self.hosts.by_name(name)
+    }
+
+    /// The host that has a MAC address.
+    pub fn host_of(&self, mac: MacAddr) -> Option<&Host> {
+        self.hosts.by_mac(mac)
     }
 
     /// A MAC address with the name of its host, if it has one.
     pub fn mac_name(&self, mac: MacAddr) -> String {
-        match self.hosts.iter().find(|host| host.mac == mac) {
+        match self.host_of(mac) {
             Some(host) => format!("{} ({mac})", host.name),
             None => mac.to_string(),
         }
@@ -251,6 +299,12 @@ impl Policy {
     /// A slice by name.
     pub fn slice(&self, name: &str) -> Option<SliceId> {
         self.slices_by_name.get(name).copied()
+    }
+
+    /// Whether its slices are known to be those of another policy, in the same order: one was read as
+    /// an edit of the other, and only members were changed.
+    pub fn has_slices_of(&self, other: &Policy) -> bool {
+        Arc::ptr_eq(&self.slices_by_name, &other.slices_by_name)
     }
 
     pub(crate) fn slice_at(&self, id: SliceId) -> &Slice {
@@ -274,56 +328,135 @@ impl Policy {
     }
 
     /// A member.
-    pub fn member(&self, id: MemberId) -> &Member {
-        &self.members[id.0 as usize]
+    pub fn member(&self, id: MemberId) -> Member {
+        let binding = self.bindings.binding(id.0);
+        let id_of = || match self.bindings.id(id.0) {
+            Some(id) => id.into(),
+            None => self.made_id(&binding),
+        };
+        Member { slice: self.slice_of(id), id: id_of(), binding }
+    }
+
+    /// The id of a member that was given none.
+    fn made_id(&self, binding: &Binding) -> Box<str> {
+        match binding {
+            Binding::Mac { mac, .. } => mac.to_string().into(),
+            Binding::PortMac { at, mac } => format!("{} {mac}", self.attachment_name(*at)).into(),
+            Binding::Port { at, .. } => self.attachment_name(*at).into(),
+        }
+    }
+
+    /// The slice of a member.
+    pub(crate) fn slice_of(&self, id: MemberId) -> SliceId {
+        self.bindings.entry(id.0).slice
     }
 
     /// The members of a slice, in the order of the file.
-    pub fn members(&self, slice: SliceId) -> impl Iterator<Item = (MemberId, &Member)> {
-        self.slice_at(slice).members.clone().map(|id| (MemberId(id), self.member(MemberId(id))))
+    pub fn members(&self, slice: SliceId) -> impl Iterator<Item = (MemberId, Member)> {
+        let slots = self.slice_at(slice).members.iter();
+        slots.map(|slot| (MemberId(*slot), self.member(MemberId(*slot))))
+    }
+
+    /// How many members a slice has.
+    pub fn member_count(&self, slice: SliceId) -> usize {
+        self.slice_at(slice).members.len()
+    }
+
+    /// The member that binds a MAC address wherever it is, or at pins.
+    pub(crate) fn by_mac(&self, mac: MacAddr) -> Option<MemberId> {
+        self.bindings.by_mac(mac).map(|(slot, _)| MemberId(slot))
+    }
+
+    /// The member that binds a MAC address on an attachment.
+    pub(crate) fn by_port_mac(&self, at: Attachment, mac: MacAddr) -> Option<MemberId> {
+        self.bindings.by_port_mac(at, mac).map(|(slot, _)| MemberId(slot))
+    }
+
+    /// The member that binds an attachment.
+    pub(crate) fn by_port(&self, at: Attachment) -> Option<MemberId> {
+        self.bindings.by_port(at).map(|(slot, _)| MemberId(slot))
     }
 
     /// Where frames of a slice may be delivered whoever has spoken, in order.
-    pub fn static_points(&self, slice: SliceId) -> &[Point] {
-        &self.slice_at(slice).points
+    pub fn static_points(&self, slice: SliceId) -> impl Iterator<Item = Point> {
+        self.points_of(&self.slice_at(slice).points)
+    }
+
+    /// As [`Policy::static_points`], those on one port.
+    pub(crate) fn static_points_on(&self, slice: SliceId, end: End) -> impl Iterator<Item = Point> {
+        let points = &self.slice_at(slice).points;
+        let end_of = |slot: u32| {
+            let at = self.bindings.entry(slot).at;
+            (at.dpid, at.port)
+        };
+        let from = points.partition_point(|slot| end_of(*slot) < end);
+        let here = move |point: &Point| (point.at.dpid, point.at.port) == end;
+        self.points_of(&points[from..]).take_while(here)
+    }
+
+    fn points_of<'a>(&'a self, slots: &'a [u32]) -> impl Iterator<Item = Point> + 'a {
+        let mut last = None;
+        let points = slots.iter().filter_map(|slot| self.bindings.entry(*slot).point());
+        // A MAC address may be bound and pinned to one place.
+        points.filter(move |point| last.replace(*point) != Some(*point))
     }
 
     /// Whether a slice has MAC members.
     pub fn has_mac_members(&self, slice: SliceId) -> bool {
-        self.slice_at(slice).has_macs
+        self.slice_at(slice).macs > 0
     }
 
     /// The slice that a MAC address is bound to, wherever it is.
     pub fn slice_of_mac(&self, mac: MacAddr) -> Option<SliceId> {
-        self.by_mac.get(&mac).map(|member| self.member(*member).slice)
+        self.bindings.by_mac(mac).map(|(_, member)| member.slice)
     }
 
     /// Whether a port is bound or pinned in any way: an edge for ever.
     pub fn is_bound_port(&self, dpid: DatapathId, port: PortNo) -> bool {
-        self.bound.contains(&(dpid, port))
+        self.bindings.is_claimed((dpid, port))
     }
 
     /// All bound or pinned ports, in order.
-    pub fn bound_ports(&self) -> impl Iterator<Item = (DatapathId, PortNo)> + '_ {
-        self.bound.iter().copied()
+    pub fn bound_ports(&self) -> impl Iterator<Item = (DatapathId, PortNo)> + use<> {
+        let mut ports: Vec<End> = self.bindings.claimed().collect();
+        ports.sort_unstable();
+        ports.into_iter()
     }
 
-    /// Slices with a static point at an attachment.
-    pub(crate) fn slices_at(&self, at: Attachment) -> &[SliceId] {
-        self.slices_at.get(&at).map_or(&[], Vec::as_slice)
+    /// The bound or pinned ports, to ask for single ones.
+    pub fn bound(&self) -> BoundPorts {
+        BoundPorts(self.bindings.clone())
     }
 
-    /// Slices with a static point on a port, whatever the VLAN.
-    pub fn slices_on(&self, end: (DatapathId, PortNo)) -> &[SliceId] {
-        self.slices_on.get(&end).map_or(&[], Vec::as_slice)
+    /// Whether another slice than this has a static point at an attachment.
+    pub(crate) fn is_foreign(&self, at: Attachment, slice: SliceId) -> bool {
+        self.bindings.is_foreign(at, slice)
+    }
+
+    /// Slices with a static point on a port, whatever the VLAN, in order.
+    pub fn slices_on(&self, end: (DatapathId, PortNo)) -> SmallVec<[SliceId; 4]> {
+        let mut slices: SmallVec<[SliceId; 4]> =
+            self.bindings.claims(end).map(|(_, slice)| slice).collect();
+        slices.sort_unstable();
+        slices.dedup();
+        slices
+    }
+
+    /// Whether another slice than this has a static point on a port.
+    pub(crate) fn is_shared(&self, end: End, slice: SliceId) -> bool {
+        self.bindings.claims(end).any(|(_, other)| other != slice)
     }
 
     /// The slices in which a refused sender may be remembered as a destination: those with a static
     /// point on its port.
-    pub(crate) fn tentative_slices(&self, refusal: Refusal, at: Attachment) -> &[SliceId] {
+    pub(crate) fn tentative_slices(
+        &self,
+        refusal: Refusal,
+        at: Attachment,
+    ) -> SmallVec<[SliceId; 4]> {
         match refusal {
             Refusal::NoBinding | Refusal::Restricted => self.slices_on((at.dpid, at.port)),
-            Refusal::PinnedElsewhere | Refusal::ForeignPort => &[],
+            Refusal::PinnedElsewhere | Refusal::ForeignPort => SmallVec::new(),
         }
     }
 
@@ -359,26 +492,31 @@ impl Policy {
 
     /// The line of a member in the file.
     pub fn member_line(&self, id: MemberId) -> Option<usize> {
-        use crate::yaml::Hop::{Item, Value};
-        let (slice, item) = self.member(id).place;
-        let members = *self.member_entries.get(slice as usize)?;
-        let place =
-            Place(vec![Value(self.slices_entry?), Value(slice), Value(members), Item(item)]);
-        Some(locate(&self.text, &place)?.line)
+        self.line_of(&self.member_place(id)?)
+    }
+
+    /// Where a member stands.
+    pub(crate) fn member_place(&self, id: MemberId) -> Option<Place> {
+        let slice = self.slice_of(id);
+        let item = self.slice_at(slice).members.iter().position(|slot| *slot == id.0)?;
+        let members = self.slice_at(slice).entry?;
+        let hops = [Hop::Value(self.slices_entry?), Hop::Value(slice.0), Hop::Value(members)];
+        Some(Place([&hops[..], &[Hop::Item(item as u32)]].concat()))
+    }
+
+    fn line_of(&self, place: &Place) -> Option<usize> {
+        Some(self.layout.locate(&self.text, place)?.line)
     }
 
     /// The line of a filter in the file.
     pub fn filter_line(&self, rule: RuleId) -> Option<usize> {
-        use crate::yaml::Hop::{Item, Value};
-        let place = Place(vec![Value(self.filters_entry?), Item(self.filters.item(rule))]);
-        Some(locate(&self.text, &place)?.line)
+        let item = Hop::Item(self.filters.item(rule));
+        self.line_of(&Place(vec![Hop::Value(self.filters_entry?), item]))
     }
 
     /// The line of a case in the file.
     pub fn case_line(&self, case: &Case) -> Option<usize> {
-        use crate::yaml::Hop::{Item, Value};
-        let place = Place(vec![Value(self.cases_entry?), Item(case.item)]);
-        Some(locate(&self.text, &place)?.line)
+        self.line_of(&Place(vec![Hop::Value(self.cases_entry?), Hop::Item(case.item)]))
     }
 
     /// A line of the file, trimmed.
@@ -428,32 +566,25 @@ pub enum Refusal {
 /// # Errors
 /// The refusal that applies first.
 pub fn admit(policy: &Policy, at: Attachment, src: MacAddr) -> Result<Admission, Refusal> {
-    if let Some(id) = policy.by_mac.get(&src) {
-        let member = policy.member(*id);
-        let Binding::Mac { only_at, .. } = &member.binding else { return Err(Refusal::NoBinding) };
-        if only_at.as_ref().is_some_and(|pins| !pins.contains(&at)) {
+    let members = &policy.bindings;
+    let admitted = |by, id, slice| Ok(Admission { slice, by, member: MemberId(id) });
+    if let Some((id, member)) = members.by_mac(src) {
+        if member.kind == Kind::PinnedMac && !members.is_pinned_to(src, at) {
             return Err(Refusal::PinnedElsewhere);
         }
         if policy.options.refuse_macs_on_foreign_ports
-            && policy
-                .by_port
-                .get(&at)
-                .is_some_and(|port| policy.member(*port).slice != member.slice)
+            && members.by_port(at).is_some_and(|(_, port)| port.slice != member.slice)
         {
             return Err(Refusal::ForeignPort);
         }
-        return Ok(Admission { slice: member.slice, by: AdmittedBy::Mac, member: *id });
+        return admitted(AdmittedBy::Mac, id, member.slice);
     }
-    if let Some(id) = policy.by_port_mac.get(&(at, src)) {
-        let slice = policy.member(*id).slice;
-        return Ok(Admission { slice, by: AdmittedBy::PortMac, member: *id });
+    if let Some((id, member)) = members.by_port_mac(at, src) {
+        return admitted(AdmittedBy::PortMac, id, member.slice);
     }
-    let Some(id) = policy.by_port.get(&at) else { return Err(Refusal::NoBinding) };
-    let member = policy.member(*id);
-    match member.binding {
-        Binding::Port { restricted: false, .. } => {
-            Ok(Admission { slice: member.slice, by: AdmittedBy::Port, member: *id })
-        }
+    let Some((id, member)) = members.by_port(at) else { return Err(Refusal::NoBinding) };
+    match member.kind {
+        Kind::Port => admitted(AdmittedBy::Port, id, member.slice),
         _ => Err(Refusal::Restricted),
     }
 }
@@ -461,7 +592,10 @@ pub fn admit(policy: &Policy, at: Attachment, src: MacAddr) -> Result<Admission,
 /// Whether the place of a host may be guessed: it is refused there as a sender, and the slice has a
 /// static point on that port.
 pub fn may_be_guessed(policy: &Policy, slice: SliceId, at: Attachment, mac: MacAddr) -> bool {
-    admit(policy, at, mac)
-        .err()
-        .is_some_and(|refusal| policy.tentative_slices(refusal, at).contains(&slice))
+    match admit(policy, at, mac) {
+        Err(Refusal::NoBinding | Refusal::Restricted) => {
+            policy.bindings.claims((at.dpid, at.port)).any(|(_, on)| on == slice)
+        }
+        Err(Refusal::PinnedElsewhere | Refusal::ForeignPort) | Ok(_) => false,
+    }
 }

@@ -11,6 +11,14 @@ use crate::yaml::Node;
 /// What was wanted, for messages.
 pub(crate) type Wanted = &'static str;
 
+/// Whether slices, hosts, switches and members can have this name.
+pub(crate) fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 63
+        && !name.starts_with('-')
+        && name.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c))
+}
+
 /// A whole number: a YAML number, or a text in decimal or 0x hex.
 pub(crate) fn number(node: &Node) -> Option<u128> {
     match node {

@@ -47,6 +47,29 @@ impl Node {
         }
     }
 
+    /// The item of a list that has only one.
+    pub(crate) fn only_item(self) -> Option<Node> {
+        match self {
+            Node::List(mut items) if items.len() == 1 => items.pop(),
+            _ => None,
+        }
+    }
+
+    /// The value of the first entry with this key, of a map.
+    pub(crate) fn value(&self, key: &str) -> Option<&Node> {
+        let Node::Map(entries) = self else { return None };
+        let mut entries = entries.iter();
+        entries.find(|(name, _)| matches!(name, Node::Text(name) if name == key)).map(|(_, v)| v)
+    }
+
+    /// How many items a list has; 0 if it is none.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Node::List(items) => items.len(),
+            _ => 0,
+        }
+    }
+
     /// A scalar as it would be written; `None` for lists and maps.
     pub(crate) fn scalar(&self) -> Option<String> {
         match self {

@@ -34,7 +34,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             Ok((policy, warnings)) => {
                 if let Format::Text = args.format {
                     let members: usize =
-                        policy.slices().map(|(slice, _)| policy.members(slice).count()).sum();
+                        policy.slices().map(|(slice, _)| policy.member_count(slice)).sum();
                     println!(
                         "{}: good: {} slices, {members} members, {} filters, {} cases",
                         file.display(),

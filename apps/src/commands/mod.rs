@@ -124,14 +124,20 @@ pub(crate) type Loaded = Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>>;
 /// # Errors
 /// [`Failure::Config`]: the file cannot be read.
 pub(crate) fn load(path: &Path) -> anyhow::Result<Loaded> {
-    let name = path.display().to_string();
+    Ok(Policy::read(&path.display().to_string(), policy_text(path)?))
+}
+
+/// The text of a policy file.
+///
+/// # Errors
+/// [`Failure::Config`]: the file cannot be read.
+pub(crate) fn policy_text(path: &Path) -> anyhow::Result<String> {
     let size = fs::metadata(path).map_err(|error| unreadable(path, error))?.len();
     if size > POLICY_BYTES as u64 {
         return Err(unreadable(path, format!("larger than {} MiB", POLICY_BYTES >> 20)));
     }
     let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
-    let text = String::from_utf8(bytes).map_err(|error| unreadable(path, error))?;
-    Ok(Policy::parse(&name, &text))
+    String::from_utf8(bytes).map_err(|error| unreadable(path, error))
 }
 
 /// A file of the configuration that is not there or cannot be read.

@@ -29,7 +29,7 @@ use crate::samples::Config;
 use crate::sliceable::Domains;
 use listen::{Endpoint, Open, TlsArgs};
 use logging::{LogFilter, LogFormat};
-use reload::{AppConfig, Certificates, PolicyFile, Source};
+use reload::{AppConfig, Certificates, Held, PolicyFile, Source};
 
 pub use logging::{LogControl, NoLogFilter};
 
@@ -128,10 +128,11 @@ async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {
             let shared = Shared::new(apps, domains.adopt(policy), seed, observer, now);
             let shared = Arc::new(shared.offering(versions));
             info!(revision = shared.world.revision(), "policy in force");
-            let policy = shared.world.load();
-            let file = PolicyFile { shared: shared.clone(), domains, path: path.clone() };
+            // Cheap, and let go before long: a policy that is replaced is not kept in memory.
+            let policy = shared.world.load().policy.policy.clone();
+            let file = PolicyFile::new(shared.clone(), domains, path.clone());
             let sources: Vec<Box<dyn Source>> = vec![Box::new(file)];
-            serve_until_stopped(shared, &args, asked, Some(&policy.policy.policy), sources).await
+            serve_until_stopped(shared, &args, asked, Some(policy), sources).await
         }
         (false, Some(path)) => {
             eprintln!(
@@ -177,18 +178,23 @@ async fn serve_until_stopped<P: Vocabulary>(
     shared: Arc<Shared<P>>,
     args: &Args,
     asked: Asked,
-    policy: Option<&Policy>,
+    policy: Option<Policy>,
     mut sources: Vec<Box<dyn Source>>,
 ) -> anyhow::Result<ExitCode> {
     let Open { listeners, tls } =
         listen::open(&args.listen, &args.tls, args.lab != Lab::None).await?;
-    if tls.is_none() && policy.is_some_and(|policy| policy.certificates().next().is_some()) {
+    if tls.is_none() && policy.as_ref().is_some_and(|policy| policy.certificates().next().is_some())
+    {
         warn!("switches that must show a certificate cannot join: no port speaks TLS");
     }
     let socket = args.socket.open()?;
-    sources.extend(tls.map(|tls| Box::new(Certificates(tls)) as Box<dyn Source>));
+    sources.extend(tls.map(|tls| Box::new(Certificates(tls, Held::default())) as Box<dyn Source>));
     if let Some(path) = args.app_config.clone() {
-        sources.push(Box::new(AppConfig { path, panel: shared.teller("PatchPanel") }));
+        sources.push(Box::new(AppConfig {
+            path,
+            panel: shared.teller("PatchPanel"),
+            held: Held::default(),
+        }));
     }
     // From here on SIGHUP ends nothing.
     let reload = tokio::spawn(reload::reload(sources, signal(SignalKind::hangup())?));
@@ -208,7 +214,7 @@ async fn serve_until_stopped<P: Vocabulary>(
         let _ = stop.send(true);
     });
     #[cfg(feature = "lab")]
-    let lab = match lab_wanted(args, shared.versions(), policy, &listeners)? {
+    let lab = match lab_wanted(args, shared.versions(), policy.as_ref(), &listeners)? {
         None => None,
         Some(wanted) => {
             let stopped = stopped.clone();
@@ -221,8 +227,7 @@ async fn serve_until_stopped<P: Vocabulary>(
             }))
         }
     };
-    #[cfg(not(feature = "lab"))]
-    let _ = policy;
+    drop(policy);
     let mut control = Control::new(shared.clone(), asked.events, Some(asked.log));
     control.listening = listeners.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let answering = answer_at(socket, control, stopped.clone());

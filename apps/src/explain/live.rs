@@ -328,7 +328,7 @@ mod tests {
                 rule: None,
                 reads: FieldSet::LAYER_2,
                 verdict: verdict.clone(),
-                tentative: vec![],
+                tentative: Default::default(),
             };
             let (_, agrees, remark) = compare(&policy, &decision, end, first, reply);
             (agrees, remark.is_some())

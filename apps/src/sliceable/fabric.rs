@@ -24,10 +24,10 @@ pub(super) fn port_role(topology: &Topology, dpid: DatapathId, port: PortNo) -> 
 
 /// Ports that the policy binds are edges for ever; `options.links: declared` names the only links.
 pub(super) fn of_policy(policy: &SlicePolicy) -> Fabric {
-    let bound: BTreeSet<(DatapathId, PortNo)> = policy.policy.bound_ports().collect();
+    let bound = policy.policy.bound();
     let declared = policy.policy.options().declared_links.then(|| {
         let links = policy.policy.links();
         Arc::new(links.flat_map(|(a, b)| [(a, b), (b, a)]).collect::<BTreeSet<_>>())
     });
-    Fabric { bound: Arc::new(move |dpid, port| bound.contains(&(dpid, port))), declared }
+    Fabric { bound: Arc::new(move |dpid, port| bound.contains(dpid, port)), declared }
 }

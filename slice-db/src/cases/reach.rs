@@ -26,9 +26,8 @@ impl Reach {
     /// `None`: in no way at all.
     pub(super) fn of(world: &CaseWorld<'_>, slice: SliceId, at: Attachment) -> Option<Reach> {
         let policy = world.policy;
-        let points = policy.static_points(slice);
-        let from = points.partition_point(|point| point.at < at);
-        let mut here = points[from..].iter().take_while(|point| point.at == at).peekable();
+        let on_port = policy.static_points_on(slice, (at.dpid, at.port));
+        let mut here = on_port.filter(|point| point.at == at).peekable();
         let is_point = here.peek().is_some();
         let open = here.any(|point| point.only.is_none()) || policy.options.loose;
         let learned: Vec<MacAddr> = world

@@ -92,9 +92,7 @@ const STRANGERS: u64 = 0x02_75_6d_00_00_00;
 
 /// The first address from the `n`th on that no member or host has.
 fn stranger(policy: &Policy, n: u64) -> MacAddr {
-    let taken = |mac: &MacAddr| {
-        policy.by_mac.contains_key(mac) || policy.hosts().any(|host| host.mac == *mac)
-    };
+    let taken = |mac: &MacAddr| policy.by_mac(*mac).is_some() || policy.host_of(*mac).is_some();
     // There are more addresses than members.
     let mut free = (n..).map(|n| MacAddr::from_u64(STRANGERS + n)).filter(|mac| !taken(mac));
     free.next().unwrap_or_default()
@@ -102,5 +100,5 @@ fn stranger(policy: &Policy, n: u64) -> MacAddr {
 
 /// An address that no host, member or other station has.
 pub(crate) fn unknown_mac(policy: &Policy) -> MacAddr {
-    stranger(policy, policy.members.len() as u64)
+    stranger(policy, policy.bindings.len() as u64)
 }

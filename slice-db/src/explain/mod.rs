@@ -136,7 +136,7 @@ pub fn explain_decision<N: Network>(
                 ask(DESTINATION, "everywhere in the slice: a group address".into(), None)
             }
             Step::BoundElsewhere(other) => {
-                let member = policy.by_mac.get(&headers.eth_dst).copied();
+                let member = policy.by_mac(headers.eth_dst);
                 let line = member.and_then(|member| member_line(policy, member));
                 let answer = format!("no, it is bound to slice {}", policy.slice_name(*other));
                 ask("may the destination receive in this slice?", answer, line);
@@ -207,7 +207,7 @@ fn ask_admission(
     let slice = |id: MemberId| policy.slice_name(policy.member(id).slice).to_owned();
     let admission = admit(policy, at, src);
     let q_mac = "is the source MAC bound to a slice?";
-    if let Some(id) = policy.by_mac.get(&src).copied() {
+    if let Some(id) = policy.by_mac(src) {
         let line = member_line(policy, id);
         let answer = match admission {
             Err(Refusal::PinnedElsewhere) => {
@@ -222,12 +222,12 @@ fn ask_admission(
     }
     ask(q_mac, "no".into(), None);
     let q_port_mac = "is this MAC bound on this port?";
-    if let Some(id) = policy.by_port_mac.get(&(at, src)).copied() {
+    if let Some(id) = policy.by_port_mac(at, src) {
         return ask(q_port_mac, format!("yes, to {}", slice(id)), member_line(policy, id));
     }
     ask(q_port_mac, "no".into(), None);
     let q_port = "is the port bound to a slice?";
-    match (policy.by_port.get(&at).copied(), admission) {
+    match (policy.by_port(at), admission) {
         (Some(id), Err(_)) => {
             let answer = format!("to {}, but it admits only listed hosts", slice(id));
             ask(q_port, answer, member_line(policy, id));
@@ -252,13 +252,10 @@ fn ask_admission(
 /// A port member of the same port with another VLAN: what a wrong tag misses.
 fn other_vlan(policy: &Policy, at: Attachment) -> Option<(MemberId, Attachment)> {
     let end = (at.dpid, at.port);
-    let points = policy.slices_on(end).iter().flat_map(|slice| {
-        let points = policy.static_points(*slice);
-        let from = points.partition_point(|point| (point.at.dpid, point.at.port) < end);
-        points[from..].iter().take_while(|point| (point.at.dpid, point.at.port) == end)
-    });
+    let points =
+        policy.slices_on(end).into_iter().flat_map(|slice| policy.static_points_on(slice, end));
     let anybody = points.filter(|point| point.only.is_none()).map(|point| point.at);
-    anybody.into_iter().find_map(|other| Some((policy.by_port.get(&other).copied()?, other)))
+    anybody.into_iter().find_map(|other| Some((policy.by_port(other)?, other)))
 }
 
 fn says(action: FilterAction) -> &'static str {
@@ -371,11 +368,11 @@ pub fn suggest_member(policy: &Policy, at: Attachment, mac: MacAddr, reason: Dro
             format!("add to a slice's members: {{mac: \"{mac}\"}} or {{{port}}}")
         }
         DropReason::Restricted => {
-            let slice = policy.by_port.get(&at).map(|id| policy.member(*id).slice);
+            let slice = policy.by_port(at).map(|id| policy.slice_of(id));
             let slice = slice.map_or("the slice", |slice| policy.slice_name(slice));
             format!("add to the members of {slice}: {{{port}, mac: \"{mac}\"}}")
         }
-        DropReason::PinnedElsewhere => match policy.by_mac.get(&mac).map(|id| policy.member(*id)) {
+        DropReason::PinnedElsewhere => match policy.by_mac(mac).map(|id| policy.member(id)) {
             Some(member) if matches!(member.binding, Binding::Mac { .. }) => format!(
                 "add {}/{} to only_at of member {} of {}",
                 policy.switch_name(at.dpid),

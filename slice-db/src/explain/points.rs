@@ -106,15 +106,15 @@ pub(super) fn member_of(
 ) -> Option<MemberId> {
     let of_slice = |id: &MemberId| policy.member(*id).slice == slice;
     match ground {
-        Ground::Static(None) => policy.by_port.get(&at).copied().filter(of_slice),
+        Ground::Static(None) => policy.by_port(at).filter(of_slice),
         Ground::Static(Some(mac)) => {
-            let pinned = policy.by_mac.get(&mac).copied().filter(of_slice).filter(|id| {
+            let pinned = policy.by_mac(mac).filter(of_slice).filter(|id| {
                 matches!(&policy.member(*id).binding,
                     Binding::Mac { only_at: Some(pins), .. } if pins.contains(&at))
             });
-            pinned.or_else(|| policy.by_port_mac.get(&(at, mac)).copied().filter(of_slice))
+            pinned.or_else(|| policy.by_port_mac(at, mac).filter(of_slice))
         }
-        Ground::Learned(mac) => policy.by_mac.get(&mac).copied().filter(of_slice),
+        Ground::Learned(mac) => policy.by_mac(mac).filter(of_slice),
         Ground::Loose => None,
     }
 }

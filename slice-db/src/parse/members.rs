@@ -1,114 +1,310 @@
 //! Slices and their members. Pure.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::sync::Arc;
 
-use umlaut_openflow::{Attachment, MacAddr};
+use umlaut_openflow::{Attachment, MacAddr, Vid};
 
 use super::reader::{At, Fields, Reader};
 use super::{key_of, read_port, read_vid};
-use crate::policy::{Binding, Member, MemberId, Point, Policy, Slice, SliceId};
+use crate::layout::mark_of;
+use crate::members::Members;
+use crate::policy::{Binding, Map, Point, Policy, Slice, SliceId};
+use crate::quick::{self, Quick};
 use crate::values;
-use crate::yaml::{Hop, Place};
+use crate::yaml::{self, Hop, Node, Place};
 
 const MEMBER: &str = "a member ({mac: …}, {host: …}, {port: …} or {port: …, host: …})";
 
-/// Where members stand, for the other side of conflicts.
-struct Places(Vec<Place>);
+/// Slices as they are read.
+struct Reading<'a> {
+    policy: &'a mut Policy,
+    /// The entry of `slices` that each slice is. With mistakes some entries are none.
+    entries: Vec<u32>,
+    /// The item of its list that each slot is.
+    items: Vec<u32>,
+}
+
+/// The ids that the file gives to members of a slice: the item, and the entry of its map.
+type Ids = Map<Box<str>, (u32, u32)>;
+
+/// A member before it is entered.
+pub(super) struct Draft<'t> {
+    pub(super) binding: Binding,
+    /// The id that it is given, and the entry of its map.
+    pub(super) id: Option<(Cow<'t, str>, u32)>,
+}
 
 pub(super) fn read_slices(r: &mut Reader, at: &At<'_>, policy: &mut Policy) {
     let Some(entries) = r.entries(at, "a map of slices") else { return };
-    let mut places = Places(Vec::new());
+    let listed = |slice: &Node| slice.value("members").map_or(0, Node::len);
+    let listed: usize = entries.iter().map(|(_, _, slice)| listed(slice.node)).sum();
+    policy.bindings = Members::for_about(policy.layout.slots + listed);
+    let (text, layout) = (policy.text.clone(), policy.layout.clone());
+    let (mut by_name, mut claims) = (Map::default(), Vec::new());
+    let mut reading = Reading { policy, entries: Vec::new(), items: Vec::new() };
     for (name, key, value) in entries {
         let good = r.name(&name, &key, "slice");
         let known = ["description", "restrict_hosts", "members"];
         let wanted = "a slice ({members: [...]})";
         let Some(fields) = r.fields(&value, wanted, &known) else { continue };
-        let text = fields.get("description").and_then(|at| r.text(at, "a description"));
+        let description = fields.get("description").and_then(|at| r.text(at, "a description"));
         let restricted = fields.get("restrict_hosts").and_then(|at| r.bool(at));
-        let restricted = restricted.unwrap_or(false) || policy.options.restrict_hosts;
-        let id = SliceId(policy.slices.len() as u32);
-        let first = policy.members.len() as u32;
-        policy.slices.push(Slice {
-            name: name.clone().into(),
-            description: text.unwrap_or_default().into(),
-            members: first..first,
-            points: Vec::new(),
-            has_macs: false,
-            restricted,
-        });
+        let id = SliceId(reading.policy.slices.len() as u32);
         if good {
-            policy.slices_by_name.insert(name.clone().into(), id);
+            by_name.insert(name.clone().into(), id);
         }
-        let entry = match fields.get("members").map(|at| at.place.0.last()) {
-            Some(Some(Hop::Value(entry))) => *entry,
-            _ => u32::MAX,
+        let list = fields.get("members");
+        let mut slice = Slice {
+            name: name.clone().into(),
+            description: description.unwrap_or_default().into(),
+            restricted: restricted.unwrap_or(false) || reading.policy.options.restrict_hosts,
+            entry: list.and_then(|at| last_entry(&at.place)),
+            ..Slice::default()
         };
-        policy.member_entries.push(entry);
-        let slice_entry = match value.place.0.last() {
-            Some(Hop::Value(entry)) => *entry,
-            _ => u32::MAX,
-        };
-        // The index by slice entry of the file, which is the slice id where all slices are read.
-        debug_assert!(slice_entry >= id.0);
-        let items = fields.get("members").and_then(|at| r.items(at, "a list of members"));
-        let items = items.unwrap_or_default();
+        reading.entries.push(last_entry(&value.place).unwrap_or(u32::MAX));
+        let items = list.and_then(|at| r.items(at, "a list of members")).unwrap_or_default();
         if items.is_empty()
             && fields.get("members").is_none_or(|at| matches!(at.node, crate::yaml::Node::List(_)))
         {
             r.warn("empty-slice", &key, format!("slice {name} has no members"));
         }
-        let mut ids: HashMap<Box<str>, Place> = HashMap::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            read_member(r, item, policy, id, (slice_entry, index as u32), &mut ids, &mut places);
+        let mut ids = Ids::default();
+        let mut index = 0;
+        for item in &items {
+            let Some(run) = mark_of(item.node).and_then(|number| layout.runs.get(number)) else {
+                // The place among all items, those of runs counted.
+                let place = list.map_or(item.place.clone(), |at| at.place.then(Hop::Item(index)));
+                let item = At { node: item.node, place };
+                reading.read_member(r, &item, id, &mut slice, (&mut ids, index));
+                index += 1;
+                continue;
+            };
+            for (quick, lines) in run.items(&text) {
+                let place = || list.map_or(Place::default(), |at| at.place.then(Hop::Item(index)));
+                match quick_member(&quick, reading.policy, slice.restricted) {
+                    Some(draft) => {
+                        reading.enter(r, &place, draft, id, &mut slice, (&mut ids, index));
+                    }
+                    None => {
+                        // With a mistake, or unusual: as the YAML parser sees it.
+                        let node = yaml::load(&text[lines]).ok().and_then(Node::only_item);
+                        let item = At { node: &node.unwrap_or(Node::Null), place: place() };
+                        reading.read_member(r, &item, id, &mut slice, (&mut ids, index));
+                    }
+                }
+                index += 1;
+            }
         }
-        let slice = &mut policy.slices[id.0 as usize];
-        slice.members.end = policy.members.len() as u32;
-        slice.points.sort_unstable();
-        slice.points.dedup();
+        let members = &reading.policy.bindings;
+        let slots = slice.members.iter().flat_map(|slot| members.points(*slot));
+        let points = slots.filter_map(|slot| Some((members.entry(slot).point()?, slot)));
+        let mut points: Vec<(Point, u32)> = points.collect();
+        points.sort_unstable();
+        claims.extend(points.iter().map(|(point, _)| (point.at, id)));
+        slice.points = points.into_iter().map(|(_, slot)| slot).collect();
+        slice.points.shrink_to_fit();
+        slice.members.shrink_to_fit();
+        reading.policy.slices.push(Arc::new(slice));
     }
-    check_dead(r, policy, &places);
-    index_points(policy);
+    reading.policy.bindings.claim_all(claims);
+    reading.check_dead(r);
+    policy.slices_by_name = Arc::new(by_name);
 }
 
-fn read_member(
-    r: &mut Reader,
-    item: &At<'_>,
-    policy: &mut Policy,
-    slice: SliceId,
-    place: (u32, u32),
-    ids: &mut HashMap<Box<str>, Place>,
-    places: &mut Places,
-) {
-    let known = ["host", "mac", "port", "vlan", "only_at", "restrict_hosts", "id"];
-    let Some(fields) = r.fields(item, MEMBER, &known) else { return };
-    let restricted = fields.get("restrict_hosts").and_then(|at| r.bool(at)).unwrap_or(false)
-        || policy.slices[slice.0 as usize].restricted;
-    let binding = read_binding(r, item, &fields, policy, restricted);
-    let given = fields.get("id").and_then(|at| {
-        let id = r.text(at, "an id")?;
-        r.name(&id, &at.place, "member").then(|| (id, at.place.clone()))
-    });
-    let Some(binding) = binding else { return };
-    let (id, id_place) = match given {
-        Some((id, place)) => (Box::from(id), place),
-        None => (made_id(&binding, policy), item.place.clone()),
-    };
-    if let Some(first) = ids.get(&id) {
-        // Members without an id of their own that bind the same are reported as duplicates below.
-        if fields.get("id").is_some() {
-            let message = format!("two members of the slice have the id {id}");
-            r.error("member-id-twice", &id_place, message).other(first, "first here");
-            return;
+/// Which entry of its map a value is.
+fn last_entry(place: &Place) -> Option<u32> {
+    match place.0.last() {
+        Some(Hop::Value(entry)) => Some(*entry),
+        _ => None,
+    }
+}
+
+/// A member that is written in the usual way, and has no mistake that can be seen from it alone.
+pub(super) fn quick_member<'t>(
+    quick: &Quick<'t>,
+    policy: &Policy,
+    restricted: bool,
+) -> Option<Draft<'t>> {
+    let mac = match (quick.mac, quick.host) {
+        (Some(mac), None) => {
+            let mac: MacAddr = mac.parse().ok()?;
+            (!mac.is_group() && !mac.is_zero()).then_some(mac)?.into()
         }
-    } else {
-        ids.insert(id.clone(), id_place);
+        (None, Some(host)) => Some(policy.host(host)?.mac),
+        (None, None) => None,
+        (Some(_), Some(_)) => return None,
+    };
+    let end = |text| values::port(text, &policy.switches).ok();
+    let binding = match (mac, quick.port, quick.only_at) {
+        (None, Some(port), None) => {
+            let (dpid, port) = end(port)?;
+            let vid = quick.vlan.map_or(Vid::Untagged, Vid::Tagged);
+            let restricted = restricted || quick.restrict_hosts == Some(true);
+            Binding::Port { at: Attachment { dpid, port, vid }, restricted }
+        }
+        _ if quick.restrict_hosts.is_some() => return None,
+        (Some(mac), Some(port), None) => {
+            let (dpid, port) = end(port)?;
+            let vid = quick.vlan.map_or(Vid::Untagged, Vid::Tagged);
+            Binding::PortMac { at: Attachment { dpid, port, vid }, mac }
+        }
+        _ if quick.vlan.is_some() => return None,
+        (Some(mac), None, None) => Binding::Mac { mac, only_at: None },
+        (Some(mac), None, Some(list)) => {
+            let pin = |text| {
+                let (dpid, port) = end(text)?;
+                Some(Attachment { dpid, port, vid: Vid::Untagged })
+            };
+            Binding::Mac { mac, only_at: Some(quick::pins(list).map(pin).collect::<Option<_>>()?) }
+        }
+        (_, Some(_), Some(_)) | (None, None, _) => return None,
+    };
+    let id = match quick.id {
+        Some(id) => Some(values::is_name(id).then_some((Cow::Borrowed(id), quick.id_entry))?),
+        None => None,
+    };
+    Some(Draft { binding, id })
+}
+
+/// Whether a member that was given no id has this one.
+pub(super) fn is_made(policy: &Policy, slice: SliceId, id: &str) -> Option<u32> {
+    // Names have no slash, as the other made ones have.
+    if id.len() != "00:00:00:00:00:00".len() {
+        return None;
     }
-    let member = MemberId(policy.members.len() as u32);
-    if !bind(r, item, policy, slice, member, &binding, places) {
-        return;
+    let mac: MacAddr = id.parse().ok()?;
+    let (slot, member) = policy.bindings.by_mac(mac)?;
+    let made = member.slice == slice && policy.bindings.id(slot).is_none();
+    (made && mac.to_string() == id).then_some(slot)
+}
+
+impl Reading<'_> {
+    fn read_member(
+        &mut self,
+        r: &mut Reader,
+        item: &At<'_>,
+        id: SliceId,
+        slice: &mut Slice,
+        (ids, index): (&mut Ids, u32),
+    ) {
+        let known = ["host", "mac", "port", "vlan", "only_at", "restrict_hosts", "id"];
+        let Some(fields) = r.fields(item, MEMBER, &known) else { return };
+        let own = fields.get("restrict_hosts").and_then(|at| r.bool(at)).unwrap_or(false);
+        let binding = read_binding(r, item, &fields, self.policy, own || slice.restricted);
+        let given = fields.get("id").and_then(|at| {
+            let id = r.text(at, "an id")?;
+            let entry = last_entry(&at.place)?;
+            r.name(&id, &at.place, "member").then_some((Cow::Owned(id), entry))
+        });
+        let Some(binding) = binding else { return };
+        let draft = Draft { binding, id: given };
+        self.enter(r, &|| item.place.clone(), draft, id, slice, (ids, index));
     }
-    policy.members.push(Member { slice, id, binding, place });
-    places.0.push(item.place.clone());
+
+    /// Enters a member, or reports with whom it is in conflict.
+    fn enter(
+        &mut self,
+        r: &mut Reader,
+        place: &dyn Fn() -> Place,
+        draft: Draft<'_>,
+        id: SliceId,
+        slice: &mut Slice,
+        (ids, index): (&mut Ids, u32),
+    ) {
+        if let Some((given, entry)) = &draft.id {
+            let list = |item| {
+                let mut place = place();
+                place.0.pop();
+                place.then(Hop::Item(item))
+            };
+            let first = match ids.get(&**given) {
+                Some((item, entry)) => Some(list(*item).then(Hop::Value(*entry))),
+                None => is_made(self.policy, id, given).map(|slot| self.place_of(slot, id, slice)),
+            };
+            if let Some(first) = first {
+                let message = format!("two members of the slice have the id {given}");
+                let here = place().then(Hop::Value(*entry));
+                r.error("member-id-twice", &here, message).other(&first, "first here");
+                return;
+            }
+            ids.insert((**given).into(), (index, *entry));
+        }
+        let given = draft.id.as_ref().map(|(id, _)| &**id);
+        match self.policy.bindings.insert(id, &draft.binding, given) {
+            Ok(slot) => {
+                let kept = self.items.len().max(slot as usize + 1);
+                self.items.resize(kept, 0);
+                self.items[slot as usize] = index;
+                slice.members.push(slot);
+                slice.macs += u32::from(self.policy.bindings.entry(slot).is_mac());
+            }
+            Err(held) => self.tell_conflict(r, &place(), &draft.binding, held, (id, slice)),
+        }
+    }
+
+    fn tell_conflict(
+        &self,
+        r: &mut Reader,
+        place: &Place,
+        binding: &Binding,
+        held: u32,
+        (id, slice): (SliceId, &Slice),
+    ) {
+        let policy = &*self.policy;
+        let what = match binding {
+            Binding::Mac { mac, .. } => policy.mac_name(*mac),
+            Binding::PortMac { at, mac } => {
+                format!("{} on {}", policy.mac_name(*mac), policy.attachment_name(*at))
+            }
+            Binding::Port { at, .. } => format!("port {}", policy.attachment_name(*at)),
+        };
+        let other = policy.bindings.entry(held).slice;
+        let (code, message) = match other == id {
+            true => ("member-twice", format!("{what} is twice in the slice")),
+            false => (
+                "member-in-two-slices",
+                format!("{what} is in slice {} already", policy.slice_name(other)),
+            ),
+        };
+        let first = self.place_of(held, id, slice);
+        r.error(code, place, message).other(&first, "first here");
+    }
+
+    /// Where a member stands; `slice` is the slice `id`, which is being read.
+    fn place_of(&self, slot: u32, id: SliceId, slice: &Slice) -> Place {
+        let of = self.policy.bindings.entry(slot).slice;
+        let list = match of == id {
+            true => slice.entry,
+            false => self.policy.slice_at(of).entry,
+        };
+        let hops = [
+            Hop::Value(self.policy.slices_entry.unwrap_or(u32::MAX)),
+            Hop::Value(self.entries[of.0 as usize]),
+            Hop::Value(list.unwrap_or(u32::MAX)),
+            Hop::Item(self.items[slot as usize]),
+        ];
+        Place(hops.to_vec())
+    }
+
+    /// Members that can never admit anybody.
+    fn check_dead(&self, r: &mut Reader) {
+        let policy = &*self.policy;
+        let none = Slice::default();
+        let place_of = |slot| self.place_of(slot, SliceId(u32::MAX), &none);
+        for (slot, member) in policy.bindings.port_macs() {
+            let Some((bound, winner)) = policy.bindings.by_mac(member.mac) else { continue };
+            if member.slice != winner.slice {
+                let message = format!(
+                    "this member is dead: {} is bound to slice {} wherever it is",
+                    policy.mac_name(member.mac),
+                    policy.slice_name(winner.slice)
+                );
+                r.error("dead-member", &place_of(slot), message)
+                    .other(&place_of(bound), "bound here");
+            }
+        }
+    }
 }
 
 fn read_binding(
@@ -188,7 +384,7 @@ fn read_host(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Option<MacAddr> {
     let name = r.text(at, "the name of a host")?;
     let host = policy.host(&name);
     if host.is_none() {
-        let near = crate::diagnostic::nearest(&name, policy.hosts.iter().map(|h| h.name.as_str()));
+        let near = crate::diagnostic::nearest(&name, policy.hosts().map(|h| h.name.as_str()));
         let help = match near {
             Some(near) => format!("did you mean {near}?"),
             None => "name it under hosts, or write mac: instead".to_owned(),
@@ -224,102 +420,4 @@ fn read_pins(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Option<Vec<Attachm
         pins.extend(pin.map(|((dpid, port), vid)| Attachment { dpid, port, vid }));
     }
     (pins.len() == items.len()).then_some(pins)
-}
-
-/// The id of a member that was given none: as the original made them.
-fn made_id(binding: &Binding, policy: &Policy) -> Box<str> {
-    match binding {
-        Binding::Mac { mac, .. } => mac.to_string().into(),
-        Binding::PortMac { at, mac } => format!("{} {mac}", policy.attachment_name(*at)).into(),
-        Binding::Port { at, .. } => policy.attachment_name(*at).into(),
-    }
-}
-
-/// Enters a member into the look-up tables, or reports the conflict.
-fn bind(
-    r: &mut Reader,
-    item: &At<'_>,
-    policy: &mut Policy,
-    slice: SliceId,
-    member: MemberId,
-    binding: &Binding,
-    places: &Places,
-) -> bool {
-    let held = match binding {
-        Binding::Mac { mac, .. } => policy.by_mac.insert(*mac, member),
-        Binding::PortMac { at, mac } => policy.by_port_mac.insert((*at, *mac), member),
-        Binding::Port { at, .. } => policy.by_port.insert(*at, member),
-    };
-    if let Some(held) = held {
-        let what = match binding {
-            Binding::Mac { mac, .. } => policy.mac_name(*mac),
-            Binding::PortMac { at, mac } => {
-                format!("{} on {}", policy.mac_name(*mac), policy.attachment_name(*at))
-            }
-            Binding::Port { at, .. } => format!("port {}", policy.attachment_name(*at)),
-        };
-        let other = policy.members[held.0 as usize].slice;
-        let first = places.0[held.0 as usize].clone();
-        let (code, message) = match other == slice {
-            true => ("member-twice", format!("{what} is twice in the slice")),
-            false => (
-                "member-in-two-slices",
-                format!("{what} is in slice {} already", policy.slice_name(other)),
-            ),
-        };
-        r.error(code, &item.place, message).other(&first, "first here");
-        match binding {
-            Binding::Mac { mac, .. } => policy.by_mac.insert(*mac, held),
-            Binding::PortMac { at, mac } => policy.by_port_mac.insert((*at, *mac), held),
-            Binding::Port { at, .. } => policy.by_port.insert(*at, held),
-        };
-        return false;
-    }
-    let points: Vec<Point> = match binding {
-        Binding::Mac { mac, only_at } => {
-            policy.slices[slice.0 as usize].has_macs = true;
-            let pins = only_at.iter().flatten();
-            pins.map(|at| Point { at: *at, only: Some(*mac) }).collect()
-        }
-        Binding::PortMac { at, mac } => vec![Point { at: *at, only: Some(*mac) }],
-        Binding::Port { at, .. } => vec![Point { at: *at, only: None }],
-    };
-    for point in &points {
-        policy.bound.insert((point.at.dpid, point.at.port));
-    }
-    policy.slices[slice.0 as usize].points.extend(points);
-    true
-}
-
-/// Members that can never admit anybody.
-fn check_dead(r: &mut Reader, policy: &Policy, places: &Places) {
-    for ((_, mac), id) in &policy.by_port_mac {
-        let Some(bound) = policy.by_mac.get(mac) else { continue };
-        let (member, winner) = (policy.member(*id), policy.member(*bound));
-        if member.slice != winner.slice {
-            let message = format!(
-                "this member is dead: {} is bound to slice {} wherever it is",
-                policy.mac_name(*mac),
-                policy.slice_name(winner.slice)
-            );
-            r.error("dead-member", &places.0[id.0 as usize], message)
-                .other(&places.0[bound.0 as usize], "bound here");
-        }
-    }
-}
-
-fn index_points(policy: &mut Policy) {
-    for (id, slice) in policy.slices.iter().enumerate() {
-        let id = SliceId(id as u32);
-        for point in &slice.points {
-            let at = policy.slices_at.entry(point.at).or_default();
-            if at.last() != Some(&id) {
-                at.push(id);
-            }
-            let on = policy.slices_on.entry((point.at.dpid, point.at.port)).or_default();
-            if on.last() != Some(&id) {
-                on.push(id);
-            }
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! Policy files: from YAML to a policy, or to all that is wrong with it. Pure.
 
 mod cases;
+mod edit;
 mod filters;
 mod links;
 mod members;
@@ -14,6 +15,9 @@ use umlaut_openflow::{Attachment, DatapathId, PortNo, Vid};
 
 use crate::diagnostic::{Diagnostic, nearest};
 use crate::filter::{FilterAction, FilterTable};
+use crate::hosts::Hosts;
+use crate::layout::Layout;
+use crate::members::Members;
 use crate::policy::{Host, Map, Options, Policy};
 use crate::values;
 use crate::yaml::{self, Hop, Place};
@@ -27,21 +31,59 @@ const FORMAT: u128 = 1;
 const KEYS: [&str; 8] =
     ["umlaut", "switches", "hosts", "slices", "filters", "links", "options", "cases"];
 
-pub(crate) fn parse(file: &str, text: &str) -> Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let tree = yaml::load(text).map_err(|error| vec![unreadable(file, text, error)])?;
+pub(crate) use edit::edited;
+
+/// A policy and its warnings, or all that is wrong with it.
+type Read = Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>>;
+
+pub(crate) fn parse(file: &str, text: &str) -> Read {
+    read(file, Arc::new(text.to_owned()))
+}
+
+/// Reads a text. Lists of members that are written as nearly always do not go through the YAML
+/// parser; what comes out is the same.
+pub(crate) fn read(file: &str, text: Arc<String>) -> Read {
+    if text.len() <= yaml::POLICY_BYTES {
+        let mut layout = Layout::of(&text);
+        if !layout.is_empty()
+            && let Ok(tree) = yaml::load(&layout.skeleton(&text))
+            && layout.settle(&tree)
+        {
+            return compile(file, text, layout, &tree);
+        }
+    }
+    read_as_yaml(file, text)
+}
+
+/// As [`read`], all of it by the YAML parser.
+fn read_as_yaml(file: &str, text: Arc<String>) -> Read {
+    let tree = yaml::load(&text).map_err(|error| vec![unreadable(file, &text, error)])?;
+    compile(file, text, Layout::default(), &tree)
+}
+
+fn compile(file: &str, text: Arc<String>, layout: Layout, tree: &yaml::Node) -> Read {
     let mut reader = Reader::default();
-    let root = At { node: &tree, place: Place::default() };
-    let policy = read(&mut reader, &root, file, text);
+    let root = At { node: tree, place: Place::default() };
+    let policy = read_root(&mut reader, &root, file, &text, &layout);
     let failed = reader.failed();
-    let diagnostics = reader.diagnose(file, text);
+    let diagnostics = reader.diagnose(file, &text, &layout);
     match policy.filter(|_| !failed) {
-        Some(policy) => Ok((policy, diagnostics)),
+        Some(mut policy) => {
+            policy.warnings = Arc::new(diagnostics.clone());
+            Ok((policy, diagnostics))
+        }
         None => Err(diagnostics),
     }
 }
 
 /// Reads what can be read, so that one mistake does not hide another.
-fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy> {
+fn read_root(
+    r: &mut Reader,
+    root: &At<'_>,
+    file: &str,
+    text: &Arc<String>,
+    layout: &Layout,
+) -> Option<Policy> {
     let yaml::Node::Map(entries) = root.node else {
         if *root.node == yaml::Node::Null {
             r.error("empty", &root.place, "the file is empty")
@@ -74,33 +116,27 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
     }
     let mut policy = Policy {
         file: Arc::from(file),
-        text: Arc::from(text),
-        switches: by_name,
-        switch_names: names,
-        certificates,
-        hosts: Vec::new(),
-        hosts_by_name: HashMap::new(),
+        text: text.clone(),
+        switches: Arc::new(by_name),
+        switch_names: Arc::new(names),
+        certificates: Arc::new(certificates),
+        hosts: Arc::default(),
         slices: Vec::new(),
-        slices_by_name: Map::default(),
-        members: Vec::new(),
-        by_mac: Map::default(),
-        by_port_mac: Map::default(),
-        by_port: Map::default(),
-        slices_at: Map::default(),
-        slices_on: Map::default(),
-        bound: Default::default(),
-        filters: FilterTable::default(),
-        links: Vec::new(),
-        interfaces: Vec::new(),
+        slices_by_name: Arc::new(Map::default()),
+        bindings: Members::default(),
+        filters: Arc::new(FilterTable::default()),
+        links: Arc::default(),
+        interfaces: Arc::default(),
         options: Options::default(),
-        cases: Vec::new(),
+        cases: Arc::default(),
         slices_entry: entry("slices"),
         filters_entry: entry("filters"),
         cases_entry: entry("cases"),
-        member_entries: Vec::new(),
+        layout: layout.clone(),
+        warnings: Arc::default(),
     };
     if let Some(at) = fields.get("hosts") {
-        read_hosts(r, at, &mut policy);
+        policy.hosts = Arc::new(read_hosts(r, at, &policy));
     }
     if let Some(at) = fields.get("options") {
         policy.options = read_options(r, at);
@@ -116,17 +152,17 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
     }
     for (place, a, b) in &links {
         for end in [a, b] {
-            if policy.bound.contains(end) {
+            if policy.is_bound_port(end.0, end.1) {
                 let name = format!("{}/{}", policy.switch_name(end.0), end.1);
                 r.error("link-on-bound-port", place, format!("{name} is a host port of a slice"))
                     .help("a port that the policy binds is never a link");
             }
         }
     }
-    policy.links = links.into_iter().map(|(_, a, b)| (a, b)).collect();
-    policy.interfaces = interfaces;
+    policy.links = Arc::new(links.into_iter().map(|(_, a, b)| (a, b)).collect());
+    policy.interfaces = Arc::new(interfaces);
     if let Some(at) = fields.get("filters") {
-        policy.filters = filters::read_filters(r, at, &policy);
+        policy.filters = Arc::new(filters::read_filters(r, at, &policy));
     }
     let catch_all = policy.filters.rules().iter().any(|rule| rule.criteria.is_empty());
     if policy.options.filter_default == FilterAction::Deny
@@ -136,7 +172,7 @@ fn read(r: &mut Reader, root: &At<'_>, file: &str, text: &str) -> Option<Policy>
         r.warn("all-denied", &root.place, "filter_default is deny and no filter allows anything");
     }
     if let Some(at) = fields.get("cases") {
-        policy.cases = cases::read_cases(r, at, &policy);
+        policy.cases = Arc::new(cases::read_cases(r, at, &policy));
     }
     if policy.options.loose
         && let Some(at) = fields.get("options")
@@ -207,7 +243,8 @@ fn read_vid(r: &mut Reader, at: Option<&At<'_>>) -> Option<Vid> {
     }
 }
 
-fn read_hosts(r: &mut Reader, at: &At<'_>, policy: &mut Policy) {
+fn read_hosts(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Hosts {
+    let mut hosts = Hosts::default();
     let mut macs: HashMap<_, Place> = HashMap::new();
     for (name, key, value) in r.entries(at, "a map of host names").unwrap_or_default() {
         let good = r.name(&name, &key, "host");
@@ -245,9 +282,10 @@ fn read_hosts(r: &mut Reader, at: &At<'_>, policy: &mut Policy) {
         }
         macs.insert(mac, mac_place);
         let place = end.zip(vid).map(|((dpid, port), vid)| Attachment { dpid, port, vid });
-        policy.hosts_by_name.insert(name.clone(), policy.hosts.len());
-        policy.hosts.push(Host { name, mac, ip, at: place });
+        hosts.push(Host { name, mac, ip, at: place });
     }
+    hosts.shrink();
+    hosts
 }
 
 fn read_options(r: &mut Reader, at: &At<'_>) -> Options {
@@ -323,5 +361,7 @@ fn key_of(value: &Place) -> Place {
     Place(hops)
 }
 
+#[cfg(test)]
+mod rereading;
 #[cfg(test)]
 mod tests;

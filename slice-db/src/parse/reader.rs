@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Label, Severity, nearest};
-use crate::yaml::{Hop, Node, Place, Position, Unreadable, locate};
+use crate::layout::Layout;
+use crate::values;
+use crate::yaml::{Hop, Node, Place, Position, Unreadable};
 
 /// How many diagnostics are located and shown; the rest is counted.
 const SHOWN: usize = 50;
@@ -192,10 +194,7 @@ impl Reader {
 
     /// A name as people give to slices, hosts and switches.
     pub(super) fn name(&mut self, name: &str, place: &Place, what: &str) -> bool {
-        let good = !name.is_empty()
-            && name.len() <= 63
-            && !name.starts_with('-')
-            && name.chars().all(|c| c.is_alphanumeric() || "-_.:".contains(c));
+        let good = values::is_name(name);
         if !good {
             let message = format!("{name:?} cannot be the name of a {what}");
             self.error("bad-name", place, message)
@@ -205,7 +204,10 @@ impl Reader {
     }
 
     /// The findings as diagnostics, in the order of the file.
-    pub(super) fn diagnose(self, file: &str, text: &str) -> Vec<Diagnostic> {
+    pub(super) fn diagnose(self, file: &str, text: &str, layout: &Layout) -> Vec<Diagnostic> {
+        if self.findings.is_empty() {
+            return Vec::new();
+        }
         let mut findings = self.findings;
         findings.sort_by(|a, b| a.place.cmp(&b.place));
         // Mistakes first where not all can be shown.
@@ -223,7 +225,7 @@ impl Reader {
                 let other = finding.other.into_iter();
                 let places = std::iter::once((finding.place, String::new())).chain(other);
                 for (place, text_there) in places {
-                    if let Some(position) = locate(text, &place) {
+                    if let Some(position) = layout.locate(text, &place) {
                         mark(&lines, position, text_there, &mut labels, &mut excerpts);
                     }
                 }

@@ -123,7 +123,7 @@ pub(super) fn warn_of_refused(r: &mut Reader, options: &At<'_>, policy: &Policy)
     let links = policy.links.iter().flat_map(|(a, b)| [a.0, b.0]);
     let interfaces = policy.interfaces.iter().map(|((dpid, _), _)| *dpid);
     let used: BTreeSet<DatapathId> =
-        policy.bound.iter().map(|(dpid, _)| *dpid).chain(links).chain(interfaces).collect();
+        policy.bindings.claimed().map(|(dpid, _)| dpid).chain(links).chain(interfaces).collect();
     for dpid in used.into_iter().filter(|dpid| !policy.switch_names.contains_key(dpid)) {
         let message = format!("datapath {dpid} is used, but refused: switches does not name it");
         r.warn("switch-refused", &options.place, message)

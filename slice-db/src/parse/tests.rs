@@ -189,7 +189,7 @@ fn numbers_and_names_are_taken_in_all_their_forms() {
     let (policy, warnings) = Policy::parse("p", text).unwrap();
     assert!(warnings.is_empty());
     assert_eq!(policy.switches().next().unwrap().1.0, u64::MAX);
-    assert_eq!(policy.static_points(crate::SliceId(0))[0].at.port.0, 10);
+    assert_eq!(policy.static_points(crate::SliceId(0)).next().unwrap().at.port.0, 10);
 }
 
 proptest::proptest! {

@@ -5,7 +5,7 @@
 use umlaut_openflow::packet::Field;
 use umlaut_openflow::{Attachment, MacAddr};
 
-use super::edit::{Bind, Change, Edit, Scope, pin, place_of, scalar};
+use super::edit::{Bind, Change, Edit, Scope, pin, scalar};
 use super::effect::{Effect, Where, Whose};
 use super::text::Document;
 use crate::criteria;
@@ -49,7 +49,7 @@ pub(super) fn candidates<N: Network>(
             }
         }
         DropReason::Restricted => {
-            let Some(port) = policy.by_port.get(&at).copied() else { return vec![] };
+            let Some(port) = policy.by_port(at) else { return vec![] };
             let own = policy.member(port).slice;
             let first = proposer.slices_of(network, dst).filter(|slice| *slice != own);
             for slice in first.into_iter().chain([own]) {
@@ -59,14 +59,14 @@ pub(super) fn candidates<N: Network>(
             all.extend(proposer.unrestrict(port));
         }
         DropReason::PinnedElsewhere => {
-            let member = policy.by_mac.get(&src).copied();
+            let member = policy.by_mac(src);
             all.extend(member.map(|member| proposer.add_pin(member, src, at)));
         }
         DropReason::ForeignPort => {
             let edit = admit_foreign().into();
             all.push(Candidate { edit, effects: vec![Effect::ForeignMacs] });
-            if let Some(port) = policy.by_port.get(&at) {
-                all.extend(proposer.move_mac(src, policy.member(*port).slice));
+            if let Some(port) = policy.by_port(at) {
+                all.extend(proposer.move_mac(src, policy.slice_of(port)));
             }
         }
         DropReason::Filtered(rule) => {
@@ -81,7 +81,7 @@ pub(super) fn candidates<N: Network>(
             let (Some(own), Some(other)) = (speaks, policy.slice_of_mac(dst)) else {
                 return vec![];
             };
-            match policy.by_mac.contains_key(&src) {
+            match policy.by_mac(src).is_some() {
                 true => all.extend(proposer.move_mac(src, other)),
                 false => {
                     all.push(proposer.add_member(other, Bind::PortMac(at, src)));
@@ -94,7 +94,7 @@ pub(super) fn candidates<N: Network>(
             let Some(slice) = speaks else { return vec![] };
             let host = policy.hosts().find(|host| host.mac == dst).and_then(|host| host.at);
             all.extend(host.map(|at| proposer.add_member(slice, Bind::PortMac(at, dst))));
-            if !policy.by_mac.contains_key(&dst) {
+            if policy.by_mac(dst).is_none() {
                 all.push(proposer.add_member(slice, Bind::Mac(dst)));
             }
         }
@@ -216,7 +216,7 @@ impl Proposer<'_> {
         effects.extend(self.shared(slice, at));
         effects.extend(self.loosely(slice, mac));
         let mut edit = Edit::from(change);
-        let port = self.policy.by_port.get(&at).map(|port| self.policy.member(*port).slice);
+        let port = self.policy.by_port(at).map(|port| self.policy.slice_of(port));
         if self.policy.options.refuse_macs_on_foreign_ports && port.is_some_and(|of| of != slice) {
             edit.changes.push(admit_foreign());
             effects.push(Effect::ForeignMacs);
@@ -226,7 +226,7 @@ impl Proposer<'_> {
 
     /// Takes a MAC member without pins out of its slice and into another.
     fn move_mac(&self, mac: MacAddr, to: SliceId) -> Option<Candidate> {
-        let id = self.policy.by_mac.get(&mac).copied()?;
+        let id = self.policy.by_mac(mac)?;
         let member = self.policy.member(id);
         let from = member.slice;
         if from == to || !matches!(member.binding, Binding::Mac { only_at: None, .. }) {
@@ -264,8 +264,8 @@ impl Proposer<'_> {
         let mut opened = vec![slice];
         let mut only = Some(port);
         let member_scope = Scope::Member { slice: self.name(slice), member: member.id.to_string() };
-        let slice_place = place_of(policy, port).map(|place| Place(place.0[..2].to_vec()));
-        if is_set(place_of(policy, port)) {
+        let slice_place = policy.member_place(port).map(|place| Place(place.0[..2].to_vec()));
+        if is_set(policy.member_place(port)) {
             changes.push(Change::Unrestrict { scope: member_scope });
         }
         if is_set(slice_place) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use umlaut_openflow::{Attachment, MacAddr, Vid};
 
 use super::text::{Document, NotEditable};
-use crate::policy::{MemberId, Policy};
+use crate::policy::Policy;
 use crate::yaml::{Hop, Place};
 
 /// What a new member binds.
@@ -185,15 +185,7 @@ fn member_place(policy: &Policy, slice: &str, member: &str) -> Result<Place, Not
     let id = policy.slice(slice).ok_or(NotEditable)?;
     let mut members = policy.members(id);
     let (member, _) = members.find(|(_, found)| *found.id == *member).ok_or(NotEditable)?;
-    place_of(policy, member).ok_or(NotEditable)
-}
-
-/// Where a member stands.
-pub(super) fn place_of(policy: &Policy, member: MemberId) -> Option<Place> {
-    let (slice, item) = policy.member(member).place;
-    let members = *policy.member_entries.get(slice as usize)?;
-    let hops = [Hop::Value(policy.slices_entry?), Hop::Value(slice), Hop::Value(members)];
-    Some(Place([&hops[..], &[Hop::Item(item)]].concat()))
+    policy.member_place(member).ok_or(NotEditable)
 }
 
 /// A name as a YAML scalar: quoted where it would be read as something else.

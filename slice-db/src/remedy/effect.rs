@@ -181,8 +181,8 @@ impl Effect {
             Effect::ForeignMacs => {
                 let policy = difference.before.0;
                 reason == Some(DropReason::ForeignPort)
-                    || policy.by_mac.contains_key(&headers.eth_dst)
-                        && whereabouts().iter().any(|place| policy.by_port.contains_key(place))
+                    || policy.by_mac(headers.eth_dst).is_some()
+                        && whereabouts().iter().any(|place| policy.by_port(*place).is_some())
             }
         }
     }
@@ -199,8 +199,9 @@ impl Effect {
                 concerned && places.contains(at, difference)
             }
             Effect::ForeignMacs => {
-                let on_port = |place: &&Attachment| (place.dpid, place.port) == (at.dpid, at.port);
-                difference.before.0.by_port.keys().any(|place| on_port(&place))
+                let policy = difference.before.0;
+                let mut claims = policy.bindings.claims((at.dpid, at.port));
+                claims.any(|(vid, _)| policy.by_port(Attachment { vid, ..at }).is_some())
             }
             _ => false,
         }

@@ -119,7 +119,7 @@ fn tried<N: Network>(
 ) -> Option<Remedy> {
     let Candidate { edit, effects } = candidate;
     let text = edit.apply(policy).ok()?;
-    let (after, _) = Policy::parse(policy.file(), &text).ok()?;
+    let (after, _) = policy.reread(text.clone()).ok()?;
     let decision = decide(&after, &network(&after), ingress, &mut NoTrace);
     let then = match &decision.verdict {
         // Only another refusal: no cure.

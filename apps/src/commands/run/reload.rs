@@ -13,7 +13,7 @@ use tracing::{error, info, warn};
 use umlaut_controller::runtime::Tls;
 use umlaut_controller::{Shared, Teller};
 
-use super::super::load;
+use super::super::policy_text;
 use super::service;
 use crate::sliceable::{Domains, SlicePolicy};
 
@@ -29,20 +29,51 @@ pub(super) trait Source: Send {
     /// Its files.
     fn files(&self) -> Vec<PathBuf>;
 
-    /// What they held when they were read last. Where that is not known, what they hold now.
-    fn held(&self) -> Vec<Option<Vec<u8>>> {
-        contents(&self.files())
-    }
+    /// Whether the files hold something else than when this was asked last, or, where that is known,
+    /// than when they were read.
+    fn has_changed(&mut self) -> bool;
 
     /// Reads them again and puts what they say in force, or logs what is wrong with them.
     fn reload(&mut self);
 }
 
+/// What small files held.
+#[derive(Default)]
+pub(super) struct Held(Option<Vec<Option<Vec<u8>>>>);
+
+impl Held {
+    /// Whether they hold something else now.
+    fn differs(&mut self, files: &[PathBuf]) -> bool {
+        let new = files.iter().map(|file| std::fs::read(file).ok()).collect();
+        let old = self.0.replace(new);
+        old.is_some() && old != self.0
+    }
+}
+
 /// The policy of the sliceable switch.
 pub(super) struct PolicyFile {
-    pub(super) shared: Arc<Shared<SlicePolicy>>,
-    pub(super) domains: Domains,
-    pub(super) path: PathBuf,
+    shared: Arc<Shared<SlicePolicy>>,
+    domains: Domains,
+    path: PathBuf,
+    /// What the file held, or why it could not be read, when it changed nothing. `None`: it held what
+    /// is in force; a policy may be large and has its text.
+    refused: Option<Result<String, String>>,
+    /// What it was found to hold, until it is read.
+    found: Option<Result<String, String>>,
+}
+
+impl PolicyFile {
+    pub(super) fn new(
+        shared: Arc<Shared<SlicePolicy>>,
+        domains: Domains,
+        path: PathBuf,
+    ) -> PolicyFile {
+        PolicyFile { shared, domains, path, refused: None, found: None }
+    }
+
+    fn text(&self) -> Result<String, String> {
+        policy_text(&self.path).map_err(|error| format!("{error:#}"))
+    }
 }
 
 impl Source for PolicyFile {
@@ -50,45 +81,64 @@ impl Source for PolicyFile {
         vec![self.path.clone()]
     }
 
-    fn held(&self) -> Vec<Option<Vec<u8>>> {
-        // The file may have been changed since it was read and before it is watched.
-        vec![Some(self.shared.world.load().policy.policy.text().as_bytes().to_vec())]
+    fn has_changed(&mut self) -> bool {
+        let now = self.text();
+        let changed = match &self.refused {
+            Some(refused) => now != *refused,
+            None => now.as_deref() != Ok(self.shared.world.load().policy.policy.text()),
+        };
+        self.found = changed.then_some(now);
+        changed
     }
 
     fn reload(&mut self) {
-        let PolicyFile { shared, domains, path } = self;
         let began = Instant::now();
-        match load(path) {
-            Ok(Ok((policy, warnings))) => {
+        let text = match self.found.take().unwrap_or_else(|| self.text()) {
+            Ok(text) => text,
+            Err(error) => {
+                error!(error, "policy not reloaded: the running one stays");
+                self.refused = Some(Err(error));
+                return;
+            }
+        };
+        let PolicyFile { shared, domains, path, .. } = self;
+        let old = shared.world.load();
+        let text = Arc::new(text);
+        match old.policy.policy.reread(text.clone()) {
+            Ok((policy, warnings)) => {
                 for warning in &warnings {
                     warn!(code = warning.code, "{warning}");
                 }
-                let old = shared.world.load();
                 let touched = old.policy.policy.diff(&policy).to_string();
-                let revision = shared.set_policy(domains.adopt(policy), Instant::now());
+                let policy = domains.adopt_after(&old.policy, policy);
+                let revision = shared.set_policy(policy, Instant::now());
                 let took = began.elapsed();
                 info!(path = %path.display(), revision, touched, ?took, "policy reloaded");
+                self.refused = None;
             }
-            Ok(Err(mistakes)) => {
+            Err(mistakes) => {
                 for mistake in &mistakes {
                     error!(code = mistake.code, "{mistake}");
                 }
                 let mistakes = mistakes.len();
                 error!(path = %path.display(), mistakes, "policy not reloaded: the running one stays");
-            }
-            Err(error) => {
-                error!(error = format!("{error:#}"), "policy not reloaded: the running one stays");
+                self.refused = Some(Ok(Arc::unwrap_or_clone(text)));
             }
         }
     }
 }
 
 /// The certificates of the TLS ports.
-pub(super) struct Certificates(pub(super) Arc<Tls>);
+pub(super) struct Certificates(pub(super) Arc<Tls>, pub(super) Held);
 
 impl Source for Certificates {
     fn files(&self) -> Vec<PathBuf> {
         self.0.files().paths().map(Path::to_owned).to_vec()
+    }
+
+    fn has_changed(&mut self) -> bool {
+        let files = self.files();
+        self.1.differs(&files)
     }
 
     fn reload(&mut self) {
@@ -104,11 +154,17 @@ impl Source for Certificates {
 pub(super) struct AppConfig {
     pub(super) path: PathBuf,
     pub(super) panel: Option<Teller>,
+    pub(super) held: Held,
 }
 
 impl Source for AppConfig {
     fn files(&self) -> Vec<PathBuf> {
         vec![self.path.clone()]
+    }
+
+    fn has_changed(&mut self) -> bool {
+        let files = self.files();
+        self.held.differs(&files)
     }
 
     fn reload(&mut self) {
@@ -129,36 +185,14 @@ impl Source for AppConfig {
     }
 }
 
-/// A source and what its files held when they were last read.
-struct Watched {
-    source: Box<dyn Source>,
-    contents: Vec<Option<Vec<u8>>>,
-}
-
-impl Watched {
-    fn new(source: Box<dyn Source>) -> Watched {
-        let contents = source.held();
-        Watched { source, contents }
-    }
-
-    /// Whether the files hold something else now.
-    fn has_changed(&mut self) -> bool {
-        let new = contents(&self.source.files());
-        let changed = new != self.contents;
-        self.contents = new;
-        changed
-    }
-}
-
-/// What files hold; `None` where one cannot be read.
-fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
-    files.iter().map(|file| std::fs::read(file).ok()).collect()
-}
-
 /// Watches over the sources for ever.
-pub(super) async fn reload(sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
-    let mut sources: Vec<Watched> = sources.into_iter().map(Watched::new).collect();
-    let files: Vec<PathBuf> = sources.iter().flat_map(|watched| watched.source.files()).collect();
+pub(super) async fn reload(mut sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
+    let files: Vec<PathBuf> = sources.iter().flat_map(|source| source.files()).collect();
+    // Each notes what its files hold, or compares with what they held when they were read; whether
+    // that is the same is asked below.
+    for source in &mut sources {
+        source.has_changed();
+    }
     let (changed, mut changes) = mpsc::channel(1);
     // Kept to the end: dropping it ends the watch.
     let _watcher = match watch_directories(&files, changed) {
@@ -185,8 +219,8 @@ pub(super) async fn reload(sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
             settle(&mut changes).await;
         }
         // Not lazily: each notes what its files hold now.
-        let due: Vec<&mut Watched> =
-            sources.iter_mut().filter_map(|w| (w.has_changed() || forced).then_some(w)).collect();
+        let due: Vec<&mut Box<dyn Source>> =
+            sources.iter_mut().filter_map(|s| (s.has_changed() || forced).then_some(s)).collect();
         if due.is_empty() {
             if forced {
                 info!("nothing to reload");
@@ -196,8 +230,8 @@ pub(super) async fn reload(sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
             continue;
         }
         service::reloading();
-        for watched in due {
-            watched.source.reload();
+        for source in due {
+            source.reload();
         }
         service::ready();
     }

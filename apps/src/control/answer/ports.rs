@@ -20,8 +20,8 @@ pub(super) async fn answer<P: Vocabulary>(
         let Some(policy) = world.policy.slices().map(|policy| &policy.policy) else {
             return Vec::new();
         };
-        let ids = policy.slices_on((dpid, port)).iter();
-        ids.map(|slice| policy.slice_name(*slice).to_owned()).collect()
+        let ids = policy.slices_on((dpid, port)).into_iter();
+        ids.map(|slice| policy.slice_name(slice).to_owned()).collect()
     };
     for (dpid, ports) in world.topology.switches() {
         if only.is_some_and(|only| only != dpid) {
