@@ -113,7 +113,7 @@ impl Generator {
             self.turn(Duration::from_nanos(timeout))?;
             if at - checked > nanos(CHECK) {
                 checked = at;
-                self.lose_patience(at);
+                self.lose_patience(at)?;
             }
         };
         let not_sent = self.lines.iter().map(|line| line.due.saturating_sub(line.gone)).sum();
@@ -230,16 +230,19 @@ impl Generator {
     }
 
     /// Switches that wait in vain go on.
-    fn lose_patience(&mut self, at: u64) {
-        for line in &mut self.lines {
+    fn lose_patience(&mut self, at: u64) -> Result<(), LoadError> {
+        for index in 0..self.lines.len() {
+            let line = &mut self.lines[index];
             let last = line.switch.answered_at.max(line.spoke_at);
             if line.measured
                 && line.switch.in_flight() > 0
                 && at.saturating_sub(last) > nanos(PATIENCE)
             {
                 line.switch.lose_patience();
+                self.serve(index)?;
             }
         }
+        Ok(())
     }
 
     fn last_answers(&mut self) -> Result<(), LoadError> {
