@@ -173,10 +173,12 @@ mod tests {
     #[test]
     fn frames_of_the_load_are_forwarded_within_their_slice_whatever_filters_there_are() {
         let template = Template::new(Version::V1_0).unwrap();
-        for (switches, hosts, slices) in [(1, 2, 1), (3, 60, 7), (2, 90, 40)] {
-            let population = Population::new(switches, hosts, slices).unwrap();
+        let mixed = [(1, 2, 1), (3, 60, 7), (2, 90, 40)]
+            .map(|(switches, hosts, slices)| Population::new(switches, hosts, slices).unwrap());
+        for population in mixed.into_iter().chain(mixed.map(Population::bound_by_port)) {
+            let (switches, hosts) = (population.switches(), population.hosts());
             let policy = policy(PolicyFile { population, members: 2000, filters: 1000 });
-            assert_eq!(policy.slices().count() as u32, slices);
+            assert_eq!(policy.slices().count() as u32, population.slices());
             let mut network = OfflineNetwork::silent(&policy);
             for switch in 0..switches {
                 for port in 1..=population.ports() {

@@ -32,6 +32,8 @@ pub struct Population {
     local: u32,
     /// Ports that belong to one of these on one switch: what a controller keeps per port is bounded.
     own_ports: u32,
+    /// Whether all hosts are bound by their ports.
+    by_port: bool,
 }
 
 /// Why a population cannot be.
@@ -100,7 +102,14 @@ impl Population {
         }
         let local = slices.div_ceil(switches).min(hosts / 2).clamp(1, SLICES_PER_SWITCH);
         let own_ports = (SHARED_PORTS / local).max(1);
-        Ok(Population { switches, hosts, slices, local, own_ports })
+        Ok(Population { switches, hosts, slices, local, own_ports, by_port: false })
+    }
+
+    /// The same hosts, all bound by their ports: any number of hosts with few members.
+    #[must_use]
+    pub fn bound_by_port(self) -> Population {
+        // Whoever speaks to somebody is on another port.
+        Population { own_ports: self.own_ports.max(2), by_port: true, ..self }
     }
 
     /// How many switches.
@@ -152,13 +161,10 @@ impl Population {
     /// A host, both numbers from 0.
     pub fn host(&self, switch: u32, host: u32) -> Host {
         let (local, row) = (self.local_slice(host), host / self.local);
-        let binding = binding(row);
+        let binding = self.binding(row);
         let port = match binding {
             Binding::Mac | Binding::PortMac => 1 + (row + local) % SHARED_PORTS,
-            Binding::Port => {
-                let own = row / 3 % self.own_ports;
-                1 + SHARED_PORTS + local * self.own_ports + own
-            }
+            Binding::Port => 1 + SHARED_PORTS + local * self.own_ports + self.own_port(row),
         };
         let Address { mac, ip } = self.address(switch, host);
         Host {
@@ -183,12 +189,30 @@ impl Population {
             .map(move |group| (group / local, (group % local..hosts).step_by(local as usize)))
     }
 
+    /// How the hosts of a row are bound.
+    #[inline]
+    fn binding(&self, row: u32) -> Binding {
+        match row % 3 {
+            _ if self.by_port => Binding::Port,
+            0 => Binding::Mac,
+            1 => Binding::PortMac,
+            _ => Binding::Port,
+        }
+    }
+
+    /// Which port of its slice a host of this row is on that is bound by its port.
+    #[inline]
+    fn own_port(&self, row: u32) -> u32 {
+        let before = if self.by_port { row } else { row / 3 };
+        before % self.own_ports
+    }
+
     /// Whether two hosts of one slice and switch, told by their rows, are on one port. What one says
     /// to the other does not come to the switch's controller.
     #[inline]
     fn on_one_port(&self, a: u32, b: u32) -> bool {
-        match (binding(a), binding(b)) {
-            (Binding::Port, Binding::Port) => a / 3 % self.own_ports == b / 3 % self.own_ports,
+        match (self.binding(a), self.binding(b)) {
+            (Binding::Port, Binding::Port) => self.own_port(a) == self.own_port(b),
             (Binding::Port, _) | (_, Binding::Port) => false,
             _ => a % SHARED_PORTS == b % SHARED_PORTS,
         }
@@ -205,15 +229,6 @@ impl Population {
         let size = u64::from(size);
         let on_one_port: u64 = at.values().map(|count| count * count).sum();
         (size * size - on_one_port) * u64::from(self.local)
-    }
-}
-
-/// Rows of hosts, one of each slice, are bound alike.
-fn binding(row: u32) -> Binding {
-    match row % 3 {
-        0 => Binding::Mac,
-        1 => Binding::PortMac,
-        _ => Binding::Port,
     }
 }
 

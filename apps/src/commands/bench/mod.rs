@@ -48,12 +48,27 @@ struct Who {
     /// Slices of all switches together
     #[arg(long, default_value = "1", value_name = "N")]
     slices: u32,
+    /// How hosts are members of their slices
+    #[arg(long, value_enum, default_value = "all")]
+    bound: Bound,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Bound {
+    /// A third each by MAC, by port and MAC, by port
+    All,
+    /// All by port: many hosts with few members
+    Port,
 }
 
 impl Who {
     fn population(self) -> anyhow::Result<Population> {
-        let Who { switches, hosts, slices } = self;
-        Ok(Population::new(switches, hosts, slices)
-            .map_err(|error| Failure::Usage(error.to_string()))?)
+        let Who { switches, hosts, slices, bound } = self;
+        let population = Population::new(switches, hosts, slices)
+            .map_err(|error| Failure::Usage(error.to_string()))?;
+        Ok(match bound {
+            Bound::All => population,
+            Bound::Port => population.bound_by_port(),
+        })
     }
 }
