@@ -64,7 +64,7 @@ impl Answers {
             let out = PacketOut {
                 buffer_id: None,
                 in_port: PortNo(1),
-                actions: actions(),
+                actions: actions().into(),
                 data: frame.into(),
             };
             encode(version, Xid(0), &Message::PacketOut(out), &mut packet_in)?;

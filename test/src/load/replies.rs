@@ -181,7 +181,7 @@ mod tests {
         let message = PacketOut {
             buffer_id: None,
             in_port: PortNo::ANY,
-            actions: vec![Action::output(PortNo(1)), Action::output(PortNo(2))],
+            actions: vec![Action::output(PortNo(1)), Action::output(PortNo(2))].into(),
             data: data.into(),
         };
         bytes(version, &Message::PacketOut(message))
