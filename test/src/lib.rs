@@ -51,7 +51,11 @@
 //! [`EmulatedSwitch`] behaves like Open vSwitch where a controller can tell: random messages and frames
 //! are sent to both, and must come to the same.
 //!
-//! Everything but [`emulated`], [`lab`], [`mininet`] and [`ovs`] is pure: values in, values out, `now` as an argument.
+//! # Load
+//!
+//! [`load`] puts thousands of fake switches on a controller and measures what it does.
+//!
+//! Everything but [`emulated`], [`lab`], [`load`], [`mininet`] and [`ovs`] is pure: values in, values out, `now` as an argument.
 
 pub mod control;
 pub mod emulated;
@@ -60,6 +64,7 @@ pub mod host;
 pub mod hub;
 pub mod lab;
 mod layout;
+pub mod load;
 pub mod mininet;
 pub mod network;
 mod of_policy;

@@ -9,6 +9,8 @@
 
 mod applications;
 mod ask;
+#[cfg(feature = "lab")]
+mod bench;
 mod check;
 mod decode;
 mod doctor;
@@ -82,6 +84,9 @@ enum Command {
     Ask(ask::Ask),
     /// Look for what keeps switches from working, and tell the command that repairs it
     Doctor(doctor::Args),
+    /// Put a load on a controller and measure what it does
+    #[cfg(feature = "lab")]
+    Bench(bench::Args),
     /// Make a crate with an application of your own
     New(new::Args),
 }
@@ -100,6 +105,8 @@ impl Cli {
             Command::Pki(args) => pki::execute(&args),
             Command::Ask(ask) => ask.execute(),
             Command::Doctor(args) => doctor::execute(&args),
+            #[cfg(feature = "lab")]
+            Command::Bench(args) => bench::execute(&args),
             Command::New(args) => new::execute(&args),
         };
         match done {

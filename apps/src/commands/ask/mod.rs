@@ -7,7 +7,7 @@ mod flows;
 mod graph;
 mod lists;
 mod stats;
-mod table;
+pub(in crate::commands) mod table;
 mod topology;
 mod units;
 
