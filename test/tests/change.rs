@@ -165,7 +165,7 @@ fn a_path_is_on_its_new_way_before_the_next_packet_of_the_same_read() {
             driven.0.turn(channel, now);
             let owner = driven.0.switches().find(|switch| switch.dpid() == s1).unwrap();
             let of = |path: &Path| path.hops(Leg::Forward).iter().map(|hop| hop.dpid.0).collect();
-            let ways: Vec<Vec<u64>> = owner.paths().map(|(_, path)| of(path)).collect();
+            let ways: Vec<Vec<u64>> = owner.paths().map(|(_, path)| of(&path)).collect();
             let queued = [2, 3].map(|dpid| {
                 let peer = driven.0.shared().net.directory.peer(DatapathId(dpid)).unwrap();
                 let mut commands = VecDeque::new();
