@@ -652,10 +652,7 @@ impl<P: Policy> Session<P> {
             return;
         }
         switch.counters.packet_ins += 1;
-        let is_lldp = packet.data.len() >= 14
-            && (packet.data[12..14] == LLDP_TYPE.to_be_bytes()
-                || Headers::parse(&packet.data).eth_type == Field::Is(LLDP_TYPE));
-        if is_lldp {
+        if is_lldp(&packet.data) {
             if self.lldp.take(now) {
                 let dpid = switch.dpid();
                 shared.lldp(dpid, packet.in_port, &packet.data, now);
@@ -814,6 +811,19 @@ impl<P: Policy> Session<P> {
             None => &mut self.early,
         };
         let _ = encode(self.version, xid, message, out);
+    }
+}
+
+/// Whether a frame is LLDP, under a tag or not.
+fn is_lldp(frame: &[u8]) -> bool {
+    let Some(&[high, low]) = frame.get(12..14) else { return false };
+    match u16::from_be_bytes([high, low]) {
+        LLDP_TYPE => true,
+        // What may stand before the EtherType.
+        0x8100 | 0x88a8 | 0x9100 | 0x9200 | 0x9300 => {
+            Headers::parse(frame).eth_type == Field::Is(LLDP_TYPE)
+        }
+        _ => false,
     }
 }
 

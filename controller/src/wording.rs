@@ -31,6 +31,13 @@ const SCTP: u8 = 132;
 pub(crate) fn worded<'m, 'a>(version: Version, message: &'m Message<'a>) -> Cow<'m, Message<'a>> {
     let v10 = version == Version::V1_0;
     Cow::Owned(match message {
+        // Most say nothing that a version says otherwise.
+        Message::FlowMod(flow_mod)
+            if flow_mod.matches.presupposes_nothing()
+                && !(v10 && flow_mod.instructions.iter().any(changes_frames)) =>
+        {
+            return Cow::Borrowed(message);
+        }
         Message::FlowMod(flow_mod) => Message::FlowMod(flow_mod_in(version, flow_mod.clone())),
         Message::FlowStatsRequest(request) => {
             Message::FlowStatsRequest(request_in(version, request))
@@ -95,6 +102,10 @@ fn match_in(version: Version, matches: &Match) -> Match {
         _ => field.clone(),
     });
     named.collect()
+}
+
+fn changes_frames(instruction: &Instruction) -> bool {
+    matches!(instruction, Instruction::Apply(actions) if changes(actions))
 }
 
 /// Whether an action list says something that 1.0 says otherwise.

@@ -132,6 +132,10 @@ impl App<SlicePolicy> for SliceableSwitch {
             buffer_id: packet.buffer_id,
             whole: packet.data.len() >= usize::from(packet.total_len),
         };
+        // What was decided a moment ago holds as long as nothing has changed, port and links included.
+        if sw.forward_known(&cx.view, packet.in_port, &headers, frame) {
+            return;
+        }
         let network = Seeing::of(cx);
         match network.port(sw.dpid(), packet.in_port) {
             PortRole::Missing | PortRole::Down => {}
@@ -228,10 +232,6 @@ impl SliceableSwitch {
         headers: &Headers,
         frame: Frame<'_>,
     ) {
-        // What was decided a moment ago holds as long as nothing has changed.
-        if sw.forward_known(&cx.view, in_port, headers, frame) {
-            return;
-        }
         let network = Seeing::of(cx);
         let dpid = sw.dpid();
         let ingress = Ingress { dpid, port: in_port, headers };

@@ -19,6 +19,7 @@ pub(crate) mod paths;
 mod remains;
 mod send;
 mod senders;
+mod stencil;
 mod told;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -53,6 +54,7 @@ pub(crate) use remains::LeftPath;
 pub use remains::Remains;
 pub use send::SendError;
 pub use senders::ALL_QUEUES;
+use stencil::Stencils;
 pub(crate) use told::Ended;
 
 /// How long the other switches of a path may take to confirm it. Then it is given up and its
@@ -205,6 +207,7 @@ pub struct Switch {
     second: u32,
     /// Whose frame was looked up, and its hosts' stamp before it was decided.
     asked: Option<(MacAddr, MacAddr, u32)>,
+    stencils: Stencils,
     requests: Requests,
     recent: Recent,
     /// Entries of applications; in 1.0 only.
@@ -256,6 +259,7 @@ impl Switch {
             now,
             second: 0,
             asked: None,
+            stencils: Stencils::default(),
             requests: Requests::default(),
             recent: Recent::default(),
             entries: Entries::default(),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{
-    Attachment, BufferId, Cookie, DatapathId, FieldSet, FlowMod, MacAddr, Message, PortNo,
+    Attachment, BufferId, Cookie, DatapathId, FieldSet, FlowMod, MacAddr, Message, PortNo, Xid,
 };
 
 use super::old_ways::OldHop;
+use super::stencil::{Shape, Values};
 use super::{Again, Behind, DROPS_PER_PORT, INSTALL_TIMEOUT, Outcome, Sent, Switch, WAITING_BYTES};
 use crate::app::AppNo;
 use crate::command::{Command, HopEntry, HopFailure};
@@ -18,7 +19,7 @@ use crate::path::{
     PathRef, Route, State,
 };
 use crate::plan::{self, Plan, drop_flow_mod, flow_mod, hop_entry, reversed, way_back};
-use crate::program::{flow_match, reply_headers};
+use crate::program::{MIN_FRAME, flow_match, reply_headers};
 use crate::view::{Frame, View};
 
 impl Switch {
@@ -112,6 +113,25 @@ impl Switch {
         {
             return false;
         }
+        let (in_out, timeouts) =
+            ((in_port, known.out_port), (known.idle_timeout, known.hard_timeout));
+        let alone = frame.buffer_id.is_none() && frame.whole && self.kept.len() == 0;
+        let shape = match alone {
+            true => Shape::new(known.width, headers, known.vid, timeouts, in_out),
+            false => None,
+        };
+        let cookie = known.name.cookie(view.net.epoch, Mark::ONLY);
+        let values = Values { in_port, src, dst, out_port: known.out_port, cookie };
+        let xids = [Xid(self.next_xid), Xid(self.next_xid.wrapping_add(1))];
+        if let Some(shape) = &shape
+            && self.stencils.put(self.version, shape, xids, values, frame.data, &mut self.out)
+        {
+            self.note_sent(Sent::Ingress(known.name, None));
+            self.note_sent(Sent::Other);
+            self.counters.flow_mods += 1;
+            self.counters.packet_outs += 1;
+            return true;
+        }
         let entry = HopEntry {
             path: known.name,
             mark: Mark::ONLY,
@@ -125,9 +145,16 @@ impl Switch {
             hard_timeout: known.hard_timeout,
         };
         let egress = Attachment { dpid: self.dpid, port: known.out_port, vid: known.vid };
+        let entry_at = self.out.len();
         self.send_entrance(view, &entry, frame.buffer_id);
+        let out_at = self.out.len();
         if frame.buffer_id.is_none() {
             self.flood(view, in_port, frame, &[egress]);
+        }
+        if let Some(shape) = shape {
+            let (entry, out) = self.out[entry_at..].split_at(out_at - entry_at);
+            let length = frame.data.len().max(MIN_FRAME);
+            self.stencils.keep(self.version, shape, values, entry, (out, length));
         }
         true
     }

@@ -69,11 +69,13 @@ impl Switch {
     /// # Errors
     /// [`SendError`]; nothing was sent.
     pub fn send(&mut self, message: &Message<'_>) -> Result<Xid, SendError> {
-        match &*worded(self.version, message) {
-            Message::FlowMod(flow_mod) if self.acting != AppNo::FRAMEWORK => {
-                self.own_flow_mod(flow_mod.clone())
-            }
-            message => self.send_own(message),
+        let worded = worded(self.version, message);
+        if self.acting == AppNo::FRAMEWORK || !matches!(&*worded, Message::FlowMod(_)) {
+            return self.send_own(&worded);
+        }
+        match worded.into_owned() {
+            Message::FlowMod(flow_mod) => self.own_flow_mod(flow_mod),
+            message => self.send_own(&message),
         }
     }
 
@@ -82,7 +84,16 @@ impl Switch {
     /// # Errors
     /// [`SendError`]; nothing was sent.
     pub fn flow_mod(&mut self, flow_mod: FlowMod) -> Result<Xid, SendError> {
-        self.send(&Message::FlowMod(flow_mod))
+        let message = Message::FlowMod(flow_mod);
+        // What needs no other words is not copied.
+        match (worded(self.version, &message), self.acting) {
+            (Cow::Borrowed(_), app) if app != AppNo::FRAMEWORK => {}
+            (worded, _) => return self.send(&worded),
+        }
+        match message {
+            Message::FlowMod(flow_mod) => self.own_flow_mod(flow_mod),
+            message => self.send_own(&message),
+        }
     }
 
     fn own_flow_mod(&mut self, mut flow_mod: FlowMod) -> Result<Xid, SendError> {
@@ -223,7 +234,7 @@ impl Switch {
     }
 
     /// Uses up a transaction id.
-    fn note_sent(&mut self, what: Sent) {
+    pub(super) fn note_sent(&mut self, what: Sent) {
         self.next_xid = self.next_xid.wrapping_add(1);
         if self.sent.len() >= REMEMBERED_SENDS {
             self.sent.pop_front();

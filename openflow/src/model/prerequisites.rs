@@ -33,11 +33,29 @@ impl Match {
     /// ```
     #[must_use]
     pub fn with_prerequisites(&self) -> Match {
+        if self.presupposes_nothing() {
+            return self.clone();
+        }
         let mut done: Vec<MatchField> = Vec::with_capacity(self.fields().len() + 2);
         for field in self.fields() {
             self.place(field, &mut done);
         }
         if done == self.fields() { self.clone() } else { done.into_iter().collect() }
+    }
+
+    /// Whether all its fields are of those that presuppose no other: ingress port, MAC addresses,
+    /// VLAN and EtherType.
+    pub fn presupposes_nothing(&self) -> bool {
+        self.fields().iter().all(|field| {
+            matches!(
+                field,
+                MatchField::InPort(_)
+                    | MatchField::EthDst(_)
+                    | MatchField::EthSrc(_)
+                    | MatchField::VlanVid(_)
+                    | MatchField::EthType(_)
+            )
+        })
     }
 
     /// Appends a field behind what it presupposes.
