@@ -145,7 +145,7 @@ mod tests {
             cookie: Cookie(cookie),
             priority: 9,
             matches: Some(matches),
-            actions: Vec::new(),
+            actions: [].into(),
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
                 ..flow(1, asked.clone(), 2)
             };
             let mut table = ActualTable::new(vec![flow.clone()]);
-            let wanted = Wanted { actions: output(2), ..wanted(1, asked.clone()) };
+            let wanted = Wanted { actions: output(2).into(), ..wanted(1, asked.clone()) };
             assert_eq!(table.tick_off(&wanted).map(|found| found.does), found, "{flow:?}");
         }
         let mut drops = ActualTable::new(vec![flow(1, asked.clone(), 2)]);
