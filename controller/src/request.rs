@@ -98,6 +98,7 @@ pub(crate) struct Requests {
 
 /// What an answer, or a part of one, completes.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is returned")]
 pub(crate) enum Answer {
     /// Nobody asked for it, or more parts follow.
     Nothing,

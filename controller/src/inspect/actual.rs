@@ -145,7 +145,7 @@ mod tests {
             cookie: Cookie(cookie),
             priority: 9,
             matches: Some(matches),
-            actions: Vec::new().into(),
+            actions: [].into(),
         }
     }
 
