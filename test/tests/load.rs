@@ -160,6 +160,7 @@ fn the_sliceable_switch_sets_up_every_path_that_its_policy_allows() {
                 let load = Load { workload, ..load(controller.address, version, population) };
                 let mut generator = Generator::connect(load).unwrap();
                 generator.announce().unwrap();
+                generator.ask_once().unwrap();
                 for pace in PACES {
                     let measured = generator.run(&phase(pace, 900)).unwrap();
                     let counts = measured.counts;

@@ -34,6 +34,8 @@ pub(super) const ECHO_TIME: Duration = Duration::from_secs(60);
 const CHECK: Duration = Duration::from_millis(50);
 /// After so long without an answer to announcements they are all read.
 const QUIET: Duration = Duration::from_millis(200);
+/// How much a storm writes and reads at once: it must not keep the generator from what is measured.
+const STORM_BYTES: usize = 16 << 10;
 /// Room for the rest of a message before what is read.
 const MESSAGE: usize = 64 << 10;
 /// File descriptors besides those of switches.
@@ -143,6 +145,14 @@ impl Generator {
     /// The controller's process, if it is known.
     pub fn pid(&self) -> Option<u32> {
         self.pid
+    }
+
+    pub(super) fn workload(&self) -> Workload {
+        self.load.workload
+    }
+
+    pub(super) fn population(&self) -> Population {
+        self.load.population
     }
 
     /// All hosts make themselves known, and the controller has read it when this returns.
@@ -301,8 +311,9 @@ impl Generator {
         let mut came =
             Came { at, now, latencies: &mut self.latencies, measured: self.measured.clone() };
         let Line { wire, switch, .. } = line;
-        let read =
-            wire.read(&mut self.buffer, |message, out| switch.input(message, &mut came, out));
+        let room = if line.storms { MESSAGE + STORM_BYTES } else { self.buffer.len() };
+        let buffer = &mut self.buffer[..room];
+        let read = wire.read(buffer, |message, out| switch.input(message, &mut came, out));
         let number = index as u32 + 1;
         match read {
             Ok(_) if switch.closed => {
@@ -389,7 +400,7 @@ impl Generator {
             line.spoke_at = at;
         }
         if line.storms {
-            while wire.waiting() < WAITING_BYTES {
+            while wire.waiting() < STORM_BYTES {
                 switch.storm(&self.common, &mut self.storm, wire.out());
             }
         }

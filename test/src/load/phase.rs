@@ -6,6 +6,7 @@ use super::error::LoadError;
 use super::generator::{Generator, Line};
 use super::process;
 use super::results::{Counts, Cpu, Latencies, Measured};
+use super::switch::Workload;
 
 /// A switch without any answer for so long may send as if all were answered.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -13,6 +14,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often patience is looked at, and the longest sleep.
 const CHECK: Duration = Duration::from_millis(50);
+/// How many packet-ins of a switch are unanswered while paths are asked for the first time.
+const FIRST_WINDOW: u32 = 64;
 /// What is due sooner than this is waited for without sleeping: sleep ends late.
 const AWAKE: Duration = Duration::from_millis(2);
 
@@ -144,6 +147,21 @@ impl Generator {
             controller_memory: self.pid().and_then(process::memory),
             generator_cpu: last.own.since(first.own),
         })
+    }
+
+    /// Asks once for every path of a load that sees the same paths again, so that it does from its
+    /// beginning. Nothing happens where all paths are new.
+    ///
+    /// # Errors
+    /// As [`Generator::run`].
+    pub fn ask_once(&mut self) -> Result<(), LoadError> {
+        if self.workload() != Workload::SeenAgain {
+            return Ok(());
+        }
+        let population = self.population();
+        let count = u64::from(population.switches()) * u64::from(population.hosts());
+        let end = End::PacketIns(count);
+        self.run(&Phase { pace: Pace::Window(FIRST_WINDOW), end, storm: None }).map(drop)
     }
 
     /// Says who sends what.

@@ -16,7 +16,7 @@ const HEADER: usize = 8;
 
 /// One message of a controller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Reply {
+pub(super) enum Kind {
     /// A flow-mod that adds an entry which does something with the frames.
     SetUp,
     /// A flow-mod that adds an entry which drops them.
@@ -37,13 +37,13 @@ pub(super) enum Reply {
 
 /// What kind of message this is; it is whole.
 #[inline]
-pub(super) fn reply(version: Version, message: &[u8]) -> Reply {
+pub(super) fn kind(version: Version, message: &[u8]) -> Kind {
     match message.get(1) {
         Some(&FLOW_MOD) => flow_mod(version, message),
         Some(&PACKET_OUT) => packet_out(version, message),
-        Some(&ECHO_REPLY) => Reply::EchoReply,
-        Some(&ERROR) => Reply::Error,
-        _ => Reply::Other,
+        Some(&ECHO_REPLY) => Kind::EchoReply,
+        Some(&ERROR) => Kind::Error,
+        _ => Kind::Other,
     }
 }
 
@@ -72,7 +72,7 @@ const V13_COMMAND: usize = 25;
 const V13_MATCH: usize = 48;
 
 #[inline]
-fn flow_mod(version: Version, message: &[u8]) -> Reply {
+fn flow_mod(version: Version, message: &[u8]) -> Kind {
     let (adds, acts) = if version == Version::V1_0 {
         (message.get(V10_COMMAND..V10_COMMAND + 2) == Some(&[0, 0]), message.len() > V10_ACTIONS)
     } else {
@@ -80,9 +80,9 @@ fn flow_mod(version: Version, message: &[u8]) -> Reply {
         (message.get(V13_COMMAND) == Some(&0), message.len() > instructions)
     };
     match (adds, acts) {
-        (true, true) => Reply::SetUp,
-        (true, false) => Reply::DropEntry,
-        (false, _) => Reply::OtherFlowMod,
+        (true, true) => Kind::SetUp,
+        (true, false) => Kind::DropEntry,
+        (false, _) => Kind::OtherFlowMod,
     }
 }
 
@@ -94,14 +94,14 @@ fn match_length(message: &[u8]) -> usize {
 }
 
 #[inline]
-fn packet_out(version: Version, message: &[u8]) -> Reply {
+fn packet_out(version: Version, message: &[u8]) -> Kind {
     // Where the length of the actions is, and where they begin.
     let (length_at, actions) = if version == Version::V1_0 { (14, 16) } else { (16, 24) };
-    let Some(length) = message.get(length_at..length_at + 2) else { return Reply::Other };
+    let Some(length) = message.get(length_at..length_at + 2) else { return Kind::Other };
     let eth_type = actions + usize::from(u16::from_be_bytes([length[0], length[1]])) + 12;
     match message.get(eth_type..eth_type + 2) == Some(&LLDP) {
-        true => Reply::Probe,
-        false => Reply::PacketOut,
+        true => Kind::Probe,
+        false => Kind::PacketOut,
     }
 }
 
@@ -192,16 +192,16 @@ mod tests {
         let pair = || Match::new().in_port(PortNo(3)).eth_dst(MacAddr([2; 6]));
         let acts = |entry: FlowMod| Message::FlowMod(entry.apply(vec![Action::output(PortNo(1))]));
         for version in VERSIONS {
-            let of = |message: &Message<'_>| reply(version, &bytes(version, message));
-            assert_eq!(of(&acts(FlowMod::add(pair()))), Reply::SetUp);
-            assert_eq!(of(&acts(FlowMod::add(Match::new()))), Reply::SetUp);
-            assert_eq!(of(&Message::FlowMod(FlowMod::add(pair()))), Reply::DropEntry);
-            assert_eq!(of(&Message::FlowMod(FlowMod::delete(pair()))), Reply::OtherFlowMod);
-            assert_eq!(of(&acts(FlowMod::modify(pair()))), Reply::OtherFlowMod);
-            assert_eq!(of(&Message::EchoReply((&[][..]).into())), Reply::EchoReply);
-            assert_eq!(of(&Message::BarrierRequest), Reply::Other);
-            assert_eq!(reply(version, &out(version, 0x0800)), Reply::PacketOut);
-            assert_eq!(reply(version, &out(version, 0x88cc)), Reply::Probe);
+            let of = |message: &Message<'_>| kind(version, &bytes(version, message));
+            assert_eq!(of(&acts(FlowMod::add(pair()))), Kind::SetUp);
+            assert_eq!(of(&acts(FlowMod::add(Match::new()))), Kind::SetUp);
+            assert_eq!(of(&Message::FlowMod(FlowMod::add(pair()))), Kind::DropEntry);
+            assert_eq!(of(&Message::FlowMod(FlowMod::delete(pair()))), Kind::OtherFlowMod);
+            assert_eq!(of(&acts(FlowMod::modify(pair()))), Kind::OtherFlowMod);
+            assert_eq!(of(&Message::EchoReply((&[][..]).into())), Kind::EchoReply);
+            assert_eq!(of(&Message::BarrierRequest), Kind::Other);
+            assert_eq!(kind(version, &out(version, 0x0800)), Kind::PacketOut);
+            assert_eq!(kind(version, &out(version, 0x88cc)), Kind::Probe);
         }
     }
 
@@ -241,13 +241,13 @@ mod tests {
     fn no_bytes_are_too_few() {
         for version in VERSIONS {
             let whole = bytes(version, &Message::FlowMod(FlowMod::add(Match::new())));
-            for kind in 0..=255 {
+            for code in 0..=255 {
                 for end in 0..whole.len() {
                     let mut cut = whole[..end].to_vec();
                     if let Some(at) = cut.get_mut(1) {
-                        *at = kind;
+                        *at = code;
                     }
-                    let _ = (reply(version, &cut), addresses(version, &cut));
+                    let _ = (kind(version, &cut), addresses(version, &cut));
                 }
             }
         }

@@ -15,7 +15,7 @@ use umlaut_openflow::{EncodeError, MacAddr, PortNo, Version};
 
 use super::population::{Pairs, Population};
 use super::removal::LiveEntries;
-use super::replies::{Reply, addresses, reply};
+use super::replies::{Kind, addresses, kind};
 use super::results::{Counts, Latencies};
 use super::template::{Template, announcement, echo};
 use crate::switch::{EmulatedSwitch, Output, SwitchOptions};
@@ -172,8 +172,8 @@ impl FakeSwitch {
     /// Takes one whole message of the controller, and appends what is answered to `out`.
     #[inline]
     pub(super) fn input(&mut self, message: &[u8], came: &mut Came<'_>, out: &mut Vec<u8>) {
-        match reply(self.version, message) {
-            Reply::SetUp if self.loaded => {
+        match kind(self.version, message) {
+            Kind::SetUp if self.loaded => {
                 self.counts.set_ups += 1;
                 self.entries += 1;
                 self.answered_at = came.at;
@@ -184,25 +184,25 @@ impl FakeSwitch {
                     live.add(self.version, message);
                 }
             }
-            Reply::DropEntry if self.loaded => {
+            Kind::DropEntry if self.loaded => {
                 self.counts.drop_entries += 1;
                 self.entries += 1;
                 self.answered_at = came.at;
             }
-            Reply::OtherFlowMod if self.loaded => self.counts.other_flow_mods += 1,
-            Reply::PacketOut => {
+            Kind::OtherFlowMod if self.loaded => self.counts.other_flow_mods += 1,
+            Kind::PacketOut => {
                 self.counts.packet_outs += 1;
                 self.frames += 1;
                 self.answered_at = came.at;
             }
-            Reply::Probe => self.counts.probes += 1,
-            Reply::EchoReply => {
+            Kind::Probe => self.counts.probes += 1,
+            Kind::EchoReply => {
                 if self.fence == xid(message) {
                     self.fence = None;
                 }
             }
-            Reply::Error => self.counts.errors += 1,
-            Reply::SetUp | Reply::DropEntry | Reply::OtherFlowMod | Reply::Other => {
+            Kind::Error => self.counts.errors += 1,
+            Kind::SetUp | Kind::DropEntry | Kind::OtherFlowMod | Kind::Other => {
                 self.counts.others += 1;
                 self.obey(message, came.now, out);
             }

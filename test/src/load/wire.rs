@@ -40,7 +40,7 @@ impl Wire {
     }
 
     /// Reads once and shows every message that is whole, with where to answer. `buffer` has
-    /// [`READ_BYTES`], and room for a message besides.
+    /// room for the rest of a message before what is read.
     pub(super) fn read(
         &mut self,
         buffer: &mut [u8],

@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// oldest when there are more
     #[arg(long, value_name = "ENTRIES")]
     new_paths: Option<usize>,
-    /// Hosts do not make themselves known before the load begins
+    /// Hosts do not make themselves known before the load begins, and no path was asked for
     #[arg(long)]
     cold: bool,
     /// Switches keep the frames of packet-ins and tell buffer ids
@@ -162,6 +162,7 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
     let mut generator = Generator::connect(load).map_err(usage)?;
     if !args.cold {
         generator.announce()?;
+        generator.ask_once()?;
     }
     let mut phase = Phase { pace, end, storm: None };
     let first = generator.run(&phase).map_err(usage)?;
