@@ -437,7 +437,7 @@ mod tests {
                 packet_count: 0,
                 byte_count: 0,
                 matches: matches.clone(),
-                instructions: [Instruction::Apply(actions.clone().into())].into(),
+                instructions: [Instruction::Apply(actions.clone())].into(),
             };
             let read = OwnEntry::read(version, &flow).expect("an own entry");
             prop_assert_eq!((read.cookie.path, read.cookie.mark), (path, mark));
