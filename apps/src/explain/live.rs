@@ -365,13 +365,13 @@ mod tests {
         ] {
             for version in [Version::V1_0, Version::V1_3] {
                 let actions = forward_actions(version, PortNo(1), from, PortNo(5), Some(to));
-                let done = effects(&[Instruction::Apply(actions.into())], PortNo(1), from);
+                let done = effects(&[Instruction::Apply(actions)], PortNo(1), from);
                 assert_eq!(done.outputs, [(PortNo(5), after)], "{from:?} to {to} in {version}");
                 assert_eq!(done.beyond, None);
             }
         }
         let back = forward_actions(Version::V1_3, PortNo(1), Tag::None, PortNo(1), None);
-        let done = effects(&[Instruction::Apply(back.into())], PortNo(1), Tag::None);
+        let done = effects(&[Instruction::Apply(back)], PortNo(1), Tag::None);
         assert_eq!(done.outputs, [(PortNo(1), Tag::None)]);
     }
 }
