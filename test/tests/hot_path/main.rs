@@ -1,0 +1,84 @@
+//! What a packet-in costs in memory: nothing where its path is known, at most one allocation where
+//! it is new.
+
+#![allow(unreachable_pub, reason = "a module of a bench and a test")]
+
+mod bed;
+
+use allocation_counter::measure;
+use bed::{Answers, Bed, Size};
+use bytes::BytesMut;
+use umlaut_openflow::Version;
+
+const VERSIONS: [Version; 2] = [Version::V1_0, Version::V1_3];
+
+/// Several rounds, until every table and buffer has the size that the load needs.
+const WARM: u64 = 40;
+
+fn is_set_up(answers: Answers, of: u64) {
+    assert_eq!(answers, Answers { flow_mods: of, packet_outs: of, others: 0 });
+}
+
+#[test]
+fn a_host_seen_again_allocates_nothing() {
+    let size = Size::SMALL;
+    for version in VERSIONS {
+        let mut bed = Bed::sliceable(size, version);
+        let pins = bed.pins(size, 0, 1);
+        for _ in 0..WARM {
+            bed.receive(0, &pins);
+            bed.turns(0);
+            is_set_up(bed.answers(0), size.hosts);
+        }
+        bed.receive(0, &pins);
+        let used = measure(|| bed.turns(0));
+        is_set_up(bed.answers(0), size.hosts);
+        assert_eq!(used.count_total, 0, "{version}: {used:?}");
+    }
+}
+
+#[test]
+fn the_second_decision_of_each_second_allocates_nothing() {
+    let size = Size::SMALL;
+    let mut bed = Bed::sliceable(size, Version::V1_3);
+    let pins = bed.pins(size, 0, 1);
+    for _ in 0..WARM {
+        bed.receive(0, &pins);
+        bed.turns(0);
+        bed.answers(0);
+    }
+    bed.pass(std::time::Duration::from_secs(2));
+    bed.receive(0, &pins);
+    let used = measure(|| bed.turns(0));
+    is_set_up(bed.answers(0), size.hosts);
+    assert_eq!(used.count_total, 0, "{used:?}");
+}
+
+#[test]
+fn a_new_path_and_its_end_allocate_at_most_once() {
+    let size = Size::SMALL;
+    for version in VERSIONS {
+        let mut bed = Bed::sliceable(size, version);
+        let mut ends = BytesMut::new();
+        // The same paths come and go, so that tables have their size.
+        for round in 0..WARM {
+            let pins = bed.pins(size, 0, 3 + round % 2 * 2);
+            bed.receive(0, &pins);
+            bed.turns(0);
+            ends.clear();
+            is_set_up(bed.answers_and_ends(0, &mut ends), size.hosts);
+            bed.receive(0, &ends);
+            bed.turns(0);
+            bed.answers(0);
+        }
+        let pins = bed.pins(size, 0, 7);
+        bed.receive(0, &pins);
+        let made = measure(|| bed.turns(0));
+        ends.clear();
+        is_set_up(bed.answers_and_ends(0, &mut ends), size.hosts);
+        bed.receive(0, &ends);
+        let ended = measure(|| bed.turns(0));
+        let each = (made.count_total + ended.count_total) as f64 / size.hosts as f64;
+        assert!(each <= 1.0, "{version}: {each} for each; {made:?}, {ended:?}");
+    }
+}
