@@ -108,6 +108,23 @@ pub(crate) struct Known {
     pub(crate) stamp: u32,
 }
 
+impl Known {
+    /// Whether this path does the same as another of its key.
+    pub(crate) fn goes_as(&self, other: &Known) -> bool {
+        (self.app, self.domain, self.out_port, self.vid)
+            == (other.app, other.domain, other.out_port, other.vid)
+            && (self.idle_timeout, self.hard_timeout) == (other.idle_timeout, other.hard_timeout)
+    }
+}
+
+/// What is registered under a key.
+pub(crate) enum Held {
+    Nothing,
+    Single(Known),
+    /// Something that has more to it, or a drop entry.
+    Other,
+}
+
 /// The registry of one session.
 pub struct Registry {
     session: SessionNo,
@@ -230,6 +247,11 @@ impl Registry {
         if at > 0 {
             self.widths.swap(0, at);
         }
+        self.single(slot)
+    }
+
+    #[inline]
+    fn single(&self, slot: u32) -> Option<Known> {
         let stored = &self.slots[slot as usize];
         (stored.holds == Holds::Single).then_some(Known {
             name: self.name(slot, stored.generation),
@@ -243,6 +265,15 @@ impl Registry {
             revision: stored.revision,
             stamp: stored.stamp,
         })
+    }
+
+    /// What is registered under a key.
+    pub(crate) fn held(&self, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> Held {
+        match self.find(in_port, width, headers).map(|slot| self.single(slot)) {
+            None => Held::Nothing,
+            Some(Some(known)) => Held::Single(known),
+            Some(None) => Held::Other,
+        }
     }
 
     /// The paths from or to a host, in slot order.
@@ -267,7 +298,37 @@ impl Registry {
     /// # Errors
     /// [`RegistryFull`] at [`REGISTRY_PATHS`].
     pub fn add(&mut self, path: Path) -> Result<PathRef, RegistryFull> {
-        let mut stored = Slot::new(path, self.dpid);
+        self.put(Slot::new(path, self.dpid))
+    }
+
+    /// The same for a path that stays on this switch and is sent at once; its name is made here.
+    pub(crate) fn add_single(
+        &mut self,
+        in_port: PortNo,
+        headers: PackedHeaders,
+        known: &Known,
+    ) -> Result<PathRef, RegistryFull> {
+        self.put(Slot {
+            headers,
+            domain: known.domain,
+            more: None,
+            revision: known.revision,
+            in_port,
+            width: known.width,
+            egress_port: known.out_port,
+            stamp: known.stamp,
+            egress_vid: known.vid,
+            idle_timeout: known.idle_timeout,
+            hard_timeout: known.hard_timeout,
+            generation: 0,
+            app: known.app,
+            holds: Holds::Single,
+            lists: [Links::new(None, None); 2],
+        })
+    }
+
+    /// Takes a slot for what is to be in it; generation and lists are set here.
+    fn put(&mut self, mut stored: Slot) -> Result<PathRef, RegistryFull> {
         let hash = stored.hash(&self.hasher);
         debug_assert!(
             self.find(stored.in_port, stored.width, &stored.headers).is_none(),
@@ -337,9 +398,26 @@ impl Registry {
         all
     }
 
+    /// Forgets a path that stays on this switch; whether it is one.
+    pub(crate) fn remove_single(&mut self, path: PathRef) -> bool {
+        let single = self.slot(path).is_some_and(|stored| stored.holds == Holds::Single);
+        if single {
+            self.leave(path);
+            self.slots[path.slot as usize].holds = Holds::Nothing;
+        }
+        single
+    }
+
     /// Forgets a path and returns it; `None` if it is gone already.
     pub fn remove(&mut self, path: PathRef) -> Option<Path> {
-        let stored = self.slot(path)?;
+        self.slot(path)?;
+        self.leave(path);
+        self.slots[path.slot as usize].take(self.dpid)
+    }
+
+    /// Takes a path out of all indexes; its slot is free.
+    fn leave(&mut self, path: PathRef) {
+        let stored = &self.slots[path.slot as usize];
         let hash = stored.hash(&self.hasher);
         if let Ok(held) = self.by_key.find_entry(hash, |slot| *slot == path.slot) {
             held.remove();
@@ -349,7 +427,6 @@ impl Registry {
             self.unlink(path.slot, host);
         }
         self.free.push(path.slot);
-        self.slots[path.slot as usize].take(self.dpid)
     }
 
     fn count_width(&mut self, slot: u32, by: i32) {

@@ -414,9 +414,10 @@ impl<P: Policy> Session<P> {
 
     fn run_messages(&mut self, now: Instant, shared: &Shared<P>) -> bool {
         let mut input = std::mem::take(&mut self.input);
-        let mut handled = 0;
+        let (mut handled, mut at) = (0, 0);
         while handled < MESSAGES_PER_TURN && self.closed().is_none() {
-            let length = match next_frame(&input) {
+            let rest = &input[at..];
+            let length = match next_frame(rest) {
                 Ok(Some(length)) => length,
                 Ok(None) => break,
                 Err(error) => {
@@ -426,13 +427,14 @@ impl<P: Policy> Session<P> {
             };
             self.heard = now;
             self.echo_sent = false;
-            match decode(&input[..length]) {
+            match decode(&rest[..length]) {
                 Ok((header, message)) => self.message(header, message, now, shared),
-                Err(error) => self.broken(&input[..length], &error, now),
+                Err(error) => self.broken(&rest[..length], &error, now),
             }
-            input.advance(length);
+            at += length;
             handled += 1;
         }
+        input.advance(at);
         self.input = input;
         handled == MESSAGES_PER_TURN
     }

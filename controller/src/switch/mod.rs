@@ -14,6 +14,7 @@ mod audit;
 mod entries;
 mod hops;
 mod inspect;
+mod known;
 mod old_ways;
 pub(crate) mod paths;
 mod remains;

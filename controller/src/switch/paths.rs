@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{
-    Attachment, BufferId, Cookie, DatapathId, FieldSet, FlowMod, MacAddr, Message, PortNo, Xid,
+    Attachment, BufferId, Cookie, DatapathId, FieldSet, FlowMod, MacAddr, Message, PortNo,
 };
 
 use super::old_ways::OldHop;
-use super::stencil::{Shape, Values};
 use super::{Again, Behind, DROPS_PER_PORT, INSTALL_TIMEOUT, Outcome, Sent, Switch, WAITING_BYTES};
 use crate::app::AppNo;
 use crate::command::{Command, HopEntry, HopFailure};
@@ -19,7 +18,7 @@ use crate::path::{
     PathRef, Route, State,
 };
 use crate::plan::{self, Plan, drop_flow_mod, flow_mod, hop_entry, reversed, way_back};
-use crate::program::{MIN_FRAME, flow_match, reply_headers};
+use crate::program::{flow_match, reply_headers};
 use crate::view::{Frame, View};
 
 impl Switch {
@@ -33,6 +32,13 @@ impl Switch {
         frame: Frame<'_>,
         route: Route,
     ) -> Outcome {
+        // Most paths are on one switch, and need no plan.
+        if route.egress.dpid == self.dpid
+            && !route.reverse
+            && let Some(outcome) = self.forward_here(view, in_port, headers, frame, &route)
+        {
+            return outcome;
+        }
         let from = (self.dpid, in_port);
         let Some(plan) = Plan::new(view.topology, from, headers, route) else {
             return Outcome::NoPath;
@@ -52,7 +58,6 @@ impl Switch {
                         }
                     } else if installed {
                         // The switch lost the entry, or had not read it yet: the same entry again.
-                        self.stamp(name, headers);
                         return self.install_again(view, name, frame);
                     }
                     // Out once at the egress, whoever else is being waited for.
@@ -79,93 +84,10 @@ impl Switch {
             return self.one_by_one(view, in_port, frame, route.egress);
         };
         if single {
-            self.stamp(name, headers);
             self.install_reverse(view, name);
             return self.install_again(view, name, frame);
         }
         self.install_hops(view, name, Some((in_port, frame)), &[])
-    }
-
-    /// Sends a frame on like the one before it, if a path of this application is registered and
-    /// installed for its kind, on this switch alone, and nothing has changed since that was decided:
-    /// not the World, not where its two hosts are. Returns whether that was so. Once a second it is
-    /// not, so that the hosts of busy paths are noted as seen.
-    ///
-    /// Asked before a decision, it remembers what the decision is going to stand on: that is noted
-    /// with the path that [`Switch::forward`] registers for this frame.
-    pub fn forward_known(
-        &mut self,
-        view: &View<'_>,
-        in_port: PortNo,
-        headers: &Headers,
-        frame: Frame<'_>,
-    ) -> bool {
-        let (src, dst) = (headers.eth_src, headers.eth_dst);
-        // All three never go down: their sum is the same if they are.
-        let changes = view.net.hosts.changes(src).wrapping_add(view.net.hosts.changes(dst));
-        let stamp = changes.wrapping_add(self.second);
-        self.asked = Some((src, dst, stamp));
-        let Some(known) = self.registry.known(in_port, headers) else { return false };
-        if known.stamp != stamp
-            || known.revision != view.revision
-            || known.app != self.acting
-            || self.backing_off(view.now)
-        {
-            return false;
-        }
-        let (in_out, timeouts) =
-            ((in_port, known.out_port), (known.idle_timeout, known.hard_timeout));
-        let alone = frame.buffer_id.is_none() && frame.whole && self.kept.len() == 0;
-        let shape = match alone {
-            true => Shape::new(known.width, headers, known.vid, timeouts, in_out),
-            false => None,
-        };
-        let cookie = known.name.cookie(view.net.epoch, Mark::ONLY);
-        let values = Values { in_port, src, dst, out_port: known.out_port, cookie };
-        let xids = [Xid(self.next_xid), Xid(self.next_xid.wrapping_add(1))];
-        if let Some(shape) = &shape
-            && self.stencils.put(self.version, shape, xids, values, frame.data, &mut self.out)
-        {
-            self.note_sent(Sent::Ingress(known.name, None));
-            self.note_sent(Sent::Other);
-            self.counters.flow_mods += 1;
-            self.counters.packet_outs += 1;
-            return true;
-        }
-        let entry = HopEntry {
-            path: known.name,
-            mark: Mark::ONLY,
-            domain: known.domain,
-            in_port,
-            headers: *headers,
-            width: known.width,
-            out_port: known.out_port,
-            vid: Some(known.vid),
-            idle_timeout: known.idle_timeout,
-            hard_timeout: known.hard_timeout,
-        };
-        let egress = Attachment { dpid: self.dpid, port: known.out_port, vid: known.vid };
-        let entry_at = self.out.len();
-        self.send_entrance(view, &entry, frame.buffer_id);
-        let out_at = self.out.len();
-        if frame.buffer_id.is_none() {
-            self.flood(view, in_port, frame, &[egress]);
-        }
-        if let Some(shape) = shape {
-            let (entry, out) = self.out[entry_at..].split_at(out_at - entry_at);
-            let length = frame.data.len().max(MIN_FRAME);
-            self.stencils.keep(self.version, shape, values, entry, (out, length));
-        }
-        true
-    }
-
-    /// Notes what the decision on this frame stood on with the path that it gave.
-    fn stamp(&mut self, name: PathRef, headers: &Headers) {
-        if let Some((src, dst, stamp)) = self.asked.take()
-            && (src, dst) == (headers.eth_src, headers.eth_dst)
-        {
-            self.registry.stamp(name, stamp);
-        }
     }
 
     /// The hops from here to an attachment.
@@ -358,7 +280,12 @@ impl Switch {
         self.send_entrance(view, &entry, buffer_id);
     }
 
-    fn send_entrance(&mut self, view: &View<'_>, entry: &HopEntry, buffer_id: Option<BufferId>) {
+    pub(super) fn send_entrance(
+        &mut self,
+        view: &View<'_>,
+        entry: &HopEntry,
+        buffer_id: Option<BufferId>,
+    ) {
         if let Ok(mut flow_mod) = flow_mod(self.version, entry, view.net.epoch) {
             flow_mod.buffer_id = buffer_id;
             self.kept.overwritten(self.version, &flow_mod.matches);

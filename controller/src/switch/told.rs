@@ -72,7 +72,8 @@ impl Switch {
         // Switches tell the fields in an order of their own; the ingress port tells the legs and
         // the old ways of a path apart.
         let in_port = matches.ingress().unwrap_or(PortNo::ANY);
-        for leg in [Leg::Forward, Leg::Reverse] {
+        let legs = [Leg::Forward, Leg::Reverse].into_iter();
+        for leg in legs.take_while(|_| !self.hops.is_empty()) {
             let hop = HopName { path: name, leg, in_port };
             match self.hops.get(&hop) {
                 None => continue,
@@ -89,8 +90,13 @@ impl Switch {
         }
         // A path being installed anew under its old name: the entry that ended is not the one that
         // is coming.
-        if self.registry.enters_at(name) == Some(in_port)
-            && !self.registry.is_installing(name)
+        if self.registry.enters_at(name) != Some(in_port) {
+            return;
+        }
+        if self.registry.remove_single(name) {
+            return self.take_back_old_ways(view, name);
+        }
+        if !self.registry.is_installing(name)
             && let Some(path) = self.registry.remove(name)
         {
             if let Kind::Drop { .. } = path.kind {

@@ -1,0 +1,153 @@
+//! Paths that stay on one switch, which most do: registered, and sent again for the next frame of
+//! their kind. Pure but for the shared tables of [`View`].
+
+use umlaut_openflow::packet::{Headers, PackedHeaders};
+use umlaut_openflow::{Attachment, FieldSet, PortNo, Xid};
+
+use super::stencil::{Shape, Values};
+use super::{Outcome, Sent, Switch};
+use crate::command::HopEntry;
+use crate::path::{Mark, PathRef, Route, SessionNo};
+use crate::program::{MIN_FRAME, flow_match};
+use crate::registry::{Held, Known};
+use crate::view::{Frame, View};
+
+impl Switch {
+    /// Sends a frame on like the one before it, if a path of this application is registered and
+    /// installed for its kind, on this switch alone, and nothing has changed since that was decided:
+    /// not the World, not where its two hosts are. Returns whether that was so. Once a second it is
+    /// not, so that the hosts of busy paths are noted as seen.
+    ///
+    /// Asked before a decision, it remembers what the decision is going to stand on: that is noted
+    /// with the path that [`Switch::forward`] registers for this frame.
+    pub fn forward_known(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        frame: Frame<'_>,
+    ) -> bool {
+        let (src, dst) = (headers.eth_src, headers.eth_dst);
+        // All three never go down: their sum is the same if they are.
+        let changes = view.net.hosts.changes(src).wrapping_add(view.net.hosts.changes(dst));
+        let stamp = changes.wrapping_add(self.second);
+        self.asked = Some((src, dst, stamp));
+        let Some(known) = self.registry.known(in_port, headers) else { return false };
+        if known.stamp != stamp
+            || known.revision != view.revision
+            || known.app != self.acting
+            || self.backing_off(view.now)
+        {
+            return false;
+        }
+        self.send_on(view, in_port, headers, frame, &known);
+        true
+    }
+
+    /// Registers a path that stays here, unless it is, and sends its entry and the frame. `None` if
+    /// something else is registered for these frames.
+    pub(super) fn forward_here(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        frame: Frame<'_>,
+        route: &Route,
+    ) -> Option<Outcome> {
+        let width = (route.width | FieldSet::LAYER_2).with_prerequisites();
+        let packed = PackedHeaders::new(headers, width);
+        let asked = self.asked.take();
+        let stamp =
+            asked.filter(|(src, dst, _)| (*src, *dst) == (headers.eth_src, headers.eth_dst));
+        let unnamed = PathRef { session: SessionNo(0), slot: 0, generation: 0 };
+        let mut known = Known {
+            name: unnamed,
+            app: self.acting,
+            domain: route.domain,
+            width,
+            out_port: route.egress.port,
+            vid: route.egress.vid,
+            idle_timeout: route.idle_timeout,
+            hard_timeout: route.hard_timeout,
+            revision: view.revision,
+            stamp: stamp.map_or(0, |(_, _, stamp)| stamp),
+        };
+        match self.registry.held(in_port, width, &packed) {
+            // The switch lost the entry, or had not read it yet: the same entry again.
+            Held::Single(held) if held.goes_as(&known) => {
+                known.name = held.name;
+                self.registry.stamp(held.name, known.stamp);
+            }
+            Held::Single(_) | Held::Other => return None,
+            Held::Nothing => {
+                let matchable = shape(&known, in_port, headers)
+                    .is_some_and(|shape| self.stencils.has(&shape))
+                    || flow_match(self.version, in_port, headers, width).is_ok();
+                if !matchable || self.backing_off(view.now) {
+                    return Some(self.one_by_one(view, in_port, frame, route.egress));
+                }
+                match self.registry.add_single(in_port, packed, &known) {
+                    Ok(name) => known.name = name,
+                    Err(_) => return Some(self.one_by_one(view, in_port, frame, route.egress)),
+                }
+            }
+        }
+        self.send_on(view, in_port, headers, frame, &known);
+        Some(Outcome::Installed)
+    }
+
+    /// Sends the entry of a path that stays here, and a frame of it.
+    fn send_on(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+        frame: Frame<'_>,
+        known: &Known,
+    ) {
+        // An entry that an earlier run left is taken note of when it is sent over.
+        let usual = frame.buffer_id.is_none() && frame.whole && self.kept.len() == 0;
+        let shape = if usual { shape(known, in_port, headers) } else { None };
+        let cookie = known.name.cookie(view.net.epoch, Mark::ONLY);
+        let values = Values { in_port, headers, out_port: known.out_port, cookie };
+        let xids = [Xid(self.next_xid), Xid(self.next_xid.wrapping_add(1))];
+        if let Some(shape) = &shape
+            && self.stencils.put(self.version, shape, xids, &values, frame.data, &mut self.out)
+        {
+            self.note_sent(Sent::Ingress(known.name, None));
+            self.note_sent(Sent::Other);
+            self.counters.flow_mods += 1;
+            self.counters.packet_outs += 1;
+            return;
+        }
+        let entry = HopEntry {
+            path: known.name,
+            mark: Mark::ONLY,
+            domain: known.domain,
+            in_port,
+            headers: *headers,
+            width: known.width,
+            out_port: known.out_port,
+            vid: Some(known.vid),
+            idle_timeout: known.idle_timeout,
+            hard_timeout: known.hard_timeout,
+        };
+        let egress = Attachment { dpid: self.dpid, port: known.out_port, vid: known.vid };
+        let entry_at = self.out.len();
+        self.send_entrance(view, &entry, frame.buffer_id);
+        let out_at = self.out.len();
+        if frame.buffer_id.is_none() {
+            self.flood(view, in_port, frame, &[egress]);
+        }
+        if let Some(shape) = shape {
+            let (entry, out) = self.out[entry_at..].split_at(out_at - entry_at);
+            let length = frame.data.len().max(MIN_FRAME);
+            self.stencils.keep(self.version, shape, &values, entry, (out, length));
+        }
+    }
+}
+
+fn shape(known: &Known, in_port: PortNo, headers: &Headers) -> Option<Shape> {
+    let timeouts = (known.idle_timeout, known.hard_timeout);
+    Shape::new(known.width, headers, known.vid, timeouts, (in_port, known.out_port))
+}
