@@ -25,9 +25,9 @@ impl<P: Policy> App<P> for LearningSwitch {
         if known.is_some() {
             let flow = Match::new().in_port(packet.in_port).eth_src(eth_src).eth_dst(eth_dst);
             let entry = FlowMod::add(flow).timeouts(IDLE_TIMEOUT, 0);
-            let _ = sw.flow_mod(entry.apply(vec![Action::output(out)]));
+            let _ = sw.flow_mod(entry.apply([Action::output(out)]));
         }
-        let _ = sw.send_packet(packet, vec![Action::output(out)]);
+        let _ = sw.send_packet(packet, [Action::output(out)]);
     }
 
     /// Behind a port that is down nobody is reached. The framework forgets its hosts.
