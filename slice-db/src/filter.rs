@@ -4,8 +4,8 @@
 //! looked up in each tuple once, best priority first, until no later tuple can win; the number of
 //! rules does not matter, the number of tuples does.
 //!
-//! A field under a mask is a *column*. Tuples share columns, so a frame's value in a column is hashed
-//! once, and the hash in a tuple is that of its columns put together.
+//! A frame is laid out as words first, one for each test, so that what a tuple costs is a multiplication
+//! for each of its fields and a look into its table.
 
 use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -116,7 +116,7 @@ impl Test {
     }
 
     /// The value of a frame.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn value(self, s: &Subject<'_>) -> Field<u128> {
         fn n<T>(field: Field<T>, number: impl Fn(T) -> u128) -> Field<u128> {
             match field {
@@ -215,67 +215,68 @@ impl Rule {
     }
 }
 
-/// A field under a mask.
-#[derive(Clone, Copy, Debug)]
-struct Column {
-    test: Test,
-    mask: u128,
-    /// So that a value hashes otherwise in another column.
-    seeds: [u64; 2],
-}
+/// How many tests there are.
+const TESTS: usize = 28;
 
-impl Column {
-    /// The hash of a masked value.
-    fn hash(&self, value: u128) -> u64 {
-        let [low, high] = [value as u64, (value >> 64) as u64];
-        let product = u128::from(low ^ self.seeds[0]) * u128::from(high ^ self.seeds[1]);
-        product as u64 ^ (product >> 64) as u64
-    }
-
-    fn look(&self, subject: &Subject<'_>) -> Field<u64> {
-        match self.test.value(subject) {
-            Field::Absent => Field::Absent,
-            Field::Unknown => Field::Unknown,
-            Field::Is(value) => Field::Is(self.hash(value & self.mask)),
-        }
-    }
-}
-
-/// How many columns are hashed once; what more there are is hashed for each tuple.
-const ONCE: usize = 32;
-
-/// A frame in the first columns, as far as it was asked for.
-struct Looks {
-    /// Bits of columns.
-    known: u32,
+/// A frame as words: the values of all tests.
+struct Words {
+    /// By test, and behind them the upper halves of IPv6 addresses.
+    words: [u64; TESTS + 3],
+    /// Bits of tests: the field does not exist, or cannot be known.
     absent: u32,
     unknown: u32,
-    hashes: [u64; ONCE],
 }
 
-impl Looks {
-    fn look(&mut self, asked: u32, columns: &[Column], subject: &Subject<'_>) {
-        let mut missing = asked & !self.known;
-        self.known |= asked;
-        while missing != 0 {
-            let column = missing.trailing_zeros() as usize;
-            match columns[column].look(subject) {
-                Field::Absent => self.absent |= 1 << column,
-                Field::Unknown => self.unknown |= 1 << column,
-                Field::Is(hash) => self.hashes[column] = hash,
+/// The words of a test: the upper half of its value has one only if it needs it.
+fn words_of(test: Test) -> (usize, Option<usize>) {
+    let upper = match test {
+        Test::Ipv6Src => Some(TESTS),
+        Test::Ipv6Dst => Some(TESTS + 1),
+        Test::NdTarget => Some(TESTS + 2),
+        _ => None,
+    };
+    (test as usize, upper)
+}
+
+impl Words {
+    /// A frame in the tests that rules use.
+    fn of(subject: &Subject<'_>, used: &[Test]) -> Words {
+        let mut words = Words { words: [0; TESTS + 3], absent: 0, unknown: 0 };
+        for test in used.iter().copied() {
+            match test.value(subject) {
+                Field::Absent => words.absent |= 1 << test as u32,
+                Field::Unknown => words.unknown |= 1 << test as u32,
+                Field::Is(value) => words.put(test, value),
             }
-            missing &= missing - 1;
+        }
+        words
+    }
+
+    #[inline]
+    fn put(&mut self, test: Test, value: u128) {
+        let (lower, upper) = words_of(test);
+        self.words[lower] = value as u64;
+        if let Some(upper) = upper {
+            self.words[upper] = (value >> 64) as u64;
         }
     }
+}
+
+/// What a word of a frame gives to the hash in a tuple.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    word: u8,
+    mask: u64,
+    /// Odd.
+    seed: u64,
 }
 
 /// The rules that test the same fields under the same masks.
 #[derive(Clone, Debug)]
 struct Tuple {
-    /// Which of the first columns it has.
-    first: u32,
-    /// Its further columns.
-    further: Vec<u32>,
+    /// Bits of tests.
+    tests: u32,
+    parts: Vec<Part>,
     reads: FieldSet,
     /// Its best rule: no frame can do better here.
     best: RuleId,
@@ -283,6 +284,16 @@ struct Tuple {
     rules: Vec<RuleId>,
     /// The best rule of each combination of values.
     by_values: HashTable<RuleId>,
+    /// A bit for each hash in the table, eight times as many bits as hashes: most frames are in no
+    /// rule of a tuple, and this says so for less than the table does.
+    sieve: Vec<u64>,
+}
+
+/// The word and the bit of a hash in a sieve.
+#[inline]
+fn hole(sieve: &[u64], hash: u64) -> (usize, u64) {
+    // The length is a power of two.
+    ((hash >> 38) as usize & (sieve.len() - 1), 1 << (hash >> 58))
 }
 
 /// What the filters say of a frame.
@@ -296,7 +307,8 @@ pub(crate) struct Filtering {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FilterTable {
     rules: Vec<Rule>,
-    columns: Vec<Column>,
+    /// The tests of all rules.
+    used: Vec<Test>,
     /// In order of their best rules.
     tuples: Vec<Tuple>,
 }
@@ -305,47 +317,37 @@ impl FilterTable {
     /// A table of these rules, in the order of the file.
     pub(crate) fn new(mut rules: Vec<Rule>) -> FilterTable {
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.priority));
-        let hasher = RandomState::default();
-        let (mut tuples, mut columns): (Vec<Tuple>, Vec<Column>) = (Vec::new(), Vec::new());
+        let mut tuples: Vec<Tuple> = Vec::new();
         let mut by_shape: Map<Vec<(Test, u128)>, usize> = Map::default();
-        let mut by_column: Map<(Test, u128), u32> = Map::default();
         for (index, rule) in rules.iter().enumerate() {
             let id = RuleId(index as u32);
-            let mut hash = 0;
-            let mut numbers = Vec::with_capacity(rule.criteria.len());
-            for Criterion { test, mask, value } in rule.criteria.iter().copied() {
-                let number = *by_column.entry((test, mask)).or_insert_with(|| {
-                    let number = columns.len() as u32;
-                    let seeds = [hasher.hash_one(2 * number), hasher.hash_one(2 * number + 1)];
-                    columns.push(Column { test, mask, seeds });
-                    number
-                });
-                hash ^= columns[number as usize].hash(value);
-                numbers.push(number);
-            }
             let shape: Vec<_> = rule.criteria.iter().map(|c| (c.test, c.mask)).collect();
             let at = *by_shape.entry(shape).or_insert_with_key(|shape| {
-                let reads = shape.iter().fold(FieldSet::NONE, |set, (test, _)| set | test.reads());
-                let first = numbers.iter().filter(|n| **n < ONCE as u32);
-                tuples.push(Tuple {
-                    first: first.fold(0, |bits, number| bits | 1 << number),
-                    further: numbers.iter().copied().filter(|n| *n >= ONCE as u32).collect(),
-                    reads,
-                    best: id,
-                    rules: Vec::new(),
-                    by_values: HashTable::new(),
-                });
+                tuples.push(Tuple::new(shape, id));
                 tuples.len() - 1
             });
             let tuple = &mut tuples[at];
             tuple.rules.push(id);
             let same = |other: &RuleId| rules[other.0 as usize].criteria == rule.criteria;
+            let hash = hash_of(&tuple.parts, rule);
             if tuple.by_values.find(hash, same).is_none() {
-                let rehash = |id: &RuleId| hash_of(&rules[id.0 as usize], &columns, &by_column);
+                let rehash = |id: &RuleId| hash_of(&tuple.parts, &rules[id.0 as usize]);
                 tuple.by_values.insert_unique(hash, id, rehash);
             }
         }
-        FilterTable { rules, columns, tuples }
+        for tuple in &mut tuples {
+            tuple.sieve = vec![0; tuple.rules.len().div_ceil(8).next_power_of_two()];
+            for id in &tuple.by_values {
+                let hash = hash_of(&tuple.parts, &rules[id.0 as usize]);
+                let (word, bit) = hole(&tuple.sieve, hash);
+                tuple.sieve[word] |= bit;
+            }
+        }
+        let mut used: Vec<Test> =
+            rules.iter().flat_map(|rule| &rule.criteria).map(|c| c.test).collect();
+        used.sort_unstable();
+        used.dedup();
+        FilterTable { rules, used, tuples }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -372,13 +374,16 @@ impl FilterTable {
     pub(crate) fn look_up(&self, subject: &Subject<'_>) -> Filtering {
         let mut best: Option<RuleId> = None;
         let mut reads = FieldSet::NONE;
-        let mut looks = Looks { known: 0, absent: 0, unknown: 0, hashes: [0; ONCE] };
+        if self.tuples.is_empty() {
+            return Filtering { rule: best, reads };
+        }
+        let words = Words::of(subject, &self.used);
         for tuple in &self.tuples {
             if best.is_some_and(|best| best < tuple.best) {
                 break;
             }
             reads |= tuple.reads;
-            if let Some(found) = tuple.look_up(self, &mut looks, subject)
+            if let Some(found) = tuple.look_up(&self.rules, &words, subject)
                 && best.is_none_or(|best| found < best)
             {
                 best = Some(found);
@@ -389,46 +394,67 @@ impl FilterTable {
 }
 
 impl Tuple {
-    #[inline]
-    fn look_up(
-        &self,
-        table: &FilterTable,
-        looks: &mut Looks,
-        subject: &Subject<'_>,
-    ) -> Option<RuleId> {
-        looks.look(self.first, &table.columns, subject);
-        if self.first & looks.absent != 0 {
-            return None;
-        }
-        let mut unknown = self.first & looks.unknown != 0;
-        let (mut hash, mut first) = (0, self.first);
-        while first != 0 {
-            hash ^= looks.hashes[first.trailing_zeros() as usize];
-            first &= first - 1;
-        }
-        for column in &self.further {
-            match table.columns[*column as usize].look(subject) {
-                Field::Absent => return None,
-                Field::Unknown => unknown = true,
-                Field::Is(of_column) => hash ^= of_column,
+    fn new(shape: &[(Test, u128)], best: RuleId) -> Tuple {
+        let hasher = RandomState::default();
+        let mut parts = Vec::new();
+        for (test, mask) in shape {
+            let mut part = |word: usize, mask: u64| {
+                parts.push(Part { word: word as u8, mask, seed: hasher.hash_one(word) | 1 });
+            };
+            let (lower, upper) = words_of(*test);
+            part(lower, *mask as u64);
+            if let Some(upper) = upper {
+                part(upper, (mask >> 64) as u64);
             }
         }
-        let matching = |id: &RuleId| table.rules[id.0 as usize].matches(subject);
-        if unknown {
+        Tuple {
+            tests: shape.iter().fold(0, |bits, (test, _)| bits | 1 << *test as u32),
+            parts,
+            reads: shape.iter().fold(FieldSet::NONE, |set, (test, _)| set | test.reads()),
+            best,
+            rules: Vec::new(),
+            by_values: HashTable::new(),
+            sieve: Vec::new(),
+        }
+    }
+
+    #[inline]
+    fn look_up(&self, rules: &[Rule], words: &Words, subject: &Subject<'_>) -> Option<RuleId> {
+        if self.tests & words.absent != 0 {
+            return None;
+        }
+        let matching = |id: &RuleId| rules[id.0 as usize].matches(subject);
+        if self.tests & words.unknown != 0 {
             // Rare, and no hash can be made of it: the rules one after the other.
             return self.rules.iter().copied().find(matching);
+        }
+        let hash = hash(&self.parts, &words.words);
+        let (word, bit) = hole(&self.sieve, hash);
+        if self.sieve.get(word).is_none_or(|word| word & bit == 0) {
+            return None;
         }
         self.by_values.find(hash, matching).copied()
     }
 }
 
+/// The hash of words in a tuple.
+#[inline]
+fn hash(parts: &[Part], words: &[u64; TESTS + 3]) -> u64 {
+    let mut sum = 0u64;
+    for Part { word, mask, seed } in parts {
+        sum = sum.wrapping_add((words[usize::from(*word)] & mask).wrapping_mul(*seed));
+    }
+    // The upper half depends on all bits of the words.
+    sum ^ (sum >> 32)
+}
+
 /// The hash of a rule's values.
-fn hash_of(rule: &Rule, columns: &[Column], by_column: &Map<(Test, u128), u32>) -> u64 {
-    let hashes = rule.criteria.iter().map(|c| {
-        let column = by_column[&(c.test, c.mask)];
-        columns[column as usize].hash(c.value)
-    });
-    hashes.fold(0, |all, hash| all ^ hash)
+fn hash_of(parts: &[Part], rule: &Rule) -> u64 {
+    let mut words = Words { words: [0; TESTS + 3], absent: 0, unknown: 0 };
+    for Criterion { test, value, .. } in rule.criteria.iter().copied() {
+        words.put(test, value);
+    }
+    hash(parts, &words.words)
 }
 
 #[cfg(test)]

@@ -207,15 +207,17 @@ impl Members {
         self.extra(slot)?.pins.as_deref()
     }
 
+    /// The places of a member's pins, as the file lists them.
+    fn pinned_to(&self, slot: u32) -> impl Iterator<Item = Attachment> {
+        self.pins(slot).unwrap_or_default().iter().map(|pin| self.entry(*pin).at)
+    }
+
     /// What a member binds.
     pub(crate) fn binding(&self, slot: u32) -> Binding {
         let Entry { at, mac, kind, .. } = *self.entry(slot);
         match kind {
             Kind::Free | Kind::Mac | Kind::Pin => Binding::Mac { mac, only_at: None },
-            Kind::PinnedMac => {
-                let pins = self.pins(slot).unwrap_or_default().iter();
-                Binding::Mac { mac, only_at: Some(pins.map(|pin| self.entry(*pin).at).collect()) }
-            }
+            Kind::PinnedMac => Binding::Mac { mac, only_at: Some(self.pinned_to(slot).collect()) },
             Kind::PortMac => Binding::PortMac { at, mac },
             Kind::Port => Binding::Port { at, restricted: false },
             Kind::RestrictedPort => Binding::Port { at, restricted: true },
@@ -227,7 +229,7 @@ impl Members {
         let (a, b) = (self.entry(slot), others.entry(other));
         (a.at, a.mac, a.kind) == (b.at, b.mac, b.kind)
             && self.id(slot) == others.id(other)
-            && (a.kind != Kind::PinnedMac || self.binding(slot) == others.binding(other))
+            && self.pinned_to(slot).eq(others.pinned_to(other))
     }
 
     /// The slots that are points because of a member: its own, or those of its pins.

@@ -45,10 +45,4 @@ impl<T: Clone> Shards<T> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().flat_map(|piece| piece.iter())
     }
-
-    /// How many pieces two tables do not share.
-    #[cfg(test)]
-    pub(crate) fn apart(&self, other: &Shards<T>) -> usize {
-        self.0.iter().zip(&other.0).filter(|(a, b)| !Arc::ptr_eq(a, b)).count()
-    }
 }
