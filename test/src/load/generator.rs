@@ -23,7 +23,11 @@ use super::wire::{READ_BYTES, Reading, WAITING_BYTES, Wire};
 /// How long the controller may take to accept a connection, and to ask a switch who it is.
 pub(super) const GREETING_TIME: Duration = Duration::from_secs(10);
 /// How many switches are greeted at once.
-const GREETINGS: usize = 128;
+const GREETINGS: usize = 32;
+/// How many questions and answers may follow before a controller has what it needs, and how long is
+/// waited for each where it does not answer echoes yet.
+const GREETING_STEPS: usize = 4;
+const STEP_TIME: Duration = Duration::from_secs(1);
 /// How long a controller that goes on asking is listened to before the load begins all the same.
 const SETTLING_TIME: Duration = Duration::from_secs(15);
 /// Hosts that a switch announces before it waits for an echo.
@@ -183,43 +187,58 @@ impl Generator {
         self.lines.iter_mut().for_each(|line| line.switch.begin_load());
     }
 
-    /// Asks every controller's session for an echo, and waits for all.
+    /// Asks for an echo on every connection, and waits for all.
     pub(super) fn echo(&mut self) -> Result<(), LoadError> {
-        for index in 0..self.lines.len() {
+        match self.echo_within(0..self.lines.len(), ECHO_TIME)? {
+            None => Ok(()),
+            Some(waiting) => Err(LoadError::NoEcho { switch: waiting as u32 + 1 }),
+        }
+    }
+
+    /// Asks for an echo on these connections; tells one that has not come in time, if there is one.
+    fn echo_within(
+        &mut self,
+        lines: Range<usize>,
+        time: Duration,
+    ) -> Result<Option<usize>, LoadError> {
+        for index in lines.clone() {
             let line = &mut self.lines[index];
             line.switch.fence(line.wire.out());
             self.flush(index)?;
         }
-        let until = Instant::now() + ECHO_TIME;
-        while let Some(waiting) = self.lines.iter().position(|line| line.switch.fenced()) {
-            if Instant::now() >= until {
-                return Err(LoadError::NoEcho { switch: waiting as u32 + 1 });
+        let until = Instant::now() + time;
+        loop {
+            let waiting = lines.clone().find(|index| self.lines[*index].switch.fenced());
+            if waiting.is_none() || Instant::now() >= until {
+                return Ok(waiting);
             }
             self.turn(CHECK)?;
         }
-        Ok(())
     }
 
     // ---- connections ----
 
+    /// Connects some switches at a time: a controller gives each so long to answer what it asks, and
+    /// does some work for each that joins.
     fn greet(&mut self) -> Result<(), LoadError> {
-        let switches = self.load.population.switches();
-        let mut until = Instant::now() + GREETING_TIME;
-        let mut greeted = 0;
-        while greeted < switches as usize {
-            while self.lines.len() < switches as usize && self.lines.len() - greeted < GREETINGS {
-                self.open(self.lines.len() as u32)?;
+        let switches = self.load.population.switches() as usize;
+        while self.lines.len() < switches {
+            let from = self.lines.len();
+            let to = (from + GREETINGS).min(switches);
+            for number in from..to {
+                self.open(number as u32)?;
             }
-            self.turn(CHECK)?;
-            let now = self.lines.iter().filter(|line| line.switch.greeted).count();
-            if now > greeted {
-                until = Instant::now() + GREETING_TIME;
+            let until = Instant::now() + GREETING_TIME;
+            let silent = |line: &Line| !line.switch.greeted;
+            while let Some(index) = self.lines[from..].iter().position(silent) {
+                if Instant::now() >= until {
+                    return Err(LoadError::NotGreeted { switch: (from + index) as u32 + 1 });
+                }
+                self.turn(CHECK)?;
             }
-            greeted = now;
-            if Instant::now() >= until
-                && let Some(silent) = self.lines.iter().position(|line| !line.switch.greeted)
-            {
-                return Err(LoadError::NotGreeted { switch: silent as u32 + 1 });
+            // What it asks next may be a matter of several messages, each behind an answer.
+            for _ in 0..GREETING_STEPS {
+                self.echo_within(from..to, STEP_TIME)?;
             }
         }
         Ok(())
