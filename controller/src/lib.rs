@@ -33,6 +33,7 @@ pub mod routes;
 pub mod runtime;
 pub mod session;
 pub mod shared;
+pub mod storm;
 pub mod switch;
 pub mod timers;
 pub mod topology;

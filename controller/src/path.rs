@@ -17,6 +17,9 @@ pub const LLDP_PRIORITY: u16 = 0xfffe;
 pub(crate) const LLDP_TYPE: u16 = 0x88cc;
 /// The priority of drop entries: below paths, so that a grant always wins.
 pub const DROP_PRIORITY: u16 = 0x4000;
+/// The priority of drop entries against storms: they take nothing but what would come to the
+/// controller because no other entry matches.
+pub const STORM_PRIORITY: u16 = 1;
 
 /// The entries that every switch has from the start, of [`STANDING_COOKIE`]: LLDP, and in 1.3 everything that no
 /// other entry matches, to the controller.
@@ -152,6 +155,12 @@ impl FlowKey {
         let width = (width | FieldSet::LAYER_2).with_prerequisites();
         FlowKey { in_port, width, headers: width.project(headers) }
     }
+
+    /// The key of all frames like this one in exactly these fields, if only few of them: no path has
+    /// such a key.
+    pub fn exactly(in_port: PortNo, headers: &Headers, width: FieldSet) -> FlowKey {
+        FlowKey { in_port, width, headers: width.project(headers) }
+    }
 }
 
 /// One switch on a path.
@@ -222,6 +231,18 @@ pub enum DropClass {
     Denied,
     /// There is no way to their destination now.
     NoPath,
+    /// They are too many for the controller to decide.
+    Storm,
+}
+
+impl DropClass {
+    /// The priority of its entries.
+    pub fn priority(self) -> u16 {
+        match self {
+            DropClass::Denied | DropClass::NoPath => DROP_PRIORITY,
+            DropClass::Storm => STORM_PRIORITY,
+        }
+    }
 }
 
 /// What a registry entry does with its frames.
@@ -243,6 +264,16 @@ pub enum Kind {
         /// When the switch forgets the entry.
         until: Instant,
     },
+}
+
+impl Kind {
+    /// The priority of its entries.
+    pub fn priority(&self) -> u16 {
+        match self {
+            Kind::Forward { .. } => PATH_PRIORITY,
+            Kind::Drop { class, .. } => class.priority(),
+        }
+    }
 }
 
 /// How far an entry is.

@@ -15,9 +15,7 @@ use umlaut_openflow::{
 };
 
 use crate::command::HopEntry;
-use crate::path::{
-    DROP_PRIORITY, DropClass, FlowKey, Hop, Hops, Leg, Mark, PATH_PRIORITY, PathRef, Route,
-};
+use crate::path::{DropClass, FlowKey, Hop, Hops, Leg, Mark, PATH_PRIORITY, PathRef, Route};
 use crate::program::{Unmatchable, flow_match, forward_actions, reply_headers};
 use crate::topology::Topology;
 
@@ -25,6 +23,17 @@ use crate::topology::Topology;
 pub const DENIED_SECONDS: u16 = 60;
 /// See [`DENIED_SECONDS`].
 pub const NO_PATH_SECONDS: u16 = 1;
+/// See [`DENIED_SECONDS`].
+pub const STORM_SECONDS: u16 = 2;
+
+/// How long a drop entry lives.
+pub fn drop_seconds(class: DropClass) -> u16 {
+    match class {
+        DropClass::Denied => DENIED_SECONDS,
+        DropClass::NoPath => NO_PATH_SECONDS,
+        DropClass::Storm => STORM_SECONDS,
+    }
+}
 
 /// What the entries of a path with a way back match beside what the decision read, as far as the
 /// frame has it.
@@ -213,12 +222,11 @@ pub fn drop_flow_mod(
     class: DropClass,
     cookie: Cookie,
 ) -> Result<FlowMod, Unmatchable> {
-    let seconds = match class {
-        DropClass::Denied => DENIED_SECONDS,
-        DropClass::NoPath => NO_PATH_SECONDS,
-    };
     let matches = flow_match(version, key.in_port, &key.headers, key.width)?;
-    Ok(FlowMod::add(matches).priority(DROP_PRIORITY).cookie(cookie).timeouts(0, seconds))
+    Ok(FlowMod::add(matches)
+        .priority(class.priority())
+        .cookie(cookie)
+        .timeouts(0, drop_seconds(class)))
 }
 
 /// Outputs by switch: a flooded frame goes out in one packet-out on each.

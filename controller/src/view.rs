@@ -157,6 +157,18 @@ pub enum Event {
         /// Entries that nobody had registered.
         strange: u64,
     },
+    /// A domain causes more packet-ins on a port than are decided: they are dropped, since 100 ms; told
+    /// once until there is quiet for ten seconds.
+    Storm {
+        /// The switch.
+        dpid: DatapathId,
+        /// Where the frames come in.
+        port: PortNo,
+        /// The domain that admits their senders, if any does.
+        domain: Option<Domain>,
+        /// One of the senders.
+        sender: MacAddr,
+    },
     /// An application panicked; it gets no further events and its entries are removed.
     AppFailed {
         /// Its name.

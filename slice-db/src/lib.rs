@@ -58,7 +58,7 @@ pub use filter::{FilterAction, RuleId};
 pub use network::{Location, Network, OfflineNetwork, PortRole};
 pub use policy::{
     Admission, AdmittedBy, Binding, BoundPorts, Host, Member, MemberId, Options, Point, Policy,
-    Refusal, SliceId, admit, may_be_guessed,
+    Refusal, SliceId, admit, may_be_guessed, no_other_speaks,
 };
 pub use remedy::{
     Announced, Bind, Change, Cure, Difference, Edit, LineChange, NotEditable, Remedy, Scope, cure,

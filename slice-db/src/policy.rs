@@ -119,6 +119,8 @@ pub struct Options {
     pub idle_timeout: u16,
     /// Seconds until a flow ends in any case; 0 never.
     pub hard_timeout: u16,
+    /// Packet-ins a second that a slice may cause on one port, and at once.
+    pub storm_rate: u32,
     /// What happens to a frame that no filter matches.
     pub filter_default: FilterAction,
     /// Flows match every field of OpenFlow 1.0, not only those that were read.
@@ -140,6 +142,7 @@ impl Default for Options {
             arp_packet_out: false,
             idle_timeout: 60,
             hard_timeout: 0,
+            storm_rate: 2000,
             filter_default: FilterAction::Allow,
             exact_match: false,
             refuse_macs_on_foreign_ports: false,
@@ -587,6 +590,24 @@ pub fn admit(policy: &Policy, at: Attachment, src: MacAddr) -> Result<Admission,
         Kind::Port => admitted(AdmittedBy::Port, id, member.slice),
         _ => Err(Refusal::Restricted),
     }
+}
+
+/// Whether nobody speaks at an attachment in another slice than this; with `None`, whether nobody
+/// speaks there at all. It may say no where that is so: hosts bound by their MAC address wherever they
+/// are, or at pins, may be anywhere for it.
+pub fn no_other_speaks(policy: &Policy, at: Attachment, slice: Option<SliceId>) -> bool {
+    let members = &policy.bindings;
+    let mut claims = members.claims((at.dpid, at.port));
+    if claims.any(|(vid, other)| vid == at.vid && Some(other) != slice) {
+        return false;
+    }
+    let refused_here = || {
+        let port = members.by_port(at).map(|(_, port)| port.slice);
+        policy.options.refuse_macs_on_foreign_ports && port.is_some() && port == slice
+    };
+    let all = (0..).map(SliceId).zip(&policy.slices);
+    let mut others = all.filter(|(id, _)| Some(*id) != slice);
+    refused_here() || others.all(|(_, other)| other.macs == 0)
 }
 
 /// Whether the place of a host may be guessed: it is refused there as a sender, and the slice has a

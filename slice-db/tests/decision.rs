@@ -4,8 +4,8 @@
 use umlaut_openflow::packet::{Field, Fragment, Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid, VlanId};
 use umlaut_slice_db::{
-    Admission, AdmittedBy, DropReason, Ingress, NoTrace, OfflineNetwork, Policy, Refusal, Verdict,
-    admit, decide, suggest_member,
+    Admission, AdmittedBy, DropReason, Ingress, NoTrace, OfflineNetwork, Policy, Refusal, SliceId,
+    Verdict, admit, decide, no_other_speaks, suggest_member,
 };
 
 fn policy(text: &str) -> Policy {
@@ -305,4 +305,58 @@ fn the_suggested_member_admits_the_host() {
             assert!(admit(&after, place, mac(1)).is_ok(), "{member}");
         }
     }
+}
+
+#[test]
+fn where_no_other_slice_speaks_everybody_is_of_the_slice_or_refused() {
+    let macs = [r#"{mac: "00:00:00:00:00:09"}"#, r#"{mac: "00:00:00:00:00:09", only_at: [0x1/2]}"#];
+    let here = ["{port: 0x1/1}", r#"{port: 0x1/1, mac: "00:00:00:00:00:08"}"#];
+    let there = ["{port: 0x1/3}", "{port: 0x1/1, vlan: 7}"];
+    let mut alone = 0;
+    for a in here.into_iter().chain(there).chain(macs) {
+        for b in here.into_iter().chain(there).chain(macs) {
+            for options in ["", "macs_on_foreign_ports: refuse", "restrict_hosts: true"] {
+                let text = format!(
+                    "umlaut: 1\nslices:\n  a: {{members: [{a}]}}\n  b: {{members: [{b}]}}\n\
+                     options: {{{options}}}\n"
+                );
+                if a == b || macs.contains(&a) && macs.contains(&b) {
+                    // Two slices cannot have the same member.
+                    continue;
+                }
+                let policy = policy(&text);
+                for slice in [Some(SliceId(0)), Some(SliceId(1)), None] {
+                    for at in [at(1), at(2), at(3), on_vlan(1, 7)] {
+                        if !no_other_speaks(&policy, at, slice) {
+                            continue;
+                        }
+                        alone += 1;
+                        for n in 1..12 {
+                            let admitted = admit(&policy, at, mac(n)).ok().map(|a| a.slice);
+                            let same = admitted.is_none() || admitted == slice;
+                            assert!(same, "{slice:?} at {at:?}: {text}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(alone > 100, "{alone}");
+    let ports = slices(&["a: {members: [{port: 0x1/1}]}", "b: {members: [{port: 0x1/2}]}"]);
+    assert!(no_other_speaks(&ports, at(1), Some(SliceId(0))));
+    assert!(!no_other_speaks(&ports, at(2), Some(SliceId(0))));
+    assert!(no_other_speaks(&ports, at(3), None));
+}
+
+#[test]
+fn a_rate_of_packet_ins_is_a_positive_number() {
+    let with = |options: &str| {
+        let text = format!("umlaut: 1\nslices: {{a: {{members: []}}}}\noptions: {{{options}}}\n");
+        Policy::parse("test", &text).map(|(policy, _)| policy.options().storm_rate).ok()
+    };
+    assert_eq!(with(""), Some(2000));
+    assert_eq!(with("storm_rate: 1"), Some(1));
+    assert_eq!(with("storm_rate: 1000000000"), Some(1_000_000_000));
+    assert_eq!(with("storm_rate: 0"), None);
+    assert_eq!(with("storm_rate: 1000000001"), None);
 }

@@ -109,7 +109,7 @@ impl EventLog {
 }
 
 /// The names of all kinds of events.
-pub const KINDS: [&str; 20] = [
+pub const KINDS: [&str; 21] = [
     "switch-ready",
     "switch-gone",
     "connection-refused",
@@ -126,6 +126,7 @@ pub const KINDS: [&str; 20] = [
     "path-failed",
     "resync",
     "repaired",
+    "storm",
     "switch-error",
     "alarm",
     "app-failed",
@@ -145,6 +146,7 @@ pub fn kind(event: &Event) -> &'static str {
         Event::PathFailed { .. } => "path-failed",
         Event::Resync { .. } => "resync",
         Event::Repaired { .. } => "repaired",
+        Event::Storm { .. } => "storm",
         Event::SwitchError { .. } => "switch-error",
         Event::Refused { .. } => "host-refused",
         Event::PolicyInForce { .. } => "policy-in-force",
@@ -222,6 +224,22 @@ pub(super) fn row(recorded: &Recorded, names: &Names<'_>) -> EventRow {
             set("strange", strange.to_string());
             let switch = names.switch(*dpid);
             format!("{switch}: {missing} entries put back, {strange} of nobody deleted")
+        }
+        Event::Storm { dpid, port, domain, sender } => {
+            let port = names.port((*dpid, *port));
+            set("port", port.clone());
+            set("mac", sender.to_string());
+            let of = match domain.and_then(|domain| names.slice(domain)) {
+                Some(slice) => {
+                    set("slice", slice.to_owned());
+                    format!("of {slice}")
+                }
+                None => "of senders that no slice admits".to_owned(),
+            };
+            let sender = names.host_or_mac(*sender);
+            format!(
+                "storm {of} on {port}: frames that no entry matches are dropped, one was of {sender}"
+            )
         }
         Event::SwitchError { dpid, code } => {
             set("switch", names.switch(*dpid));

@@ -100,6 +100,12 @@ pub struct Counters {
     pub shed: u64,
     /// Frames without an entry dropped by their rate.
     pub limited: u64,
+    /// Packet-ins dropped because their slice caused too many on their port.
+    #[serde(default)]
+    pub stormed: u64,
+    /// Drop entries sent against such storms.
+    #[serde(default)]
+    pub storm_entries: u64,
     /// Paths given up.
     pub failed_paths: u64,
     /// Times that its flows were deleted to start anew.

@@ -16,6 +16,7 @@ use std::borrow::Borrow;
 
 use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
+use umlaut_controller::storm::{self, Storming};
 use umlaut_controller::{
     Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Switch, View,
 };
@@ -23,7 +24,7 @@ use umlaut_openflow::packet::{Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
-    Shown, SliceId, Verdict, admit, admit_switch, decide, may_be_guessed,
+    Shown, SliceId, Verdict, admit, admit_switch, decide, may_be_guessed, no_other_speaks,
 };
 
 use crate::explain::way::Versions;
@@ -232,6 +233,9 @@ impl SliceableSwitch {
         headers: &Headers,
         frame: Frame<'_>,
     ) {
+        if !self.within_rate(sw, cx, in_port, headers) {
+            return;
+        }
         let network = Seeing::of(cx);
         let dpid = sw.dpid();
         let ingress = Ingress { dpid, port: in_port, headers };
@@ -260,6 +264,36 @@ impl SliceableSwitch {
                 }
             }
         }
+    }
+
+    /// Whether a frame is one of those that its sender's slice may cause on its port, asked before it is
+    /// decided. Where a storm goes on, the switch drops what is certainly of the same slice: frames of
+    /// one sender at one attachment, or of an attachment where no other slice speaks.
+    fn within_rate(
+        &self,
+        sw: &mut Switch,
+        cx: &Cx<'_>,
+        in_port: PortNo,
+        headers: &Headers,
+    ) -> bool {
+        let policy = &cx.policy.policy;
+        let dpid = sw.dpid();
+        let at = headers.tag.vid().map(|vid| Attachment { dpid, port: in_port, vid });
+        let admitted = at.and_then(|at| admit(policy, at, headers.eth_src).ok());
+        let slice = admitted.map(|admission| admission.slice);
+        let sender = (slice.map(|slice| cx.policy.domain(slice)), headers.eth_src);
+        let rate = options(cx).storm_rate;
+        let (who, at) = match (sw.take(&cx.view, in_port, sender, rate), at) {
+            (storm::Verdict::Pass, _) => return true,
+            (storm::Verdict::Block { who, .. }, Some(at)) => (who, at),
+            // Frames whose tag is in doubt are no attachment's.
+            (storm::Verdict::Block { .. } | storm::Verdict::Drop, _) => return false,
+        };
+        let settled = fabric::port_role(cx.topology, dpid, in_port) == PortRole::Edge;
+        if settled && (who == Storming::Sender || no_other_speaks(policy, at, slice)) {
+            sw.block(&cx.view, in_port, headers, who);
+        }
+        false
     }
 
     /// Notes where hosts are: admitted senders whatever else was decided, refused ones as a guess.

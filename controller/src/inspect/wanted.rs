@@ -2,7 +2,7 @@
 
 use umlaut_openflow::{Actions, Cookie, DatapathId, Match, Version};
 
-use crate::path::{DROP_PRIORITY, Kind, Leg, Mark, PATH_PRIORITY};
+use crate::path::{Kind, Leg, Mark, PATH_PRIORITY};
 use crate::plan::hop_entry;
 use crate::program::{flow_match, forward_actions, reply_headers};
 use crate::switch::PathSnapshot;
@@ -34,12 +34,12 @@ pub fn wanted(
     version: impl Fn(DatapathId) -> Option<Version>,
 ) -> Vec<Wanted> {
     let (route, hops, reverse) = match &path.kind {
-        Kind::Drop { .. } => {
+        Kind::Drop { class, .. } => {
             let key = &path.key;
             let matches = version(owner)
                 .and_then(|version| flow_match(version, key.in_port, &key.headers, key.width).ok());
             let (leg, cookie) = (Leg::Forward, path.name.cookie(epoch, Mark::ONLY));
-            let (priority, actions) = (DROP_PRIORITY, Actions::new());
+            let (priority, actions) = (class.priority(), Actions::new());
             return vec![Wanted { dpid: owner, leg, cookie, priority, matches, actions }];
         }
         Kind::Forward { route, hops, reverse } => (route, hops, reverse),

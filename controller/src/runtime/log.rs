@@ -55,6 +55,9 @@ impl Observer for LogObserver {
             Event::Repaired { dpid, missing, strange } => {
                 warn!(%dpid, missing, strange, "flow table repaired");
             }
+            Event::Storm { dpid, port, sender, .. } => {
+                warn!(%dpid, %port, %sender, "storm: packet-ins dropped");
+            }
             Event::Resync { dpid } => warn!(%dpid, "resync: flows deleted"),
             Event::SwitchError { dpid, code } => warn!(%dpid, %code, "error from switch"),
             Event::PolicyInForce { revision } => info!(revision, "policy in force"),

@@ -15,9 +15,7 @@ use umlaut_openflow::{
 use super::{Sent, Switch};
 use crate::app::AppNo;
 use crate::command::Command;
-use crate::path::{
-    DROP_PRIORITY, HopName, Kind, Leg, PathCookie, PathRef, STANDING_COOKIE, State, standing,
-};
+use crate::path::{HopName, Kind, Leg, PathCookie, PathRef, STANDING_COOKIE, State, standing};
 use crate::program::flow_match;
 use crate::readback::{OwnEntry, same_match};
 use crate::view::{Event, View};
@@ -178,7 +176,9 @@ impl Switch {
                 return false;
             };
             let same = match &path.kind {
-                Kind::Drop { .. } => flow.priority == DROP_PRIORITY && flow.instructions.is_empty(),
+                Kind::Drop { class, .. } => {
+                    flow.priority == class.priority() && flow.instructions.is_empty()
+                }
                 Kind::Forward { hops, .. } => OwnEntry::read(self.version, flow)
                     .is_some_and(|own| (own.out_port, own.vid) == (hops[0].out_port, hops[0].vid)),
             };

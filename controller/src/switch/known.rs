@@ -37,6 +37,7 @@ impl Switch {
             || known.revision != view.revision
             || known.app != self.acting
             || self.backing_off(view.now)
+            || !self.storms.take_again(in_port, known.domain, view.now)
         {
             return false;
         }

@@ -41,6 +41,7 @@ use crate::plan::by_switch;
 use crate::program::{MIN_FRAME, flood_actions, forward_actions, padded};
 use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
+use crate::storm::Storms;
 use crate::view::{Frame, View};
 
 use adopt::Kept;
@@ -68,6 +69,9 @@ pub const WAITING_BYTES: usize = 4 << 20;
 pub const ONE_BY_ONE_RATE: u32 = 2000;
 /// Drop entries per port. When there are as many, further refused frames come to the controller.
 pub const DROPS_PER_PORT: usize = 64;
+/// Drop entries against storms per port. When there are as many, further storms there are dropped by
+/// the controller alone.
+pub const STORM_ENTRIES_PER_PORT: usize = 64;
 /// After a switch refused an entry, no further entry is asked of it for this long, doubling with
 /// each refusal up to [`BACKOFF_MAX`].
 pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
@@ -105,6 +109,10 @@ pub struct SwitchCounters {
     pub packet_outs: u64,
     /// Frames dropped by the rate of frames without an entry.
     pub limited: u64,
+    /// Packet-ins dropped because their domain caused too many on their port.
+    pub stormed: u64,
+    /// Drop entries sent against such storms.
+    pub storm_entries: u64,
     /// Paths given up.
     pub failed_paths: u64,
     /// Error messages from the switch.
@@ -230,7 +238,10 @@ pub struct Switch {
     installing: VecDeque<(Instant, PathRef)>,
     denied: VecDeque<(Instant, PathRef)>,
     no_path: VecDeque<(Instant, PathRef)>,
-    drops: HashMap<PortNo, usize, RandomState>,
+    blocked: VecDeque<(Instant, PathRef)>,
+    /// Drop entries by port; those against storms apart.
+    drops: HashMap<(PortNo, bool), usize, RandomState>,
+    storms: Storms,
     waiting_bytes: usize,
     one_by_one: Bucket,
     backoff: Duration,
@@ -278,7 +289,9 @@ impl Switch {
             installing: VecDeque::new(),
             denied: VecDeque::new(),
             no_path: VecDeque::new(),
+            blocked: VecDeque::new(),
             drops: HashMap::default(),
+            storms: Storms::new(now),
             waiting_bytes: 0,
             one_by_one: Bucket::new(ONE_BY_ONE_RATE, now),
             backoff: BACKOFF_MIN,
@@ -380,7 +393,7 @@ impl Switch {
 
     /// When [`Switch::poll`] has something to do.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        [&self.installing, &self.denied, &self.no_path]
+        [&self.installing, &self.denied, &self.no_path, &self.blocked]
             .into_iter()
             .filter_map(|queue| queue.front().map(|(at, _)| *at))
             .chain(self.requests.deadline())
@@ -409,17 +422,18 @@ impl Switch {
                 break;
             }
         }
-        for queue in [DropClass::Denied, DropClass::NoPath] {
+        for queue in [DropClass::Denied, DropClass::NoPath, DropClass::Storm] {
             loop {
                 let queue = match queue {
                     DropClass::Denied => &mut self.denied,
                     DropClass::NoPath => &mut self.no_path,
+                    DropClass::Storm => &mut self.blocked,
                 };
                 match queue.front().copied() {
                     Some((at, name)) if at <= view.now => {
                         queue.pop_front();
                         if let Some(path) = self.registry.remove(name) {
-                            self.forget_drop(path.key.in_port);
+                            self.forget_drop(&path);
                         }
                     }
                     _ => break,
@@ -445,6 +459,7 @@ impl Switch {
         self.installing.clear();
         self.denied.clear();
         self.no_path.clear();
+        self.blocked.clear();
         self.drops.clear();
         self.waiting_bytes = 0;
     }

@@ -9,17 +9,20 @@ use umlaut_openflow::{
 };
 
 use super::old_ways::OldHop;
-use super::{Again, Behind, DROPS_PER_PORT, INSTALL_TIMEOUT, Outcome, Sent, Switch, WAITING_BYTES};
+use super::{
+    Again, Behind, DROPS_PER_PORT, INSTALL_TIMEOUT, Outcome, STORM_ENTRIES_PER_PORT, Sent, Switch,
+    WAITING_BYTES,
+};
 use crate::app::AppNo;
 use crate::command::{Command, HopEntry, HopFailure};
 use crate::hosts::Domain;
 use crate::path::{
-    DROP_PRIORITY, DropClass, FlowKey, Hop, HopName, Hops, Kind, Leg, Mark, PATH_PRIORITY, Path,
-    PathRef, Route, State,
+    DropClass, FlowKey, Hop, HopName, Hops, Kind, Leg, Mark, Path, PathRef, Route, State,
 };
 use crate::plan::{self, Plan, drop_flow_mod, flow_mod, hop_entry, reversed, way_back};
 use crate::program::{flow_match, reply_headers};
-use crate::view::{Frame, View};
+use crate::storm::{Storming, Verdict};
+use crate::view::{Event, Frame, View};
 
 impl Switch {
     /// Forwards a frame and all frames of its kind: registers the path, installs it, sends the
@@ -326,9 +329,44 @@ impl Switch {
         width: FieldSet,
         class: DropClass,
     ) {
-        let key = FlowKey::new(in_port, headers, width);
-        let count = self.drops.get(&in_port).copied().unwrap_or(0);
-        if count >= DROPS_PER_PORT || self.backing_off(view.now) {
+        self.drop_key(view, FlowKey::new(in_port, headers, width), class);
+    }
+
+    /// Says whether a packet-in is decided: each domain may cause `rate` a second on one port, and a
+    /// second's worth at once. `domain` is that of the sender of the frame, if it is admitted to any.
+    pub fn take(
+        &mut self,
+        view: &View<'_>,
+        in_port: PortNo,
+        (domain, sender): (Option<Domain>, MacAddr),
+        rate: u32,
+    ) -> Verdict {
+        let verdict = self.storms.take(in_port, domain, sender, rate, view.now);
+        if verdict != Verdict::Pass {
+            self.counters.stormed += 1;
+        }
+        if let Verdict::Block { first: true, .. } = verdict {
+            let storm = Event::Storm { dpid: self.dpid, port: in_port, domain, sender };
+            view.net.observer.event(&storm);
+        }
+        verdict
+    }
+
+    /// Drops at the switch for a moment what no entry matches of frames that storm: those of the
+    /// sender of this one, or all of its attachment. Paths go on.
+    pub fn block(&mut self, view: &View<'_>, in_port: PortNo, headers: &Headers, who: Storming) {
+        let width = match who {
+            Storming::Sender => FieldSet::VLAN | FieldSet::ETH_SRC,
+            Storming::Many => FieldSet::VLAN,
+        };
+        self.drop_key(view, FlowKey::exactly(in_port, headers, width), DropClass::Storm);
+    }
+
+    fn drop_key(&mut self, view: &View<'_>, key: FlowKey, class: DropClass) {
+        let (in_port, storm) = (key.in_port, class == DropClass::Storm);
+        let count = self.drops.get(&(in_port, storm)).copied().unwrap_or(0);
+        let most = if storm { STORM_ENTRIES_PER_PORT } else { DROPS_PER_PORT };
+        if count >= most || self.backing_off(view.now) {
             return;
         }
         // Its name is known when it is registered.
@@ -348,10 +386,14 @@ impl Switch {
             revision: view.revision,
         };
         let Ok(name) = self.registry.add(path) else { return };
-        *self.drops.entry(in_port).or_default() += 1;
+        *self.drops.entry((in_port, storm)).or_default() += 1;
         match class {
             DropClass::Denied => self.denied.push_back((until, name)),
             DropClass::NoPath => self.no_path.push_back((until, name)),
+            DropClass::Storm => {
+                self.counters.storm_entries += 1;
+                self.blocked.push_back((until, name));
+            }
         }
         let flow_mod = flow_mod.cookie(name.cookie(view.net.epoch, Mark::ONLY));
         self.infallible(&Message::FlowMod(flow_mod), Sent::Ingress(name, None));
@@ -362,17 +404,11 @@ impl Switch {
     pub fn remove(&mut self, view: &View<'_>, name: PathRef) {
         self.stop_waiting(name);
         let Some(path) = self.registry.remove(name) else { return };
-        let priority = match path.kind {
-            Kind::Forward { .. } => PATH_PRIORITY,
-            Kind::Drop { .. } => DROP_PRIORITY,
-        };
-        if let Kind::Drop { .. } = path.kind {
-            self.forget_drop(path.key.in_port);
-        }
+        self.forget_drop(&path);
         if let Ok(matches) =
             flow_match(self.version, path.key.in_port, &path.key.headers, path.key.width)
         {
-            let delete = FlowMod::delete_strict(matches, priority);
+            let delete = FlowMod::delete_strict(matches, path.kind.priority());
             self.infallible(&Message::FlowMod(delete), Sent::Other);
         }
         self.remove_hops(view, name, &path);
@@ -398,11 +434,14 @@ impl Switch {
         }
     }
 
-    pub(super) fn forget_drop(&mut self, port: PortNo) {
-        if let Some(count) = self.drops.get_mut(&port) {
+    /// A registry entry is gone; drop entries are counted.
+    pub(super) fn forget_drop(&mut self, path: &Path) {
+        let Kind::Drop { class, .. } = path.kind else { return };
+        let counted = (path.key.in_port, class == DropClass::Storm);
+        if let Some(count) = self.drops.get_mut(&counted) {
             *count -= 1;
             if *count == 0 {
-                self.drops.remove(&port);
+                self.drops.remove(&counted);
             }
         }
     }

@@ -99,9 +99,7 @@ impl Switch {
         if !self.registry.is_installing(name)
             && let Some(path) = self.registry.remove(name)
         {
-            if let Kind::Drop { .. } = path.kind {
-                self.forget_drop(path.key.in_port);
-            }
+            self.forget_drop(&path);
             self.remove_hops(view, name, &path);
         }
     }

@@ -297,6 +297,7 @@ fn read_options(r: &mut Reader, at: &At<'_>) -> Options {
         "arp_packet_out",
         "idle_timeout",
         "hard_timeout",
+        "storm_rate",
         "filter_default",
         "match",
         "macs_on_foreign_ports",
@@ -322,6 +323,15 @@ fn read_options(r: &mut Reader, at: &At<'_>) -> Options {
                         "idle_timeout" => options.idle_timeout = seconds as u16,
                         _ => options.hard_timeout = seconds as u16,
                     }
+                }
+            }
+            "storm_rate" => {
+                let wanted = "a number of packet-ins a second (1 to 1000000000)";
+                let rate = r.value(at, wanted, |node| {
+                    values::up_to(node, 1_000_000_000).filter(|rate| *rate > 0)
+                });
+                if let Some(rate) = rate {
+                    options.storm_rate = rate as u32;
                 }
             }
             "filter_default" => {

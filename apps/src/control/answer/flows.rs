@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json, to_value};
 use umlaut_controller::inspect::{ActualTable, Found, Usage, Wanted, same_match, wanted};
 use umlaut_controller::path::{
-    DROP_PRIORITY, DropClass, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, STANDING_COOKIE,
-    SessionNo, of_app, standing,
+    DropClass, Hop, Kind, Leg, PATH_PRIORITY, Path, PathRef, STANDING_COOKIE, SessionNo, of_app,
+    standing,
 };
-use umlaut_controller::plan::{DENIED_SECONDS, NO_PATH_SECONDS};
+use umlaut_controller::plan::drop_seconds;
 use umlaut_controller::request::RequestError;
 use umlaut_controller::runtime::SwitchHandle;
 use umlaut_controller::switch::PathSnapshot;
@@ -456,12 +456,15 @@ fn path_row<P: Vocabulary>(
         },
         Kind::Drop { class, .. } => FlowRow {
             kind: FlowKind::Drop,
-            priority: DROP_PRIORITY,
-            hard_timeout: match class {
-                DropClass::Denied => DENIED_SECONDS,
-                DropClass::NoPath => NO_PATH_SECONDS,
-            },
-            ..row
+            priority: class.priority(),
+            hard_timeout: drop_seconds(*class),
+            ..match class {
+                // It is not what the policy says of these frames.
+                DropClass::Storm => {
+                    FlowRow { reason: Some("storm".to_owned()), filter: None, ..row }
+                }
+                DropClass::Denied | DropClass::NoPath => row,
+            }
         },
     }
 }

@@ -84,6 +84,8 @@ fn counters(of: &umlaut_controller::switch::SwitchCounters) -> Counters {
         packet_outs: of.packet_outs,
         shed: of.shed,
         limited: of.limited,
+        stormed: of.stormed,
+        storm_entries: of.storm_entries,
         failed_paths: of.failed_paths,
         resyncs: of.resyncs,
         repaired: of.repaired,

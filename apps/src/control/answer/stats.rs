@@ -53,6 +53,8 @@ fn sum(a: Counters, b: Counters) -> Counters {
         packet_outs: a.packet_outs + b.packet_outs,
         shed: a.shed + b.shed,
         limited: a.limited + b.limited,
+        stormed: a.stormed + b.stormed,
+        storm_entries: a.storm_entries + b.storm_entries,
         failed_paths: a.failed_paths + b.failed_paths,
         resyncs: a.resyncs + b.resyncs,
         repaired: a.repaired + b.repaired,

@@ -1,0 +1,249 @@
+//! Storms: hosts that cause more packet-ins than are decided. Their slice on their port is limited,
+//! and blocked at the switch for a moment; nobody else notices.
+
+mod common;
+
+use std::time::Duration;
+
+use common::audit::audit;
+use common::{Bed, TEST_TYPE, VERSIONS, saw};
+use umlaut_controller::path::STORM_PRIORITY;
+use umlaut_controller::switch::SwitchCounters;
+use umlaut_controller::{Event, storm};
+use umlaut_openflow::build::ethernet;
+use umlaut_openflow::{DatapathId, MacAddr, MatchField, PortNo};
+
+/// Port 1 has two slices: `a` by port, `b` by VLAN and, in `SHARED`, by MAC addresses, too.
+const APART: &str = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s1/2}
+  a3: {mac: "00:00:00:00:00:03", at: s2/2}
+  b2: {mac: "00:00:00:00:00:12", at: s1/3}
+slices:
+  a: {members: [{port: s1/1}, {port: s1/2}, {port: s2/2}]}
+  b: {members: [{port: s1/1, vlan: 7}, {port: s1/3}]}
+links: [[s1/9, s2/9]]
+"#;
+const SHARED: &str = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s1/2}
+  a3: {mac: "00:00:00:00:00:03", at: s2/2}
+  b2: {mac: "00:00:00:00:00:12", at: s1/3}
+slices:
+  a: {members: [{port: s1/1}, {port: s1/2}, {port: s2/2}]}
+  b: {members: [{port: s1/1, vlan: 7}, {mac: "00:00:00:00:00:11"}, {port: s1/3}]}
+links: [[s1/9, s2/9]]
+"#;
+
+const S1: DatapathId = DatapathId(1);
+const MILLI: Duration = Duration::from_millis(1);
+
+/// Who sends at port 1: its slice, address and tags.
+#[derive(Clone, Copy)]
+struct Sender {
+    mac: u64,
+    vlan: Option<u16>,
+}
+
+const A: Sender = Sender { mac: 1, vlan: None };
+const B_BY_VLAN: Sender = Sender { mac: 0x21, vlan: Some(7) };
+const B_BY_MAC: Sender = Sender { mac: 0x11, vlan: None };
+
+impl Bed {
+    fn counters(&self) -> SwitchCounters {
+        let mut switches = self.network.controller().0.switches();
+        switches.find(|switch| switch.dpid() == S1).expect("a connected switch").counters()
+    }
+
+    /// Lets so many frames of ever-new destinations in at port 1, the nth from `mac + n * step`.
+    fn flood_in(&mut self, from: Sender, step: u64, first: u64, count: u64) {
+        for n in first..first + count {
+            let src = MacAddr::from_u64(from.mac + n * step);
+            let dst = MacAddr::from_u64(0x0200_0000_0000 + n);
+            let tags: Vec<_> = from.vlan.map(|vid| (0x8100, vid)).into_iter().collect();
+            let frame = ethernet(dst, src, &tags, TEST_TYPE, &[0; 46]);
+            self.network.with_host("a1", |host, _| host.send_raw(frame)).unwrap();
+        }
+    }
+
+    /// A storm of 20 frames a millisecond, for so many milliseconds.
+    fn storm(&mut self, from: Sender, step: u64, millis: u64) {
+        for milli in 0..millis {
+            self.flood_in(from, step, milli * 20, 20);
+            self.run(MILLI);
+        }
+    }
+
+    /// What the entries against storms match on s1: the VLAN tag, the sender.
+    fn blocks(&self) -> Vec<(Option<u64>, bool)> {
+        let flows = self.network.switch(S1).expect("s1").flows(self.network.now());
+        let blocks = flows.iter().filter(|flow| flow.priority == STORM_PRIORITY);
+        let block = blocks.map(|flow| {
+            assert_eq!(flow.matches.ingress(), Some(PortNo(1)));
+            assert!(flow.instructions.is_empty());
+            let fields = flow.matches.fields();
+            let sender = fields.iter().find_map(|field| match field {
+                MatchField::EthSrc(mac) => Some(mac.value.to_u64()),
+                _ => None,
+            });
+            let vlan = fields.iter().any(|field| matches!(field, MatchField::VlanVid(_)));
+            assert_eq!(fields.len(), 2 + usize::from(sender.is_some()), "{fields:?}");
+            (sender, vlan)
+        });
+        block.collect()
+    }
+
+    fn storms_told(&self) -> Vec<(PortNo, MacAddr, bool)> {
+        let told = self.told.0.lock().unwrap();
+        let storms = told.iter().filter_map(|event| match event {
+            Event::Storm { dpid: S1, port, domain, sender } => {
+                Some((*port, *sender, domain.is_some()))
+            }
+            _ => None,
+        });
+        storms.collect()
+    }
+
+    /// One frame at port 1 to a host; who saw it.
+    fn say_as(&mut self, from: Sender, to: &str) -> Vec<(String, usize)> {
+        let tags: Vec<_> = from.vlan.map(|vid| (0x8100, vid)).into_iter().collect();
+        let dst = self.mac(to);
+        self.say_raw("a1", dst, MacAddr::from_u64(from.mac), &tags, TEST_TYPE)
+    }
+}
+
+#[test]
+fn a_storm_is_limited_then_blocked_for_a_moment_and_nobody_else_notices() {
+    for version in VERSIONS {
+        for other in [B_BY_VLAN, B_BY_MAC] {
+            let mut bed = Bed::new(SHARED, version, 1);
+            bed.say("a2", "all");
+            bed.say("b2", "all");
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]), "by its entry");
+            let before = bed.counters();
+            // The burst passes whole.
+            bed.flood_in(A, 0, 0, 1_900);
+            bed.run(MILLI);
+            assert_eq!((bed.counters().stormed, bed.blocks()), (0, vec![]));
+            bed.storm(A, 0, 90);
+            let limited = bed.counters();
+            let decided = limited.packet_ins - before.packet_ins - limited.stormed;
+            assert!((2_000..2_400).contains(&decided), "{version}: {decided}");
+            assert_eq!((limited.storm_entries, bed.blocks()), (0, vec![]), "not yet");
+            bed.storm(A, 0, 30);
+            assert_eq!(bed.blocks(), [(Some(A.mac), true)], "{version}");
+            assert_eq!(bed.storms_told(), [(PortNo(1), MacAddr::from_u64(A.mac), true)]);
+            // The switch drops the storm itself now.
+            let blocked = bed.counters();
+            bed.storm(A, 0, 100);
+            assert_eq!(bed.counters().packet_ins, blocked.packet_ins, "{version}");
+            // Its own flows go on, and everything of the other slice on that port.
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            assert_eq!(bed.say_as(other, "b2"), saw(&["b2"]), "{version}");
+            assert_eq!(bed.say_as(other, "b2"), saw(&["b2"]));
+            assert_eq!(bed.say("a3", "a2"), saw(&["a2"]), "its slice elsewhere");
+            // It ends by itself.
+            bed.run(Duration::from_secs(2));
+            assert_eq!((bed.blocks(), bed.counters().storm_entries), (vec![], 1));
+            assert_eq!(bed.say("a1", "a3"), saw(&["a3"]));
+            bed.run(Duration::from_secs(25));
+            assert_eq!(bed.counters().repaired, 0);
+            audit(&bed);
+        }
+    }
+}
+
+#[test]
+fn a_storm_that_goes_on_is_told_once_and_blocked_again() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(APART, version, 2);
+        bed.say("a2", "all");
+        bed.storm(A, 0, 6_000);
+        let counters = bed.counters();
+        assert!((2..=3).contains(&counters.storm_entries), "{counters:?}");
+        // 120,000 frames: most ended in the switch.
+        assert!(counters.packet_ins < 20_000, "{version}: {counters:?}");
+        assert_eq!(bed.storms_told().len(), 1);
+    }
+}
+
+#[test]
+fn a_storm_of_ever_new_senders_blocks_an_attachment_of_one_slice_only() {
+    for version in VERSIONS {
+        for (policy, alone) in [(APART, true), (SHARED, false)] {
+            let mut bed = Bed::new(policy, version, 3);
+            bed.say("a2", "all");
+            bed.say("b2", "all");
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            bed.storm(Sender { mac: 0x0600_0000_0000, vlan: None }, 1, 300);
+            let blocks = if alone { vec![(None, true)] } else { vec![] };
+            assert_eq!(bed.blocks(), blocks, "{version}");
+            assert_eq!(bed.storms_told().len(), 1);
+            assert!(bed.counters().stormed > 1_000);
+            // What has an entry goes on; the VLAN of the other slice and its MAC member do, too.
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            assert_eq!(bed.say_as(B_BY_VLAN, "b2"), saw(&["b2"]), "{version}");
+            if !alone {
+                assert_eq!(bed.say_as(B_BY_MAC, "b2"), saw(&["b2"]), "{version}");
+            }
+            bed.run(Duration::from_secs(2));
+            assert_eq!(bed.blocks(), []);
+            audit(&bed);
+        }
+    }
+}
+
+#[test]
+fn senders_that_nobody_admits_have_a_bucket_of_their_own() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(APART, version, 4);
+        bed.say("a2", "all");
+        bed.say("b2", "all");
+        // Each refusal of a pair has a drop entry, up to a number for each port.
+        bed.storm(Sender { mac: 0x0600_0000_0000, vlan: Some(9) }, 1, 300);
+        assert_eq!(bed.blocks(), [(None, true)], "{version}: nobody speaks in VLAN 9");
+        assert!(matches!(bed.storms_told()[..], [(PortNo(1), _, false)]));
+        assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+        assert_eq!(bed.say_as(B_BY_VLAN, "b2"), saw(&["b2"]));
+    }
+}
+
+#[test]
+fn a_new_policy_takes_the_blocks_back_before_anybody_speaks_under_it() {
+    let moved = SHARED
+        .replace("a: {members: [{port: s1/1}, ", "a: {members: [")
+        .replace("{port: s1/1, vlan: 7}", "{port: s1/1}, {port: s1/1, vlan: 7}");
+    for version in VERSIONS {
+        let mut bed = Bed::new(SHARED, version, 5);
+        bed.say("a2", "all");
+        bed.say("b2", "all");
+        bed.flood_in(A, 0, 0, 2_000);
+        bed.storm(A, 0, 120);
+        assert_eq!(bed.blocks(), [(Some(A.mac), true)]);
+        bed.set_policy(&moved);
+        assert_eq!(bed.blocks(), [], "{version}");
+        assert_eq!(bed.say("a1", "b2"), saw(&["b2"]), "{version}: it is of the other slice now");
+        audit(&bed);
+    }
+}
+
+#[test]
+fn the_rate_is_that_of_the_policy() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(&format!("{APART}options: {{storm_rate: 100}}\n"), version, 6);
+        bed.flood_in(A, 0, 0, 300);
+        bed.run(MILLI);
+        assert_eq!(bed.counters().stormed, 200, "{version}");
+        let mut bed = Bed::new(&format!("{APART}options: {{storm_rate: 100000}}\n"), version, 6);
+        bed.storm(A, 0, 200);
+        assert_eq!(bed.counters().stormed, 0, "{version}");
+    }
+    assert!(storm::BLOCK_AFTER < Duration::from_secs(1));
+}
