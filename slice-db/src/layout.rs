@@ -14,7 +14,7 @@
 //! ```
 //! Each line of a run is a whole item of a block list, and so is the mark. Where the mark turns out to
 //! be an item of a slice's members, the lines are that, too; where it does not (they were part of a
-//! longer text, say), the YAML parser reads the whole file.
+//! longer text, say), they are no run.
 
 use std::fmt::Write;
 use std::ops::Range;
@@ -107,8 +107,9 @@ impl Layout {
         Layout { runs: Arc::new(runs), slots, ..Layout::default() }
     }
 
-    /// The text with a mark for each run.
-    pub(crate) fn skeleton(&self, text: &str) -> String {
+    /// The text with a mark for each run. `None` where there is no run, or where the text has such
+    /// marks itself.
+    pub(crate) fn skeleton(&self, text: &str) -> Option<String> {
         let mut skeleton = String::new();
         let mut copied = 0;
         for (number, run) in self.runs.iter().enumerate() {
@@ -118,7 +119,8 @@ impl Layout {
             copied = run.end as usize;
         }
         skeleton.push_str(&text[copied..]);
-        skeleton
+        let marks = skeleton.matches(MARK).count();
+        (marks > 0 && marks == self.runs.len()).then_some(skeleton)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -126,11 +128,12 @@ impl Layout {
     }
 
     /// Looks for the marks in the tree of the skeleton; whether each is an item of a slice's members.
+    /// Runs of which that is not so are none any more.
     pub(crate) fn settle(&mut self, tree: &Node) -> bool {
         let runs = Arc::make_mut(&mut self.runs);
-        let mut found = 0;
-        let Some((entry, slices)) = entry_of(tree, "slices") else { return runs.is_empty() };
-        let Node::Map(slices) = slices else { return runs.is_empty() };
+        let mut found = vec![false; runs.len()];
+        let (entry, slices) = entry_of(tree, "slices").unwrap_or((u32::MAX, &Node::Null));
+        let slices = if let Node::Map(slices) = slices { &slices[..] } else { &[] };
         let mut lists = Vec::with_capacity(slices.len());
         for (slice, (_, map)) in slices.iter().enumerate() {
             let list = entry_of(map, "members");
@@ -138,21 +141,20 @@ impl Layout {
             let Some((_, Node::List(items))) = list else { continue };
             let mut first = 0;
             for item in items {
-                let Some(number) = mark_of(item) else {
+                let Some(number) = mark_of(item).filter(|number| *number < runs.len()) else {
                     first += 1;
                     continue;
                 };
-                // Marks are in order, so one that is written in the text itself is noticed, too.
-                if number != found || number >= runs.len() {
-                    return false;
-                }
                 (runs[number].slice, runs[number].first) = (slice as u32, first);
                 first += runs[number].count;
-                found += 1;
+                found[number] = true;
             }
         }
         (self.slices, self.members) = (entry, Arc::new(lists));
-        found == runs.len()
+        let mut found = found.into_iter();
+        let before = runs.len();
+        runs.retain(|_| found.next() == Some(true));
+        runs.len() == before
     }
 
     /// The runs of a slice.
@@ -196,7 +198,7 @@ impl Layout {
             }
             *item -= shortened;
         }
-        let mut found = locate(&self.skeleton(text), &Place(hops))?;
+        let mut found = locate(&self.skeleton(text)?, &Place(hops))?;
         // From the skeleton's line to the text's, behind one run after the other.
         let (mut counted, mut lines) = (0, 0);
         for run in self.runs.iter() {

@@ -45,11 +45,13 @@ pub(crate) fn parse(file: &str, text: &str) -> Read {
 pub(crate) fn read(file: &str, text: Arc<String>) -> Read {
     if text.len() <= yaml::POLICY_BYTES {
         let mut layout = Layout::of(&text);
-        if !layout.is_empty()
-            && let Ok(tree) = yaml::load(&layout.skeleton(&text))
-            && layout.settle(&tree)
-        {
-            return compile(file, text, layout, &tree);
+        // Lines that look like members may turn out to be something else; then without them.
+        for _ in 0..2 {
+            let Some(skeleton) = layout.skeleton(&text) else { break };
+            let Ok(tree) = yaml::load(&skeleton) else { break };
+            if layout.settle(&tree) {
+                return compile(file, text, layout, &tree);
+            }
         }
     }
     read_as_yaml(file, text)

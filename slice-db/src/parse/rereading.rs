@@ -119,7 +119,7 @@ fn item() -> impl Strategy<Value = String> {
         1 => (1u8..9).prop_map(|n| format!("\"00:00:00:00:00:0{n}\"")),
         1 => prop::sample::select(vec![
             "true", "Null", "inf", "7", "1e3", "\"x y\"", "x y", "&a x", "*a", "!t x", "'q'", "-x",
-            "x:", "a:b", "ä", "\"a\\u0041\"", "0x1f", "~", "", ".inf", "a#b", "a #b", "[x]",
+            "umlaut run", "x:", "a:b", "ä", "\"a\\u0041\"", "0x1f", "~", "", ".inf", "a#b", "a #b", "[x]",
         ]).prop_map(str::to_owned),
     ];
     let vlan = prop_oneof![
@@ -180,6 +180,7 @@ fn pieces() -> impl Strategy<Value = Vec<String>> {
         "options: {restrict_hosts: true}\nlinks: [[s1/4, s2/4]]\n",
         "filters:\n  - {port: s1/1}\n",
         "cases:\n  - slice0 reaches slice2\n  - h1 reaches h2\n",
+        "cases:\n  - {umlaut run: 0}\n",
     ]);
     (slice(0), slice(1), slice(2), tail, 0u8..4).prop_map(|(a, b, c, tail, odd)| {
         let head = "umlaut: 1\nswitches: {s1: 1, s2: 0x2}\nhosts:\n  h1: {mac: \"0a:00:00:00:00:01\", at: s1/1}\n  h2: {mac: \"0a:00:00:00:00:02\"}\nslices:\n";
@@ -313,6 +314,7 @@ fn edits_of_members_are_read_as_edits_and_others_are_not() {
         (with(0, "{port: 0x1/3, id: x}"), false),
         (policy(&base).replace("  b:", "  c:"), false),
         (format!("{}options: {{loose: true}}\n", policy(&base)), false),
+        (format!("# umlaut run\n{}", policy(&base)), false),
     ];
     for (text, as_edit) in rows {
         let read = edited(&old, &Arc::new(text.clone()));
@@ -321,4 +323,18 @@ fn edits_of_members_are_read_as_edits_and_others_are_not() {
             assert_eq!(said(&read), said(&both(&text).unwrap().0), "{text}");
         }
     }
+}
+
+#[test]
+fn lines_that_only_look_like_members_are_none_and_the_others_are_still_read_as_edits() {
+    let text = |vlan: u16| {
+        format!(
+            "umlaut: 1\nslices:\n  a:\n    description: |\n      - {{port: 0x1/1}}\n    members:\n      - {{port: 0x1/1}}\n      - mac: 00:00:00:00:00:01\n        only_at:\n          - port: 0x1/2\n            vlan: {vlan}\n      - {{port: 0x1/3, vlan: {vlan}}}\n"
+        )
+    };
+    let (old, _) = both(&text(3)).unwrap();
+    assert_eq!(old.layout.runs.len(), 2);
+    let new = text(3).replace("0x1/3, vlan: 3", "0x1/3, vlan: 4");
+    let read = edited(&old, &Arc::new(new.clone())).unwrap();
+    assert_eq!(said(&read), said(&both(&new).unwrap().0));
 }
