@@ -23,7 +23,7 @@ use super::wire::{READ_BYTES, Reading, WAITING_BYTES, Wire};
 /// How long the controller may take to accept a connection, and to ask a switch who it is.
 pub(super) const GREETING_TIME: Duration = Duration::from_secs(10);
 /// How many switches are greeted at once.
-const GREETINGS: usize = 32;
+const GREETINGS: usize = 8;
 /// How many questions and answers may follow before a controller has what it needs, and how long is
 /// waited for each where it does not answer echoes yet.
 const GREETING_STEPS: usize = 4;

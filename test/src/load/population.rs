@@ -12,7 +12,7 @@ use umlaut_openflow::{DatapathId, MacAddr, PortNo};
 
 /// Locally administered addresses of the hosts: `02`, switch (2 bytes), host (3 bytes).
 const HOSTS: u64 = 0x0200_0000_0000;
-/// Ports that hosts of different slices share.
+/// Ports that hosts of different slices share, where there are so many hosts.
 const SHARED_PORTS: u32 = 32;
 /// The most slices that have hosts on one switch: each has a port of its own there, and the features
 /// reply of 1.0 lists all ports in one message.
@@ -30,7 +30,9 @@ pub struct Population {
     slices: u32,
     /// Slices with hosts on one switch.
     local: u32,
-    /// Ports that belong to one of these on one switch: what a controller keeps per port is bounded.
+    /// Ports of each switch that hosts of different slices share.
+    shared_ports: u32,
+    /// Ports that belong to one slice on one switch: what a controller keeps per port is bounded.
     own_ports: u32,
     /// Whether all hosts are bound by their ports.
     by_port: bool,
@@ -101,8 +103,10 @@ impl Population {
             return Err(PopulationError::Slices);
         }
         let local = slices.div_ceil(switches).min(hosts / 2).clamp(1, SLICES_PER_SWITCH);
-        let own_ports = (SHARED_PORTS / local).max(1);
-        Ok(Population { switches, hosts, slices, local, own_ports, by_port: false })
+        let shared_ports = SHARED_PORTS.min(hosts);
+        let own_ports = (shared_ports / local).max(1);
+        let by_port = false;
+        Ok(Population { switches, hosts, slices, local, shared_ports, own_ports, by_port })
     }
 
     /// The same hosts, all bound by their ports: any number of hosts with few members.
@@ -134,7 +138,7 @@ impl Population {
 
     /// The ports of every switch: 1 to this.
     pub fn ports(&self) -> u32 {
-        SHARED_PORTS + self.local * self.own_ports
+        self.shared_ports + self.local * self.own_ports
     }
 
     /// The slice of a host, among those of its switch.
@@ -163,8 +167,8 @@ impl Population {
         let (local, row) = (self.local_slice(host), host / self.local);
         let binding = self.binding(row);
         let port = match binding {
-            Binding::Mac | Binding::PortMac => 1 + (row + local) % SHARED_PORTS,
-            Binding::Port => 1 + SHARED_PORTS + local * self.own_ports + self.own_port(row),
+            Binding::Mac | Binding::PortMac => 1 + (row + local) % self.shared_ports,
+            Binding::Port => 1 + self.shared_ports + local * self.own_ports + self.own_port(row),
         };
         let Address { mac, ip } = self.address(switch, host);
         Host {
@@ -214,7 +218,7 @@ impl Population {
         match (self.binding(a), self.binding(b)) {
             (Binding::Port, Binding::Port) => self.own_port(a) == self.own_port(b),
             (Binding::Port, _) | (_, Binding::Port) => false,
-            _ => a % SHARED_PORTS == b % SHARED_PORTS,
+            _ => a % self.shared_ports == b % self.shared_ports,
         }
     }
 
@@ -394,7 +398,7 @@ mod tests {
                         let owner = owners.entry((switch, host.port)).or_insert(host.slice);
                         assert_eq!(*owner, host.slice);
                     } else {
-                        assert!(host.port.0 <= SHARED_PORTS);
+                        assert!(host.port.0 <= population.shared_ports);
                     }
                 }
             }
