@@ -15,7 +15,8 @@ use crate::origin::Origin;
 use crate::session::Session;
 use crate::shared::Shared;
 
-/// Bytes taken from the socket at once.
+/// Bytes taken from the socket at once, and before other tasks get their chance: what a switch that
+/// storms sends is always there to be read, so nothing else would end its turn.
 const READ_BYTES: usize = 64 << 10;
 /// How long the last bytes of a connection to be closed may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -35,6 +36,7 @@ pub(super) async fn run<P: Policy>(
     let no = shared.next_session();
     let mut session = Session::new(no, mailbox, origin, &shared, now);
     let mut buffer = vec![0; READ_BYTES];
+    let mut read = 0;
     let reason = loop {
         let mut more = true;
         for _ in 0..TURNS {
@@ -57,8 +59,11 @@ pub(super) async fn run<P: Policy>(
             let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
             break reason;
         }
-        if more {
+        if more || read >= READ_BYTES {
+            read = 0;
             tokio::task::yield_now().await;
+        }
+        if more {
             continue;
         }
         let output = !session.output().is_empty();
@@ -67,7 +72,10 @@ pub(super) async fn run<P: Policy>(
             ready = stream.ready(output) => match ready {
                 Ok(ready) if ready.is_readable() => match stream.try_read(&mut buffer) {
                     Ok(0) => break "closed by the switch".to_owned(),
-                    Ok(n) => session.receive(&buffer[..n]),
+                    Ok(n) => {
+                        read += n;
+                        session.receive(&buffer[..n]);
+                    }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                     Err(error) => break error.to_string(),
                 },

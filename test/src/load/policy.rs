@@ -12,6 +12,8 @@ const ELSEWHERE: u64 = 0x0600_0000_0000;
 /// Their switches: from here on, no switch of a load.
 const ELSEWHERE_SWITCHES: u32 = 0x10_0000;
 const ELSEWHERE_PORTS: u32 = 10_000;
+/// Packet-ins a second that a slice may cause on a port: the most that a policy can say.
+const STORM_RATE: u32 = 1_000_000_000;
 /// How many combinations of fields filters have.
 pub const SHAPES: u32 = 10;
 
@@ -33,7 +35,8 @@ impl PolicyFile {
     /// Where `out` has one.
     pub fn write(&self, out: &mut dyn fmt::Write) -> fmt::Result {
         let slices = self.population.slices();
-        writeln!(out, "umlaut: 1\nslices:")?;
+        // A load is a storm: as much as is sent is to be decided.
+        writeln!(out, "umlaut: 1\noptions: {{storm_rate: {STORM_RATE}}}\nslices:")?;
         let here = self.members_here();
         let elsewhere = self.members.saturating_sub(here);
         for slice in 0..slices {

@@ -70,7 +70,8 @@ impl Size {
 
     /// The policy: a third of the hosts bound by MAC, a third by port and MAC, a third by port.
     pub fn policy(self) -> String {
-        let mut text = "umlaut: 1\nslices:\n".to_owned();
+        // All that is sent is decided, in no time.
+        let mut text = "umlaut: 1\noptions: {storm_rate: 1000000000}\nslices:\n".to_owned();
         let others = self.others.div_ceil(self.slices());
         for slice in 0..self.slices() {
             let (switch, first) = (slice * IN_SLICE / self.hosts, slice * IN_SLICE % self.hosts);
