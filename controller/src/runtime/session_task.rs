@@ -1,13 +1,14 @@
 //! The socket of one session: bytes in, turns, one write per turn. Runtime.
 
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use tokio::sync::{Notify, watch};
 
-use super::stream::Stream;
+use super::stream::{READ_BYTES, Stream};
 use super::{NotifyWaker, stopped};
 use crate::app::Policy;
 use crate::mailbox::Mailbox;
@@ -15,9 +16,6 @@ use crate::origin::Origin;
 use crate::session::Session;
 use crate::shared::Shared;
 
-/// Bytes taken from the socket at once, and before other tasks get their chance: what a switch that
-/// storms sends is always there to be read, so nothing else would end its turn.
-const READ_BYTES: usize = 64 << 10;
 /// How long the last bytes of a connection to be closed may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Turns run before other tasks get their chance.
@@ -35,7 +33,11 @@ pub(super) async fn run<P: Policy>(
     let now = Instant::now();
     let no = shared.next_session();
     let mut session = Session::new(no, mailbox, origin, &shared, now);
-    let mut buffer = vec![0; READ_BYTES];
+    let stopping = stop.clone();
+    let mut stopped = pin!(stopped(&mut stop));
+    let mut due = pin!(tokio::time::sleep_until(now.into()));
+    let mut notified = pin!(woken.notified());
+    // What a switch that storms sends is always there to be read: nothing else would end its turn.
     let mut read = 0;
     let reason = loop {
         let mut more = true;
@@ -67,28 +69,35 @@ pub(super) async fn run<P: Policy>(
             continue;
         }
         let output = !session.output().is_empty();
-        let deadline = session.deadline().unwrap_or_else(|| Instant::now() + LAST_WORDS);
-        tokio::select! {
-            ready = stream.ready(output) => match ready {
-                Ok(ready) if ready.is_readable() => match stream.try_read(&mut buffer) {
-                    Ok(0) => break "closed by the switch".to_owned(),
-                    Ok(n) => {
-                        read += n;
-                        session.receive(&buffer[..n]);
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(error) => break error.to_string(),
-                },
-                Ok(_) => {}
+        let deadline = session.deadline().unwrap_or_else(|| Instant::now() + LAST_WORDS).into();
+        // A timer that rings too early costs less than one that is set anew for every message.
+        if deadline < due.deadline() || due.is_elapsed() {
+            due.as_mut().reset(deadline);
+        }
+        // What waits beside the socket is polled only if that has nothing: commands and deadlines
+        // are looked for in every turn anyway.
+        let ends = tokio::select! {
+            biased;
+            input = stream.read(output, |bytes| session.receive(bytes)) => match input {
+                Ok(Some(0)) => break "closed by the switch".to_owned(),
+                Ok(Some(bytes)) => {
+                    read += bytes;
+                    stopping.has_changed().unwrap_or(true)
+                }
+                Ok(None) => false,
                 Err(error) => break error.to_string(),
             },
-            () = woken.notified() => {}
-            () = tokio::time::sleep_until(deadline.into()) => {}
-            () = stopped(&mut stop) => {
-                // What applications sent last is in the mailbox, which is bounded.
-                while session.turn(Instant::now(), &shared) {}
-                session.close("the controller ends");
+            () = &mut notified => {
+                notified.set(woken.notified());
+                false
             }
+            () = &mut due => false,
+            () = &mut stopped => true,
+        };
+        if ends {
+            // What applications sent last is in the mailbox, which is bounded.
+            while session.turn(Instant::now(), &shared) {}
+            session.close("the controller ends");
         }
     };
     session.end(&reason, Instant::now(), &shared);

@@ -1,30 +1,76 @@
 //! The bytes of a control connection, plain or in TLS. Runtime.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
+use std::pin::Pin;
+use std::task::Poll;
 
 use rustls::ServerConnection;
-use tokio::io::{Interest, Ready};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A connection. Reads and writes never wait: what cannot be done now is `WouldBlock`, and
-/// [`Stream::ready`] says when to try again.
+/// Bytes taken from a socket at once.
+pub(super) const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Where all connections of a thread read to: what was read is handed on before another reads,
+    /// and a connection that is silent needs no buffer.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// A connection. Writes never wait: what cannot be done now is `WouldBlock`, and [`Stream::read`]
+/// says when to try again.
 pub(super) enum Stream {
     Plain(TcpStream),
     Encrypted(Box<Encrypted>),
 }
 
 impl Stream {
-    /// Waits until there may be something to read, or room for what waits to be written.
-    pub(super) async fn ready(&self, output: bool) -> io::Result<Ready> {
-        let interest = |output| match output {
-            true => Interest::READABLE | Interest::WRITABLE,
-            false => Interest::READABLE,
-        };
+    /// Waits until something was read and given to `take`, and returns how much: nothing at the end
+    /// of the stream. With `output`, also until there may be room for it: `None`. Loses nothing if
+    /// it is dropped before it is ready.
+    pub(super) async fn read(
+        &mut self,
+        output: bool,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<Option<usize>> {
         match self {
-            Stream::Plain(socket) => socket.ready(interest(output)).await,
-            Stream::Encrypted(stream) if stream.unread => Ok(Ready::READABLE),
+            // A read that does not fill the buffer tells the runtime that there is no more, which
+            // saves asking the socket in vain.
+            Stream::Plain(socket) => {
+                poll_fn(|cx| {
+                    let read = BUFFER.with_borrow_mut(|buffer| {
+                        let mut buffer = ReadBuf::new(buffer);
+                        Pin::new(&mut *socket).poll_read(cx, &mut buffer).map_ok(|()| {
+                            take(buffer.filled());
+                            Some(buffer.filled().len())
+                        })
+                    });
+                    match read {
+                        Poll::Pending if output => socket.poll_write_ready(cx).map_ok(|()| None),
+                        read => read,
+                    }
+                })
+                .await
+            }
             Stream::Encrypted(stream) => {
-                stream.socket.ready(interest(output || stream.connection.wants_write())).await
+                let interest = match output || stream.connection.wants_write() {
+                    true => Interest::READABLE | Interest::WRITABLE,
+                    false => Interest::READABLE,
+                };
+                if !stream.unread && !stream.socket.ready(interest).await?.is_readable() {
+                    return Ok(None);
+                }
+                let read = BUFFER.with_borrow_mut(|buffer| {
+                    let read = stream.try_read(buffer)?;
+                    take(&buffer[..read]);
+                    Ok(Some(read))
+                });
+                match read {
+                    Err(error) if io::Error::kind(&error) == ErrorKind::WouldBlock => Ok(None),
+                    read => read,
+                }
             }
         }
     }
@@ -34,14 +80,6 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket.writable().await,
             Stream::Encrypted(stream) => stream.socket.writable().await,
-        }
-    }
-
-    /// Reads some bytes; none at the end of the stream.
-    pub(super) fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Plain(socket) => socket.try_read(buffer),
-            Stream::Encrypted(stream) => stream.try_read(buffer),
         }
     }
 
