@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use umlaut_controller::AppNo;
-use umlaut_controller::path::{Leg, PathCookie, STANDING_COOKIE, of_app};
+use umlaut_controller::path::{Leg, PathCookie, STANDING_COOKIE, STORM_PRIORITY, of_app};
 use umlaut_controller::routes::covers;
 use umlaut_openflow::packet::{Headers, Tag};
 use umlaut_openflow::{
@@ -52,8 +52,8 @@ pub struct Met {
     pub switch: String,
     /// Where the frame comes in.
     pub from: String,
-    /// Whose entry it is: `path`, `reply`, `drop`, `left over`, `standing`, `application`, `foreign`; none
-    /// if no entry matches.
+    /// Whose entry it is: `path`, `reply`, `drop`, `storm`, `left over`, `standing`, `application`,
+    /// `foreign`; none if no entry matches.
     pub whose: Option<&'static str>,
     /// The entry, as `ovs-ofctl` writes it.
     pub flow: Option<String>,
@@ -150,6 +150,7 @@ pub fn whose(flow: &FlowStats, apps: usize, registered: bool) -> &'static str {
     }
     match PathCookie::read(flow.cookie) {
         Some(_) if !registered => "left over",
+        Some(_) if is_block(flow) => "storm",
         Some(_) if flow.instructions.is_empty() => "drop",
         Some(path) if path.mark.leg == Leg::Reverse => "reply",
         Some(_) => "path",
@@ -161,6 +162,11 @@ pub fn whose(flow: &FlowStats, apps: usize, registered: bool) -> &'static str {
     }
 }
 
+/// Whether an entry of a path's cookie drops a storm.
+fn is_block(flow: &FlowStats) -> bool {
+    flow.priority == STORM_PRIORITY && flow.instructions.is_empty()
+}
+
 /// Where a frame ends that follows the entries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum End {
@@ -168,6 +174,8 @@ pub enum End {
     Delivered(Vec<(Attachment, Tag)>),
     /// An entry drops it.
     Dropped,
+    /// An entry drops it for a moment, whatever would be decided: there were too many like it.
+    Blocked,
     /// No entry takes it further: the controller decides.
     Controller,
     /// It cannot be followed.
@@ -195,11 +203,12 @@ pub fn compare(
     let said = match end {
         End::Delivered(to) => format!("delivered at {}", names(to)),
         End::Dropped => "dropped by an entry".to_owned(),
+        End::Blocked => "dropped for a moment, with what else comes in there and storms".to_owned(),
         End::Controller => "to the controller, which decides".to_owned(),
         End::Lost(why) => format!("not followed: {why}"),
     };
     let (agrees, remark) = match (end, &decision.verdict) {
-        (End::Lost(_), _) => (true, None),
+        (End::Lost(_) | End::Blocked, _) => (true, None),
         (End::Controller, _) if first => (true, Some("no entry is installed for such frames")),
         (End::Controller, Verdict::Forward { .. }) => {
             (false, Some("an entry on the way is missing: each frame goes over the controller"))
@@ -337,6 +346,7 @@ mod tests {
             (&forward, delivered(2), false, false, (true, false)),
             (&forward, delivered(3), false, false, (false, true)),
             (&forward, End::Dropped, true, false, (false, true)),
+            (&forward, End::Blocked, true, false, (true, false)),
             (&forward, End::Controller, true, false, (true, true)),
             (&forward, End::Controller, false, false, (false, true)),
             (&drop, End::Dropped, true, false, (true, false)),

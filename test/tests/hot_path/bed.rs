@@ -127,7 +127,7 @@ impl Size {
 
 /// The address of a host.
 pub fn mac(switch: u64, host: u64) -> MacAddr {
-    MacAddr::from_u64(0x02_0000_0000_00 + switch * 0x10_0000 + host + 1)
+    MacAddr::from_u64(0x0200_0000_0000 + switch * 0x10_0000 + host + 1)
 }
 
 /// One switch's side of a connection.
@@ -349,7 +349,7 @@ impl<P: Policy> Bed<P> {
 fn port(number: u32) -> Port {
     Port {
         port_no: PortNo(number),
-        hw_addr: MacAddr::from_u64(0x06_0000_0000_00 + u64::from(number)),
+        hw_addr: MacAddr::from_u64(0x0600_0000_0000 + u64::from(number)),
         name: [0; 16],
         config: PortConfig(0),
         state: PortState(0),

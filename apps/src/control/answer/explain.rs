@@ -235,6 +235,11 @@ impl<P: Vocabulary, V: Fn(DatapathId) -> Version> Walk<'_, P, V> {
                 }
                 (None, false, _) => return (entries, End::Delivered(delivered)),
                 (None, true, false) => return (entries, End::Controller),
+                (None, true, true)
+                    if entries.last().is_some_and(|met| met.whose == Some("storm")) =>
+                {
+                    return (entries, End::Blocked);
+                }
                 (None, true, true) => return (entries, End::Dropped),
             }
         }
