@@ -12,11 +12,14 @@ use crate::program::{MIN_FRAME, flow_match};
 use crate::registry::{Held, Known};
 use crate::view::{Frame, View};
 
+/// Seconds until the frames of a known path are decided again though nothing has changed.
+pub(super) const DECIDED_EVERY: u64 = 16;
+
 impl Switch {
     /// Sends a frame on like the one before it, if a path of this application is registered and
     /// installed for its kind, on this switch alone, and nothing has changed since that was decided:
-    /// not the World, not where its two hosts are. Returns whether that was so. Once a second it is
-    /// not, so that the hosts of busy paths are noted as seen.
+    /// not the World, not where its two hosts are. Returns whether that was so. Once in
+    /// [`DECIDED_EVERY`] seconds it is not, so that the hosts of busy paths are noted as seen.
     ///
     /// Asked before a decision, it remembers what the decision is going to stand on: that is noted
     /// with the path that [`Switch::forward`] registers for this frame.
@@ -30,7 +33,7 @@ impl Switch {
         let (src, dst) = (headers.eth_src, headers.eth_dst);
         // All three never go down: their sum is the same if they are.
         let changes = view.net.hosts.changes(src).wrapping_add(view.net.hosts.changes(dst));
-        let stamp = changes.wrapping_add(self.second);
+        let stamp = changes.wrapping_add(self.period);
         self.asked = Some((src, dst, stamp));
         let Some(known) = self.registry.known(in_port, headers) else { return false };
         if known.stamp != stamp

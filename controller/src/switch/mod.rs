@@ -211,9 +211,9 @@ pub struct Switch {
     acting: AppNo,
     /// When the connection was made.
     since: Instant,
-    /// The time of this turn, and the seconds since the connection was made.
+    /// The time of this turn, and how often [`DECIDED_EVERY`] has passed since the connection was made.
     now: Instant,
-    second: u32,
+    period: u32,
     /// Whose frame was looked up, and its hosts' stamp before it was decided.
     asked: Option<(MacAddr, MacAddr, u32)>,
     stencils: Stencils,
@@ -269,7 +269,7 @@ impl Switch {
             acting: AppNo::FRAMEWORK,
             since: now,
             now,
-            second: 0,
+            period: 0,
             asked: None,
             stencils: Stencils::default(),
             requests: Requests::default(),

@@ -9,6 +9,7 @@ use umlaut_openflow::{
 };
 
 use super::entries::ENTRIES;
+use super::known::DECIDED_EVERY;
 use super::{REMEMBERED_SENDS, Sent, Switch};
 use crate::app::AppNo;
 use crate::path::app_cookie;
@@ -52,7 +53,7 @@ impl Switch {
     /// A turn begins.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = now;
-        self.second = now.saturating_duration_since(self.since).as_secs() as u32;
+        self.period = (now.saturating_duration_since(self.since).as_secs() / DECIDED_EVERY) as u32;
     }
 
     /// Sends any message and returns its transaction id. Answers and errors come to the handlers of
