@@ -215,6 +215,23 @@ impl Registry {
         (stored.holds != Holds::Nothing).then_some(stored.revision)
     }
 
+    /// What an application is asked again about the path in a slot: whose it is, and which frames.
+    pub fn question_at(&self, slot: u32) -> Option<(PathRef, AppNo, FlowKey)> {
+        let stored = self.slots.get(slot as usize)?;
+        let held = stored.holds != Holds::Nothing;
+        held.then(|| (self.name(slot, stored.generation), stored.app, stored.key()))
+    }
+
+    /// Whether a path that stays on this switch does what a route asks for, and its entry matches all
+    /// that was read for it.
+    pub fn does(&self, path: PathRef, route: &Route) -> bool {
+        self.slot(path).is_some_and(|stored| {
+            stored.holds == Holds::Single
+                && *route == Route { width: route.width, ..stored.route(self.dpid, false) }
+                && stored.width.contains(route.width.with_prerequisites())
+        })
+    }
+
     /// A path by name; `None` if it is of another session or its slot has another tenant.
     pub fn by_ref(&self, path: PathRef) -> Option<Path> {
         self.slot(path)?.path(self.dpid)

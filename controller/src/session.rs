@@ -264,9 +264,8 @@ impl<P: Policy> Session<P> {
         let view = view(shared, &self.world, now);
         for slot in from..until {
             if switch.revision_at(slot).is_some_and(|decided| decided < view.revision)
-                && let Some((name, path)) = switch.path_at(slot)
+                && let Some((name, app, key)) = switch.question_at(slot)
             {
-                let (app, key) = (path.app, path.key);
                 let again = shared.apps.decide_again(app, switch, view, &self.world.policy, &key);
                 switch.settle(&view, name, again);
             }

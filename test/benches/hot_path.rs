@@ -13,6 +13,7 @@ use std::time::Instant;
 use bed::{Bed, Size};
 use bytes::BytesMut;
 use umlaut::samples::LearningSwitch;
+use umlaut::sliceable::SlicePolicy;
 use umlaut_controller::{Apps, Policy};
 use umlaut_openflow::Version;
 
@@ -70,6 +71,34 @@ fn new_paths(name: &str, mut bed: Bed<impl Policy>, size: Size) {
     println!("{name}: {count} packet-ins, {:.1} ns each", nanos as f64 / count as f64);
 }
 
+/// (r): all registered paths are decided again under another policy that says the same.
+fn decided_again(name: &str, mut bed: Bed<SlicePolicy>, size: Size) {
+    let mut paths = 0;
+    for apart in (1..16).step_by(2) {
+        for switch in 0..size.switches {
+            let pins = bed.pins(size, switch, apart);
+            bed.receive(switch as usize, &pins);
+            bed.turns(switch as usize);
+            paths += bed.answers(switch as usize).flow_mods;
+        }
+    }
+    let policy = bed.same_policy(size);
+    let begun = Instant::now();
+    bed.set_policy(policy);
+    let published = begun.elapsed();
+    for switch in 0..size.switches {
+        measured(&mut bed, switch as usize, &[]);
+    }
+    let all = begun.elapsed();
+    let deleted: u64 = (0..size.switches).map(|s| bed.answers(s as usize).flow_mods).sum();
+    assert_eq!(deleted, 0, "nothing has changed");
+    println!(
+        "{name}: {paths} paths in {:.1} ms, the policy in force after {:.1} ms of them",
+        all.as_secs_f64() * 1e3,
+        published.as_secs_f64() * 1e3
+    );
+}
+
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|a| a == name);
@@ -89,6 +118,10 @@ fn main() {
         }
         if wanted("b") {
             new_paths(&format!("(b) new paths, {tail}"), Bed::sliceable(size, version), size);
+        }
+        if wanted("r") {
+            let bed = Bed::sliceable(size, version);
+            decided_again(&format!("(r) decided again, {tail}"), bed, size);
         }
         if wanted("d") {
             let size = Size { rules: 1_000, ..size };

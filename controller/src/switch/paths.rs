@@ -449,6 +449,16 @@ impl Switch {
     /// A path was decided again. It stays if nothing about it changed, takes another way if only
     /// the way changed, and is removed otherwise.
     pub fn settle(&mut self, view: &View<'_>, name: PathRef, again: Again) {
+        // Most paths are on one switch and stay.
+        if let Again::Route(now) = &again
+            && self.registry.does(name, now)
+            && view.topology.is_up(self.dpid, now.egress.port)
+        {
+            if let Some(before) = self.registry.decided(name, view.revision) {
+                self.withdraw_old_ways(view, name, before < view.policy_revision);
+            }
+            return;
+        }
         let Some(path) = self.registry.by_ref(name) else { return };
         let installed = matches!(path.state, State::Installed);
         let keep = match (&path.kind, again) {
@@ -517,9 +527,9 @@ impl Switch {
         self.registry.revision_at(slot)
     }
 
-    /// A path in a slot of the registry.
-    pub(crate) fn path_at(&self, slot: u32) -> Option<(PathRef, Path)> {
-        self.registry.at(slot)
+    /// What is asked again about the path in a slot of the registry.
+    pub(crate) fn question_at(&self, slot: u32) -> Option<(PathRef, AppNo, FlowKey)> {
+        self.registry.question_at(slot)
     }
 
     pub(crate) fn path(&self, name: PathRef) -> Option<Path> {

@@ -154,6 +154,8 @@ pub struct Bed<P: Policy> {
     wires: Vec<Wire<P>>,
     version: Version,
     now: Instant,
+    /// The slices' identities.
+    domains: Domains,
 }
 
 impl Bed<SlicePolicy> {
@@ -163,10 +165,25 @@ impl Bed<SlicePolicy> {
             Ok((policy, _)) => policy,
             Err(mistakes) => panic!("{}", mistakes[0].render(false)),
         };
-        let policy = Domains::default().adopt(policy);
-        let mut bed = Bed::new(Apps::new().with(SliceableSwitch::default()), policy, size, version);
+        let domains = Domains::default();
+        let policy = domains.adopt(policy);
+        let apps = Apps::new().with(SliceableSwitch::default());
+        let mut bed = Bed { domains, ..Bed::new(apps, policy, size, version) };
         bed.introduce(size);
         bed
+    }
+
+    /// The policy as it would be read again.
+    pub fn same_policy(&self, size: Size) -> SlicePolicy {
+        match umlaut_slice_db::Policy::parse("load", &size.policy()) {
+            Ok((policy, _)) => self.domains.adopt(policy),
+            Err(mistakes) => panic!("{}", mistakes[0].render(false)),
+        }
+    }
+
+    /// Puts another policy in force.
+    pub fn set_policy(&mut self, policy: SlicePolicy) {
+        self.shared.set_policy(policy, self.now);
     }
 }
 
@@ -183,7 +200,13 @@ impl<P: Policy> Bed<P> {
             let session = Session::new(no, mailbox, Origin::named("load".to_owned()), &shared, now);
             Wire { session, dpid: switch + 1, ports: size.ports() }
         });
-        let mut bed = Bed { wires: wires.collect(), shared: shared.clone(), version, now };
+        let mut bed = Bed {
+            wires: wires.collect(),
+            shared: shared.clone(),
+            version,
+            now,
+            domains: Domains::default(),
+        };
         for _ in 0..10 {
             bed.now += Duration::from_millis(400);
             bed.shared.poll(bed.now);
