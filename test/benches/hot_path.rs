@@ -82,7 +82,7 @@ fn decided_again(name: &str, mut bed: Bed<SlicePolicy>, size: Size) {
             paths += bed.answers(switch as usize).flow_mods;
         }
     }
-    let policy = bed.same_policy(size);
+    let policy = bed.same_policy(size, "");
     let begun = Instant::now();
     bed.set_policy(policy);
     let published = begun.elapsed();

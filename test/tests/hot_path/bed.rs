@@ -173,12 +173,18 @@ impl Bed<SlicePolicy> {
         bed
     }
 
-    /// The policy as it would be read again.
-    pub fn same_policy(&self, size: Size) -> SlicePolicy {
-        match umlaut_slice_db::Policy::parse("load", &size.policy()) {
+    /// The policy as it would be read again, with more text at its end.
+    pub fn same_policy(&self, size: Size, more: &str) -> SlicePolicy {
+        match umlaut_slice_db::Policy::parse("load", &(size.policy() + more)) {
             Ok((policy, _)) => self.domains.adopt(policy),
             Err(mistakes) => panic!("{}", mistakes[0].render(false)),
         }
+    }
+
+    /// The hosts behind the port of a host are not known any more.
+    pub fn forget_hosts(&mut self, size: Size, switch: u64, host: u64) {
+        let port = PortNo(size.port(host));
+        self.shared.net.hosts.forget_port(DatapathId(switch + 1), port);
     }
 
     /// Puts another policy in force.

@@ -1,5 +1,5 @@
-//! What a packet-in costs in memory: nothing where its path is known, at most one allocation where
-//! it is new.
+//! Frames of known paths: they are sent on without a decision as long as nothing has changed, and cost
+//! no memory; a new path costs at most one allocation.
 
 #![allow(unreachable_pub, reason = "a module of a bench and a test")]
 
@@ -8,6 +8,7 @@ mod bed;
 use allocation_counter::measure;
 use bed::{Answers, Bed, Size};
 use bytes::BytesMut;
+use umlaut::sliceable::SlicePolicy;
 use umlaut_openflow::Version;
 
 const VERSIONS: [Version; 2] = [Version::V1_0, Version::V1_3];
@@ -82,5 +83,47 @@ fn a_new_path_and_its_end_allocate_at_most_once() {
         let ended = measure(|| bed.turns(0));
         let each = (made.count_total + ended.count_total) as f64 / size.hosts as f64;
         assert!(each <= 1.0, "{version}: {each} for each; {made:?}, {ended:?}");
+    }
+}
+
+/// A frame of the first host for the second, whose path is known.
+fn known_path(bed: &mut Bed<SlicePolicy>, size: Size) -> BytesMut {
+    let pin = bed.pin(size, 0, 0, 1, 0);
+    for _ in 0..3 {
+        bed.receive(0, &pin);
+        bed.turns(0);
+        is_set_up(bed.answers(0), 1);
+    }
+    pin
+}
+
+#[test]
+fn a_known_path_is_decided_again_when_its_hosts_are_not_where_they_were() {
+    let size = Size::SMALL;
+    for version in VERSIONS {
+        let mut bed = Bed::sliceable(size, version);
+        let pin = known_path(&mut bed, size);
+        // Nobody tells the path's session: the frame itself must find out.
+        bed.forget_hosts(size, 0, 1);
+        bed.receive(0, &pin);
+        bed.turns(0);
+        let flooded = Answers { flow_mods: 0, packet_outs: 1, others: 0 };
+        assert_eq!(bed.answers(0), flooded, "{version}");
+    }
+}
+
+#[test]
+fn a_known_path_is_decided_again_under_a_new_policy_before_it_is_used() {
+    let size = Size::SMALL;
+    for version in VERSIONS {
+        let mut bed = Bed::sliceable(size, version);
+        let pin = known_path(&mut bed, size);
+        let deny = "filters: [{id: none, match: {eth_type: ipv4}, action: deny}]\n";
+        let policy = bed.same_policy(size, deny);
+        bed.set_policy(policy);
+        // The frame comes before the turn in which the paths are decided again.
+        bed.receive(0, &pin);
+        bed.turns(0);
+        assert_eq!(bed.answers(0).packet_outs, 0, "{version}");
     }
 }
