@@ -25,13 +25,13 @@ fn measured<P: Policy>(bed: &mut Bed<P>, switch: usize, bytes: &[u8]) {
     black_box(());
 }
 
-/// (a): pairs of hosts that have their path.
-fn seen_again<P: Policy>(name: &str, mut bed: Bed<P>, size: Size, rounds: u64) {
+/// (a): pairs of hosts that have their path, `each` in a turn.
+fn seen_again<P: Policy>(name: &str, mut bed: Bed<P>, size: Size, rounds: u64, each: usize) {
     let pins: Vec<Vec<u8>> = (0..size.switches).map(|switch| bed.pins(size, switch, 1)).collect();
     let mut nanos = 0;
     for round in 0..=rounds {
         for (switch, pins) in pins.iter().enumerate() {
-            for pins in pins.chunks(pins.len() / size.hosts as usize * 40) {
+            for pins in pins.chunks(pins.len() / size.hosts as usize * each) {
                 if round == 0 {
                     bed.receive(switch, pins);
                     bed.turns(switch);
@@ -110,11 +110,15 @@ fn main() {
             let apps: Apps<()> = Apps::new().with(LearningSwitch);
             let mut bed = Bed::new(apps, (), size, version);
             bed.introduce(size);
-            seen_again(&format!("learning switch, {tail}"), bed, size, rounds);
+            seen_again(&format!("learning switch, {tail}"), bed, size, rounds, 40);
         }
         if wanted("a") {
             let bed = Bed::sliceable(size, version);
-            seen_again(&format!("(a) seen again, {tail}"), bed, size, rounds);
+            seen_again(&format!("(a) seen again, {tail}"), bed, size, rounds, 40);
+        }
+        if wanted("one") {
+            let bed = Bed::sliceable(size, version);
+            seen_again(&format!("(a) seen again, one a turn, {tail}"), bed, size, rounds, 1);
         }
         if wanted("b") {
             new_paths(&format!("(b) new paths, {tail}"), Bed::sliceable(size, version), size);
@@ -126,7 +130,7 @@ fn main() {
         if wanted("d") {
             let size = Size { rules: 1_000, ..size };
             let bed = Bed::sliceable(size, version);
-            seen_again(&format!("(d) seen again, 1,000 rules, {tail}"), bed, size, rounds);
+            seen_again(&format!("(d) seen again, 1,000 rules, {tail}"), bed, size, rounds, 40);
         }
     }
 }

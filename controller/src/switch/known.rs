@@ -18,8 +18,8 @@ pub(super) const DECIDED_EVERY: u64 = 16;
 impl Switch {
     /// Sends a frame on like the one before it, if a path of this application is registered and
     /// installed for its kind, on this switch alone, and nothing has changed since that was decided:
-    /// not the World, not where its two hosts are. Returns whether that was so. Once in
-    /// [`DECIDED_EVERY`] seconds it is not, so that the hosts of busy paths are noted as seen.
+    /// not the World, not where its two hosts are. Returns whether that was so. Every 16
+    /// seconds it is not, so that the hosts of busy paths are noted as seen.
     ///
     /// Asked before a decision, it remembers what the decision is going to stand on: that is noted
     /// with the path that [`Switch::forward`] registers for this frame.
