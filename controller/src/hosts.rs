@@ -101,6 +101,19 @@ impl HostEntry {
         self.last
     }
 
+    /// Whether a sighting there would be taken now: tentative places and old ones protect nothing.
+    pub fn lets_appear(&self, at: Attachment, now: Instant) -> bool {
+        self.tentative || self.at == at || now.saturating_duration_since(self.since) >= MOVE_GUARD
+    }
+
+    /// Whether it says all that a sighting would, so that the table need not be told.
+    pub fn says(&self, at: Attachment, seen: Seen, now: Instant) -> bool {
+        !self.tentative
+            && self.at == at
+            && self.seen == seen
+            && now.saturating_duration_since(self.last) < REFRESH
+    }
+
     fn age_limit(&self) -> Duration {
         if self.tentative { TENTATIVE_AGE } else { HOST_AGE }
     }
@@ -189,10 +202,7 @@ impl HostTable {
     /// at most once in [`REFRESH`].
     pub fn see(&self, key: HostKey, at: Attachment, seen: Seen, now: Instant) -> Sighting {
         if let Some(entry) = self.hosts.get(&key)
-            && !entry.tentative
-            && entry.at == at
-            && entry.seen == seen
-            && now.saturating_duration_since(entry.last) < REFRESH
+            && entry.says(at, seen, now)
         {
             return Sighting::Same;
         }
@@ -341,11 +351,7 @@ impl HostTable {
 
     /// Whether a sighting there would be taken now.
     pub fn would_accept(&self, key: HostKey, at: Attachment, now: Instant) -> bool {
-        self.hosts.get(&key).is_none_or(|entry| {
-            entry.tentative
-                || entry.at == at
-                || now.saturating_duration_since(entry.since) >= MOVE_GUARD
-        })
+        self.hosts.get(&key).is_none_or(|entry| entry.lets_appear(at, now))
     }
 
     /// Where a host is.

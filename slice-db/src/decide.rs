@@ -270,6 +270,24 @@ pub fn decide<N: Network, T: Trace>(
     ingress: Ingress<'_>,
     trace: &mut T,
 ) -> Decision {
+    decide_admitted(
+        policy,
+        network,
+        ingress,
+        |at| admit(policy, at, ingress.headers.eth_src),
+        trace,
+    )
+}
+
+/// The same for who has asked already whether the sender is admitted: `admission` is what [`admit`]
+/// says of it at its attachment, which is asked for only if the frame has one.
+pub fn decide_admitted<N: Network, T: Trace>(
+    policy: &Policy,
+    network: &N,
+    ingress: Ingress<'_>,
+    admission: impl FnOnce(Attachment) -> Result<Admission, Refusal>,
+    trace: &mut T,
+) -> Decision {
     let headers = ingress.headers;
     let mut decision = Decision {
         admission: Err(Refusal::NoBinding),
@@ -289,7 +307,7 @@ pub fn decide<N: Network, T: Trace>(
     trace.step(Step::Sane);
     let at = Attachment { dpid: ingress.dpid, port: ingress.port, vid };
     let (src, dst) = (headers.eth_src, headers.eth_dst);
-    decision.admission = admit(policy, at, src);
+    decision.admission = admission(at);
     let admission = match decision.admission {
         Ok(admission) => admission,
         Err(refusal) => {

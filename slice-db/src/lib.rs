@@ -47,7 +47,9 @@ pub use cases::{
     Arrival, Case, CaseWorld, Event, Expectation, FrameFields, FrameSpec, Judge, Judgement, Peer,
     PolicyFiles, Probe, Station, Wrong, judge, probes, stations,
 };
-pub use decide::{Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, receives};
+pub use decide::{
+    Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, decide_admitted, receives,
+};
 pub use diagnostic::{Diagnostic, Label, Severity, nearest};
 pub use diff::PolicyDiff;
 pub use explain::{

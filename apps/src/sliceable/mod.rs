@@ -13,6 +13,7 @@ mod policy;
 mod refusals;
 
 use std::borrow::Borrow;
+use std::cell::Cell;
 
 use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
@@ -24,7 +25,8 @@ use umlaut_openflow::packet::{Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
-    Shown, SliceId, Verdict, admit, admit_switch, decide, may_be_guessed, no_other_speaks,
+    Refusal, Shown, SliceId, Verdict, admit, admit_switch, decide, decide_admitted, may_be_guessed,
+    no_other_speaks,
 };
 
 use crate::explain::way::Versions;
@@ -46,11 +48,13 @@ type Cx<'a> = Context<'a, SlicePolicy>;
 struct Seeing<'a, S = &'a SlicePolicy> {
     view: &'a View<'a>,
     slices: S,
+    /// The sender as the host table knew it when it was asked whether it may appear.
+    sender: Cell<Option<HostEntry>>,
 }
 
 impl<'a> Seeing<'a> {
     fn of(cx: &'a Cx<'_>) -> Seeing<'a> {
-        Seeing { view: &cx.view, slices: cx.policy }
+        Seeing { view: &cx.view, slices: cx.policy, sender: Cell::new(None) }
     }
 
     fn policy(&self) -> &'a umlaut_slice_db::Policy {
@@ -83,7 +87,9 @@ impl<S: Borrow<SlicePolicy>> Network for Seeing<'_, S> {
     }
 
     fn may_appear(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
-        self.view.net.hosts.would_accept((self.domain(slice), mac), at, self.view.now)
+        let known = self.view.net.hosts.locate((self.domain(slice), mac));
+        self.sender.set(known);
+        known.is_none_or(|entry| entry.lets_appear(at, self.view.now))
     }
 
     fn learned_points(&self, slice: SliceId, visit: &mut dyn FnMut(Attachment, MacAddr)) {
@@ -141,8 +147,8 @@ impl App<SlicePolicy> for SliceableSwitch {
         match network.port(sw.dpid(), packet.in_port) {
             PortRole::Missing | PortRole::Down => {}
             PortRole::Link => self.mid_path(sw, cx, packet.in_port, &headers, frame),
-            PortRole::Probing | PortRole::Edge => {
-                self.edge(sw, cx, packet.in_port, &headers, frame);
+            role @ (PortRole::Probing | PortRole::Edge) => {
+                self.edge(sw, cx, (packet.in_port, role), &headers, frame);
             }
         }
     }
@@ -186,7 +192,8 @@ impl App<SlicePolicy> for SliceableSwitch {
         let network = Seeing::of(cx);
         let ingress = Ingress { dpid: at.dpid, port: at.port, headers: &headers };
         let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
-        self.learn(cx, at.dpid, at.port, &headers, &decision);
+        let role = network.port(at.dpid, at.port);
+        self.learn(cx, &network, at, role, (&headers, &decision));
     }
 
     /// Who is admitted to the same slice stays, and so does a guess that would be made again.
@@ -229,18 +236,25 @@ impl SliceableSwitch {
         &self,
         sw: &mut Switch,
         cx: &Cx<'_>,
-        in_port: PortNo,
+        (in_port, role): (PortNo, PortRole),
         headers: &Headers,
         frame: Frame<'_>,
     ) {
-        if !self.within_rate(sw, cx, in_port, headers) {
+        let network = Seeing::of(cx);
+        let (policy, dpid) = (network.policy(), sw.dpid());
+        let at = headers.tag.vid().map(|vid| Attachment { dpid, port: in_port, vid });
+        let admission = at.map(|at| admit(policy, at, headers.eth_src));
+        let slice = admission.and_then(Result::ok).map(|admission| admission.slice);
+        if !self.within_rate(sw, cx, at, slice, (in_port, headers)) {
             return;
         }
-        let network = Seeing::of(cx);
-        let dpid = sw.dpid();
         let ingress = Ingress { dpid, port: in_port, headers };
-        let decision = decide(network.policy(), &network, ingress, &mut NoTrace);
-        self.learn(cx, dpid, in_port, headers, &decision);
+        // Without an attachment the frame is dropped before this is asked.
+        let admitted_as = |_| admission.unwrap_or(Err(Refusal::NoBinding));
+        let decision = decide_admitted(policy, &network, ingress, admitted_as, &mut NoTrace);
+        if let Some(at) = at {
+            self.learn(cx, &network, at, role, (headers, &decision));
+        }
         match &decision.verdict {
             Verdict::Forward { to } => {
                 let Some(slice) = admitted(&decision) else { return };
@@ -273,14 +287,12 @@ impl SliceableSwitch {
         &self,
         sw: &mut Switch,
         cx: &Cx<'_>,
-        in_port: PortNo,
-        headers: &Headers,
+        at: Option<Attachment>,
+        slice: Option<SliceId>,
+        (in_port, headers): (PortNo, &Headers),
     ) -> bool {
         let policy = &cx.policy.policy;
         let dpid = sw.dpid();
-        let at = headers.tag.vid().map(|vid| Attachment { dpid, port: in_port, vid });
-        let admitted = at.and_then(|at| admit(policy, at, headers.eth_src).ok());
-        let slice = admitted.map(|admission| admission.slice);
         let sender = (slice.map(|slice| cx.policy.domain(slice)), headers.eth_src);
         let rate = options(cx).storm_rate;
         let (who, at) = match (sw.take(&cx.view, in_port, sender, rate), at) {
@@ -300,20 +312,21 @@ impl SliceableSwitch {
     fn learn(
         &self,
         cx: &Cx<'_>,
-        dpid: DatapathId,
-        port: PortNo,
-        headers: &Headers,
-        decision: &Decision,
+        network: &Seeing<'_>,
+        at: Attachment,
+        role: PortRole,
+        (headers, decision): (&Headers, &Decision),
     ) {
-        let Some(vid) = headers.tag.vid() else { return };
-        let at = Attachment { dpid, port, vid };
         match &decision.admission {
             Ok(admission) if decision.verdict != Verdict::Drop(DropReason::MoveGuard) => {
                 let seen = Seen {
                     widely: matches!(admission.by, AdmittedBy::Mac),
-                    provisional: fabric::port_role(cx.topology, dpid, port) == PortRole::Probing,
+                    provisional: role == PortRole::Probing,
                 };
-                cx.see_host(cx.policy.domain(admission.slice), headers.eth_src, at, seen);
+                // The decision has looked it up.
+                if !network.sender.get().is_some_and(|entry| entry.says(at, seen, cx.now)) {
+                    cx.see_host(cx.policy.domain(admission.slice), headers.eth_src, at, seen);
+                }
             }
             Ok(_) => {}
             Err(_) => {
@@ -414,6 +427,7 @@ pub(crate) fn explained(cx: &Cx<'_>, ingress: Ingress<'_>, versions: Versions<'_
     let tried = |policy: &umlaut_slice_db::Policy| Seeing {
         view: &cx.view,
         slices: cx.policy.renewed(policy.clone()),
+        sender: Cell::new(None),
     };
     Explained::new(ground, ingress).with_cure(network.policy(), tried, ingress)
 }
