@@ -330,6 +330,23 @@ fn a_fast_stream_without_room_is_limited_and_one_with_entries_loses_nothing() {
     }
 }
 
+/// The rate of frames without an entry is each slice's own: what one uses up is not another's.
+#[test]
+fn frames_without_room_of_one_slice_take_nothing_from_another() {
+    for version in VERSIONS {
+        let mut bed = Bed::new(LINE, version, 3);
+        bed.network.with_switch(DatapathId(1), |switch, _| switch.set_table_limit(Some(0)));
+        for (from, to) in [("a2", "a1"), ("a1", "a2"), ("b2", "b1"), ("b1", "b2")] {
+            bed.say(from, to);
+        }
+        bed.run(Duration::from_secs(1));
+        // Nearly a second's worth of each, in a fortieth of a second.
+        let each = umlaut_controller::switch::ONE_BY_ONE_RATE - 100;
+        let counts = bed.stream(&[("a1", "a2"), ("b1", "b2")], each as _, |_, _| {});
+        assert_eq!((counts[0].lost, counts[1].lost), (0, 0), "{version}");
+    }
+}
+
 /// Many refusals of one moment are one reason to wait, not many.
 #[test]
 fn a_burst_of_refusals_lengthens_the_pause_once() {

@@ -62,7 +62,7 @@ impl<P: Policy> App<P> for RoutingSwitch {
             // A frame in mid-path whose entry is not there: alone to its end.
             Some(PortRole::Link { .. }) => {
                 if let Some(route) = route {
-                    sw.one_by_one(&cx.view, in_port, frame, route.egress);
+                    sw.one_by_one(&cx.view, (in_port, route.domain), frame, route.egress);
                 }
                 return;
             }

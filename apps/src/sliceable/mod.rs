@@ -372,11 +372,11 @@ impl SliceableSwitch {
             if holder.is_none_or(|holder| holder == domain)
                 && let Some(to) = self.way(cx, domain, (sw.dpid(), in_port), vid, headers)
             {
-                ways.push(to);
+                ways.push((domain, to));
             }
         });
-        if let [to] = ways[..] {
-            sw.one_by_one(&cx.view, in_port, frame, to);
+        if let [(domain, to)] = ways[..] {
+            sw.one_by_one(&cx.view, (in_port, domain), frame, to);
         }
     }
 

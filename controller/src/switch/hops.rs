@@ -217,7 +217,7 @@ impl Switch {
         {
             let tag = Headers::parse(&frame).tag;
             let frame = Frame { data: &frame, tag, buffer_id: None, whole: true };
-            self.one_by_one(view, in_port, frame, route.egress);
+            self.one_by_one(view, (in_port, route.domain), frame, route.egress);
         }
         self.remove(view, name);
     }

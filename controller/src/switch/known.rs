@@ -88,11 +88,23 @@ impl Switch {
                     .is_some_and(|shape| self.stencils.has(&shape))
                     || flow_match(self.version, in_port, headers, width).is_ok();
                 if !matchable || self.backing_off(view.now) {
-                    return Some(self.one_by_one(view, in_port, frame, route.egress));
+                    return Some(self.one_by_one(
+                        view,
+                        (in_port, route.domain),
+                        frame,
+                        route.egress,
+                    ));
                 }
                 match self.registry.add_single(in_port, packed, &known) {
                     Ok(name) => known.name = name,
-                    Err(_) => return Some(self.one_by_one(view, in_port, frame, route.egress)),
+                    Err(_) => {
+                        return Some(self.one_by_one(
+                            view,
+                            (in_port, route.domain),
+                            frame,
+                            route.egress,
+                        ));
+                    }
                 }
             }
         }

@@ -41,7 +41,7 @@ use crate::plan::by_switch;
 use crate::program::{MIN_FRAME, flood_actions, forward_actions, padded};
 use crate::registry::Registry;
 use crate::request::{Place, Recent, Requests};
-use crate::storm::Storms;
+use crate::storm::{self, Storms};
 use crate::view::{Frame, View};
 
 use adopt::Kept;
@@ -65,7 +65,7 @@ pub const INSTALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many bytes of first frames wait for their paths. Above it a frame goes out at once, possibly
 /// before frames that came earlier.
 pub const WAITING_BYTES: usize = 4 << 20;
-/// Frames of flows without an entry, per second and switch; above it they are dropped and counted.
+/// Frames of flows without an entry, per second, port and domain; above it they are dropped and counted.
 pub const ONE_BY_ONE_RATE: u32 = 2000;
 /// Drop entries per port. When there are as many, further refused frames come to the controller.
 pub const DROPS_PER_PORT: usize = 64;
@@ -243,7 +243,7 @@ pub struct Switch {
     drops: HashMap<(PortNo, bool), usize, RandomState>,
     storms: Storms,
     waiting_bytes: usize,
-    one_by_one: Bucket,
+    one_by_one: Storms,
     backoff: Duration,
     backoff_until: Option<Instant>,
     pub(crate) counters: SwitchCounters,
@@ -293,7 +293,7 @@ impl Switch {
             drops: HashMap::default(),
             storms: Storms::new(now),
             waiting_bytes: 0,
-            one_by_one: Bucket::new(ONE_BY_ONE_RATE, now),
+            one_by_one: Storms::new(now),
             backoff: BACKOFF_MIN,
             backoff_until: None,
             counters: SwitchCounters::default(),
@@ -373,15 +373,19 @@ impl Switch {
         }
     }
 
-    /// Sends one frame out at its egress without an entry, within the rate of such frames.
+    /// Sends one frame out at its egress without an entry, within the rate of such frames of this
+    /// domain on this port: nobody uses up what is another's.
     pub fn one_by_one(
         &mut self,
         view: &View<'_>,
-        in_port: PortNo,
+        (in_port, domain): (PortNo, Domain),
         frame: Frame<'_>,
         egress: Attachment,
     ) -> Outcome {
-        if !self.one_by_one.take(view.now) {
+        let (whose, rate) = (Some(domain), ONE_BY_ONE_RATE);
+        // Who of them sends most does not matter here.
+        let taken = self.one_by_one.take(in_port, whose, MacAddr::default(), rate, view.now);
+        if taken != storm::Verdict::Pass {
             self.counters.limited += 1;
             return Outcome::Limited;
         }

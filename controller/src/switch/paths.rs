@@ -72,7 +72,7 @@ impl Switch {
         }
         let unmatchable = flow_match(self.version, in_port, headers, key.width).is_err();
         if unmatchable || self.backing_off(view.now) {
-            return self.one_by_one(view, in_port, frame, route.egress);
+            return self.one_by_one(view, (in_port, route.domain), frame, route.egress);
         }
         let (reverse, hops) = (plan.reverse(), plan.hops);
         let single = hops.len() == 1;
@@ -84,7 +84,7 @@ impl Switch {
             revision: view.revision,
         };
         let Ok(name) = self.registry.add(path) else {
-            return self.one_by_one(view, in_port, frame, route.egress);
+            return self.one_by_one(view, (in_port, route.domain), frame, route.egress);
         };
         if single {
             self.install_reverse(view, name);
@@ -207,7 +207,9 @@ impl Switch {
                 self.counters.failed_paths += 1;
                 self.remove(view, name);
                 return match frame {
-                    Some((in_port, frame)) => self.one_by_one(view, in_port, frame, route.egress),
+                    Some((in_port, frame)) => {
+                        self.one_by_one(view, (in_port, route.domain), frame, route.egress)
+                    }
                     None => Outcome::OneByOne,
                 };
             }

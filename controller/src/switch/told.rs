@@ -140,7 +140,7 @@ impl Switch {
         let (in_port, tag, egress) = (key.in_port, key.headers.tag, route.egress);
         if buffer_id.is_some() {
             let frame = Frame { data: &[], tag, buffer_id, whole: false };
-            self.one_by_one(view, in_port, frame, egress);
+            self.one_by_one(view, (in_port, route.domain), frame, egress);
         }
     }
 

@@ -1,9 +1,11 @@
 //! `umlaut bench run`: a load, measured. Runtime.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 use umlaut_openflow::Version;
 use umlaut_testbed::load::{
@@ -127,10 +129,11 @@ impl Named {
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let result = measure(args)?;
-    match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&result)?),
-        false => print!("{}", report::text(&result)),
-    }
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&result)? + "\n",
+        false => report::text(&result),
+    };
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write the result")?;
     Ok(ExitCode::SUCCESS)
 }
 
