@@ -31,10 +31,10 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value = "throughput")]
     mode: Mode,
     /// Packet-ins a second of all switches together (mode rate)
-    #[arg(long, value_name = "N", required_if_eq("mode", "rate"))]
+    #[arg(long, value_name = "N", required_if_eq("mode", "rate"), value_parser = rate)]
     rate: Option<f64>,
     /// Unanswered packet-ins of a switch (mode throughput)
-    #[arg(long, default_value = "512", value_name = "N")]
+    #[arg(long, default_value = "512", value_name = "N", value_parser = some())]
     window: u32,
     /// Every packet-in asks for a new path; a switch has this many entries and tells the end of the
     /// oldest when there are more
@@ -47,7 +47,7 @@ pub(super) struct Args {
     #[arg(long)]
     buffers: bool,
     /// Measure once more while so many switches send packet-ins of one host as fast as they are read
-    #[arg(long, value_name = "SWITCHES")]
+    #[arg(long, value_name = "SWITCHES", value_parser = some())]
     storm: Option<u32>,
     /// Measure on the switches that have the storm, other ports, and not on the others
     #[arg(long, requires = "storm")]
@@ -56,10 +56,11 @@ pub(super) struct Args {
     #[arg(long, default_value = "1", value_name = "SECONDS", value_parser = seconds)]
     warm_up: Duration,
     /// Seconds of load that are measured
-    #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, default_value = "5", value_name = "SECONDS", value_parser = some_seconds)]
     measure: Duration,
     /// Send exactly so many packet-ins, and measure all
-    #[arg(long, value_name = "N", conflicts_with_all = ["warm_up", "measure", "storm"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["warm_up", "measure", "storm"],
+          value_parser = clap::value_parser!(u64).range(1..))]
     packet_ins: Option<u64>,
     /// Seconds for which the controller must have asked nothing before the load begins
     #[arg(long, default_value = "1.5", value_name = "SECONDS", value_parser = seconds)]
@@ -91,6 +92,27 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("seconds, 0 to {LONGEST}")),
     }
+}
+
+fn some_seconds(text: &str) -> Result<Duration, String> {
+    match seconds(text) {
+        Ok(Duration::ZERO) | Err(_) => Err(format!("seconds, more than 0, to {LONGEST}")),
+        some => some,
+    }
+}
+
+/// No machine that this runs on sends more.
+const FASTEST: f64 = 1e8;
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if (1.0..=FASTEST).contains(&rate) => Ok(rate),
+        _ => Err(format!("packet-ins a second, 1 to {FASTEST}")),
+    }
+}
+
+fn some() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
 }
 
 /// What a load came to.
@@ -138,6 +160,14 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn measure(args: &Args) -> anyhow::Result<Outcome> {
+    if args.rate.is_some() && args.mode != Mode::Rate {
+        return Err(Failure::Usage("--rate is for --mode rate".to_owned()).into());
+    }
+    if let Some(pid) = args.pid
+        && !std::path::Path::new(&format!("/proc/{pid}/stat")).exists()
+    {
+        return Err(Failure::Usage(format!("--pid: there is no process {pid}")).into());
+    }
     let pace = match (args.mode, args.rate) {
         (Mode::Throughput, _) => Pace::Window(args.window),
         (Mode::OneInFlight, _) => Pace::OneInFlight,
