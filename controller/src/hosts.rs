@@ -24,9 +24,11 @@ pub const TENTATIVE_AGE: Duration = Duration::from_secs(30);
 pub const MOVE_GUARD: Duration = Duration::from_secs(5);
 /// A host that is seen again writes to the table only if the last time was this long ago.
 pub const REFRESH: Duration = Duration::from_secs(1);
-/// Hosts of one domain. When there are as many, a further one is not noted: it is flooded to.
+/// Hosts of one domain. When there are as many, a further one is not noted: it is flooded to. One that
+/// is admitted anywhere ([`Seen::widely`]) is noted all the same.
 pub const HOSTS_PER_DOMAIN: usize = 65_536;
-/// Hosts behind one port, over all domains. When there are as many, a further one is not noted.
+/// Hosts behind one port, over all domains. When there are as many, a further one is not noted, unless
+/// it is admitted anywhere ([`Seen::widely`]).
 pub const HOSTS_PER_PORT: usize = 16_384;
 /// Tentative hosts behind one port. When there are as many, a further one is not noted.
 pub const TENTATIVE_PER_PORT: usize = 16;
@@ -225,7 +227,9 @@ impl HostTable {
         tentative: bool,
         now: Instant,
     ) -> Sighting {
-        let room = self.room(key, at, tentative);
+        // Hosts that are admitted anywhere are named one by one, so there are no more of them than
+        // names: who fills a port keeps none of them out.
+        let room = (seen.widely && !tentative) || self.room(key, at, tentative);
         // One shard is locked from here to the end of the match: two sightings of one host are one
         // after the other. The indexes follow it; they may list a host that has just moved on, and
         // readers check them against the entry.
@@ -601,6 +605,21 @@ mod tests {
         let noted = (0..100).filter(|n| table.see_tentative(host(*n), at(1, 1), t0)).count();
         assert_eq!(noted, TENTATIVE_PER_PORT);
         assert_eq!(table.full_count(), 100 - TENTATIVE_PER_PORT as u64);
+    }
+
+    #[test]
+    fn who_fills_a_port_keeps_out_nobody_who_is_named() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        for mac in 0..HOSTS_PER_PORT as u64 {
+            table.see(host(mac + 1), at(1, 1), PLAIN, t0);
+        }
+        let other = |mac| (Domain(2), MacAddr::from_u64(mac));
+        assert_eq!(table.see(other(1), at(1, 1), PLAIN, t0), Sighting::Full);
+        assert_eq!(table.see(other(2), at(1, 1), WIDELY, t0), Sighting::New);
+        // One that was elsewhere is believed to be there, too.
+        table.see(other(3), at(1, 2), WIDELY, t0);
+        let moved = Sighting::Moved { from: at(1, 2) };
+        assert_eq!(table.see(other(3), at(1, 1), WIDELY, t0 + MOVE_GUARD), moved);
     }
 
     #[test]
