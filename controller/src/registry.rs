@@ -104,7 +104,7 @@ pub(crate) struct Known {
     /// The World revision that it was last decided under.
     pub(crate) revision: u64,
     /// What the host table said of changes of its two hosts before it was decided, and when that
-    /// was; see `Switch::stamp`.
+    /// was, in one number; 0: that was not noted.
     pub(crate) stamp: u32,
 }
 

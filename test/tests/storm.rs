@@ -13,7 +13,7 @@ use umlaut_controller::{Event, storm};
 use umlaut_openflow::build::ethernet;
 use umlaut_openflow::{DatapathId, MacAddr, MatchField, PortNo};
 
-/// Port 1 has two slices: `a` by port, `b` by VLAN and, in `SHARED`, by MAC addresses, too.
+/// Port 1 has two slices: `a` by port, `b` by VLAN.
 const APART: &str = r#"
 umlaut: 1
 switches: {s1: 0x1, s2: 0x2}
@@ -27,19 +27,10 @@ slices:
   b: {members: [{port: s1/1, vlan: 7}, {port: s1/3}]}
 links: [[s1/9, s2/9]]
 "#;
-const SHARED: &str = r#"
-umlaut: 1
-switches: {s1: 0x1, s2: 0x2}
-hosts:
-  a1: {mac: "00:00:00:00:00:01", at: s1/1}
-  a2: {mac: "00:00:00:00:00:02", at: s1/2}
-  a3: {mac: "00:00:00:00:00:03", at: s2/2}
-  b2: {mac: "00:00:00:00:00:12", at: s1/3}
-slices:
-  a: {members: [{port: s1/1}, {port: s1/2}, {port: s2/2}]}
-  b: {members: [{port: s1/1, vlan: 7}, {mac: "00:00:00:00:00:11"}, {port: s1/3}]}
-links: [[s1/9, s2/9]]
-"#;
+/// And `b` by a MAC address, too.
+fn shared() -> String {
+    APART.replace("vlan: 7}", "vlan: 7}, {mac: \"00:00:00:00:00:11\"}")
+}
 
 const S1: DatapathId = DatapathId(1);
 const MILLI: Duration = Duration::from_millis(1);
@@ -122,7 +113,7 @@ impl Bed {
 fn a_storm_is_limited_then_blocked_for_a_moment_and_nobody_else_notices() {
     for version in VERSIONS {
         for other in [B_BY_VLAN, B_BY_MAC] {
-            let mut bed = Bed::new(SHARED, version, 1);
+            let mut bed = Bed::new(&shared(), version, 1);
             bed.say("a2", "all");
             bed.say("b2", "all");
             assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
@@ -177,8 +168,8 @@ fn a_storm_that_goes_on_is_told_once_and_blocked_again() {
 #[test]
 fn a_storm_of_ever_new_senders_blocks_an_attachment_of_one_slice_only() {
     for version in VERSIONS {
-        for (policy, alone) in [(APART, true), (SHARED, false)] {
-            let mut bed = Bed::new(policy, version, 3);
+        for (policy, alone) in [(APART.to_owned(), true), (shared(), false)] {
+            let mut bed = Bed::new(&policy, version, 3);
             bed.say("a2", "all");
             bed.say("b2", "all");
             assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
@@ -217,11 +208,11 @@ fn senders_that_nobody_admits_have_a_bucket_of_their_own() {
 
 #[test]
 fn a_new_policy_takes_the_blocks_back_before_anybody_speaks_under_it() {
-    let moved = SHARED
+    let moved = shared()
         .replace("a: {members: [{port: s1/1}, ", "a: {members: [")
         .replace("{port: s1/1, vlan: 7}", "{port: s1/1}, {port: s1/1, vlan: 7}");
     for version in VERSIONS {
-        let mut bed = Bed::new(SHARED, version, 5);
+        let mut bed = Bed::new(&shared(), version, 5);
         bed.say("a2", "all");
         bed.say("b2", "all");
         bed.flood_in(A, 0, 0, 2_000);

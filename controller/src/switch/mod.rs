@@ -211,7 +211,8 @@ pub struct Switch {
     acting: AppNo,
     /// When the connection was made.
     since: Instant,
-    /// The time of this turn, and how often [`DECIDED_EVERY`] has passed since the connection was made.
+    /// The time of this turn, and how many [`DECIDED_EVERY`] have begun since the connection was made:
+    /// never 0, so that a stamp of 0 is none.
     now: Instant,
     period: u32,
     /// Whose frame was looked up, and its hosts' stamp before it was decided.

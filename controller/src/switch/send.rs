@@ -53,7 +53,8 @@ impl Switch {
     /// A turn begins.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = now;
-        self.period = (now.saturating_duration_since(self.since).as_secs() / DECIDED_EVERY) as u32;
+        let periods = now.saturating_duration_since(self.since).as_secs() / DECIDED_EVERY;
+        self.period = periods as u32 + 1;
     }
 
     /// Sends any message and returns its transaction id. Answers and errors come to the handlers of
