@@ -127,6 +127,8 @@ fn a_storm_is_limited_then_blocked_for_a_moment_and_nobody_else_notices() {
             let limited = bed.counters();
             let decided = limited.packet_ins - before.packet_ins - limited.stormed;
             assert!((2_000..2_400).contains(&decided), "{version}: {decided}");
+            // What was not decided went nowhere: each frame that is goes out in one message here.
+            assert_eq!(limited.packet_outs - before.packet_outs, decided, "{version}");
             assert_eq!((limited.storm_entries, bed.blocks()), (0, vec![]), "not yet");
             bed.storm(A, 0, 30);
             assert_eq!(bed.blocks(), [(Some(A.mac), true)], "{version}");
