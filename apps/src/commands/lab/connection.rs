@@ -49,6 +49,11 @@ pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
     }
 }
 
+/// A lab ended before it answered.
+#[derive(Debug, thiserror::Error)]
+#[error("the lab has ended")]
+pub(super) struct Ended;
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection(BufReader<UnixStream>);
@@ -82,18 +87,20 @@ impl Connection {
     /// Asks.
     ///
     /// # Errors
-    /// What the lab says, or its end.
+    /// What the lab says, or [`Ended`].
     pub(super) fn ask(&mut self, what: What) -> anyhow::Result<Answer> {
         let endless = matches!(what, What::Send(_));
         self.0.get_ref().set_read_timeout((!endless).then_some(PATIENCE))?;
         let mut line = serde_json::to_vec(&Request { umlaut_lab: VERSION, what })?;
         line.push(b'\n');
-        self.0.get_ref().write_all(&line).context("the lab has ended")?;
+        self.0.get_ref().write_all(&line).map_err(|_| Ended)?;
         let mut line = Vec::new();
-        let read = self.0.read_until(b'\n', &mut line).context("the lab does not answer")?;
-        if read == 0 {
-            bail!("the lab has ended");
-        }
+        match self.0.read_until(b'\n', &mut line) {
+            Ok(0) => return Err(Ended.into()),
+            // What a process that is killed leaves unread resets its connections.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(Ended.into()),
+            read => read.context("the lab does not answer")?,
+        };
         match serde_json::from_slice(&line).context("not a lab's answer")? {
             Answer::Problem(problem) => bail!(problem),
             answer => Ok(answer),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::bail;
 use umlaut_testbed::lab::{Claim, LabName, Swept, labs_found, sweep, unusable};
 
-use super::connection::{Connection, Holder, holder};
+use super::connection::{Connection, Ended, Holder, holder};
 use super::place::Place;
 use super::protocol::What;
 
@@ -19,11 +19,16 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// There is nothing of that name, or it cannot be removed.
 pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
-    let taken = match holder(place, name)? {
-        Holder::Us(taken) => taken,
-        Holder::Lab(mut lab) => {
-            lab.ask(What::Down)?;
-            return Ok(format!("lab {name} is down"));
+    let taken = loop {
+        match holder(place, name)? {
+            Holder::Us(taken) => break taken,
+            Holder::Lab(mut lab) => match lab.ask(What::Down) {
+                Ok(_) => return Ok(format!("lab {name} is down")),
+                // It died under the question, and what it leaves is ours to remove. No endless loop:
+                // nobody listens under that name any more, unless it is brought up anew.
+                Err(error) if error.is::<Ended>() => {}
+                Err(error) => return Err(error),
+            },
         }
     };
     // Without Open vSwitch nothing can be left but files.
