@@ -90,7 +90,7 @@ impl Size {
             }
             for other in 0..others {
                 let mac = MacAddr::from_u64(0x0a_0000_0000 + slice * others + other);
-                let (port, vid) = (1000 + slice % 60_000, other % 4000 + 1);
+                let (port, vid) = (1000 + (slice + other / 4000) % 60_000, other % 4000 + 1);
                 let _ = match other % 4 {
                     0 => writeln!(text, "      - {{port: 0xffff/{port}, vlan: {vid}}}"),
                     1 => writeln!(text, "      - {{port: 0xfffe/{port}, mac: \"{mac}\"}}"),
@@ -155,7 +155,7 @@ pub struct Bed<P: Policy> {
     version: Version,
     now: Instant,
     /// The slices' identities.
-    domains: Domains,
+    domains: Arc<Domains>,
 }
 
 impl Bed<SlicePolicy> {
@@ -165,7 +165,7 @@ impl Bed<SlicePolicy> {
             Ok((policy, _)) => policy,
             Err(mistakes) => panic!("{}", mistakes[0].render(false)),
         };
-        let domains = Domains::default();
+        let domains = Arc::new(Domains::default());
         let policy = domains.adopt(policy);
         let apps = Apps::new().with(SliceableSwitch::default());
         let mut bed = Bed { domains, ..Bed::new(apps, policy, size, version) };
@@ -211,7 +211,7 @@ impl<P: Policy> Bed<P> {
             shared: shared.clone(),
             version,
             now,
-            domains: Domains::default(),
+            domains: Arc::default(),
         };
         for _ in 0..10 {
             bed.now += Duration::from_millis(400);
@@ -235,6 +235,20 @@ impl<P: Policy> Bed<P> {
                 self.answers(switch as usize);
             }
         }
+    }
+
+    /// A bed for each switch, all of the same controller, so that threads can have one each. Their
+    /// only switch is number 0.
+    pub fn split(self) -> Vec<Bed<P>> {
+        let Bed { shared, wires, version, now, domains } = self;
+        let alone = |wire| Bed {
+            shared: shared.clone(),
+            wires: vec![wire],
+            version,
+            now,
+            domains: domains.clone(),
+        };
+        wires.into_iter().map(alone).collect()
     }
 
     /// Later, for all.
