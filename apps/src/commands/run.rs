@@ -5,6 +5,7 @@ mod logging;
 mod reload;
 mod service;
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -76,6 +77,9 @@ pub(super) struct Args {
     /// What is logged: a level, or levels per module, as in warn,umlaut_controller=debug
     #[arg(long, env = "UMLAUT_LOG", default_value = "info", value_name = "FILTER")]
     log: LogFilter,
+    /// Threads that serve switches [default: half of the processors, at least one]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
     #[command(flatten)]
     socket: SocketArgs,
     /// The policy file (sliceable switch)
@@ -85,8 +89,16 @@ pub(super) struct Args {
 pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let log = logging::start(args.log_format, &args.log)?;
     let log: SetLog = Box::new(move |filter| log.set(filter).map_err(|error| error.to_string()));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let threads = args.threads.map_or_else(default_threads, NonZeroUsize::get);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().worker_threads(threads).build()?;
     runtime.block_on(run(args, log))
+}
+
+/// A thread serves millions of packet-ins a second, and where one has time to spare, a second is
+/// woken for nothing. The other half is for what else runs on the machine, such as a switch.
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {

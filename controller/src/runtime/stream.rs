@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Bytes taken from a socket at once.
-pub(super) const READ_BYTES: usize = 64 << 10;
+pub(super) const READ_BYTES: usize = 16 << 10;
 
 thread_local! {
     /// Where all connections of a thread read to: what was read is handed on before another reads,

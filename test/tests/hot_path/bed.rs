@@ -90,7 +90,8 @@ impl Size {
             }
             for other in 0..others {
                 let mac = MacAddr::from_u64(0x0a_0000_0000 + slice * others + other);
-                let (port, vid) = (1000 + (slice + other / 4000) % 60_000, other % 4000 + 1);
+                let place = slice * others.div_ceil(4000) + other / 4000;
+                let (port, vid) = (1000 + place % 60_000, other % 4000 + 1);
                 let _ = match other % 4 {
                     0 => writeln!(text, "      - {{port: 0xffff/{port}, vlan: {vid}}}"),
                     1 => writeln!(text, "      - {{port: 0xfffe/{port}, mac: \"{mac}\"}}"),
