@@ -10,7 +10,8 @@ use rustls::ServerConnection;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Bytes taken from a socket at once.
+/// Bytes taken from a socket at once, and before other sessions have their turn: more saves system
+/// calls, less lets the others wait less beside a switch that storms.
 pub(super) const READ_BYTES: usize = 16 << 10;
 
 thread_local! {
