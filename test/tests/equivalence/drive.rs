@@ -343,14 +343,7 @@ impl Run<'_> {
         if !denied || !self.rules().options.reverse_flow {
             return Ok(None);
         }
-        let answers = |flow: &&Flow| {
-            let turned = match flow.frame.kind {
-                Kind::Udp(s, d) => Kind::Udp(d, s),
-                Kind::Tcp(s, d) => Kind::Tcp(d, s),
-                _ => return false,
-            };
-            turned == frame.kind && (flow.frame.src, flow.frame.dst) == (frame.dst, frame.src)
-        };
+        let answers = |flow: &&Flow| frames::answers(frame, &flow.frame);
         let sure = self.live().filter(answers).filter(|flow| flow.to == at).last();
         let sure = sure.map(|flow| flow.from);
         if sure.is_some() {

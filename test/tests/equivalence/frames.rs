@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use umlaut_openflow::{MacAddr, build};
 
 use super::plan::*;
+use super::write::own_mac;
 
 /// The address that goes with a MAC.
 pub fn ip_of(mac: Mac) -> Ipv4Addr {
@@ -17,6 +18,21 @@ pub fn ip_of_dst(frame: &Frame) -> Ipv4Addr {
         BROADCAST => Ipv4Addr::BROADCAST,
         dst => ip_of(dst),
     }
+}
+
+/// Whether a frame is the reply to another: MACs, addresses and ports are turned round. A station that
+/// pretends to be somebody keeps its own IP address, so that its frames may turn the MACs alone.
+pub fn answers(reply: &Frame, first: &Frame) -> bool {
+    let turned = match first.kind {
+        Kind::Udp(s, d) => Kind::Udp(d, s),
+        Kind::Tcp(s, d) => Kind::Tcp(d, s),
+        _ => return false,
+    };
+    let ips = |frame: &Frame| (ip_of(own_mac(frame.station)), ip_of_dst(frame));
+    let (from, to) = ips(first);
+    turned == reply.kind
+        && (reply.src, reply.dst) == (first.dst, first.src)
+        && ips(reply) == (to, from)
 }
 
 /// The token that is found again in what arrives.
@@ -70,4 +86,17 @@ pub fn bare(bytes: &[u8], token: &[u8]) -> Vec<u8> {
         .position(|w| w == token)
         .map_or(bytes.len(), |i| i + token.len());
     [&bytes[..12], bytes.get(at..end).unwrap_or_default()].concat()
+}
+
+#[test]
+fn a_reply_turns_addresses_and_ports_not_macs_alone() {
+    let frame = |station, src, dst, kind| Frame { station, src, dst, tags: vec![], kind };
+    // Stations 0 and 1 have the addresses that go with the MACs 1 and 2.
+    let first = frame(0, 1, 2, Kind::Tcp(5, 80));
+    assert!(answers(&frame(1, 2, 1, Kind::Tcp(80, 5)), &first));
+    assert!(!answers(&frame(1, 2, 1, Kind::Tcp(5, 80)), &first), "ports");
+    assert!(!answers(&frame(1, 2, 1, Kind::Udp(80, 5)), &first), "protocol");
+    assert!(!answers(&frame(1, 2, 3, Kind::Tcp(80, 5)), &first), "MACs");
+    assert!(!answers(&frame(4, 2, 1, Kind::Tcp(80, 5)), &first), "its own IP address");
+    assert!(!answers(&frame(1, 2, 1, Kind::Tcp(80, 5)), &frame(4, 1, 2, Kind::Tcp(5, 80))));
 }
