@@ -49,7 +49,8 @@ impl HopEntry {
 /// Why a hop was not installed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum HopFailure {
-    /// Another domain sends the same MAC pair over the same link.
+    /// Another domain sends the same MAC pair over the same link, or another path of the domain has an
+    /// entry for the same frames there.
     Claimed,
     /// A field of the width cannot be matched there.
     Unmatchable,

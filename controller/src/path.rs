@@ -281,8 +281,8 @@ impl Kind {
 pub enum State {
     /// Hops on other switches are not all confirmed; the ingress entry is not sent.
     Installing {
-        /// The entries that are not confirmed: where, and where the frames come in.
-        missing: Vec<(DatapathId, PortNo)>,
+        /// The entries that are not confirmed: where, of which way, and where the frames come in.
+        missing: Vec<(DatapathId, Leg, PortNo)>,
         /// When it is given up.
         deadline: Instant,
         /// The first frame, which goes out at the egress when all is confirmed.

@@ -28,7 +28,7 @@ use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
-use crate::path::{LLDP_TYPE, Leg, SessionNo};
+use crate::path::{LLDP_TYPE, SessionNo};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::{DETACHED_TIMEOUT, Shared};
 use crate::switch::{Bucket, Ended, Switch};
@@ -343,9 +343,7 @@ impl<P: Policy> Session<P> {
                 let (hop, dpid) = (entry.name(), switch.dpid());
                 let added =
                     if active { switch.add_hop(view, *entry) } else { Err(HopFailure::Gone) };
-                if let Err(failure) = added
-                    && hop.leg == Leg::Forward
-                {
+                if let Err(failure) = added {
                     let command = Command::HopFailed { hop, dpid, failure };
                     shared.net.directory.insist_session(hop.path.session, command);
                 }

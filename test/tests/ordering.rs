@@ -361,3 +361,61 @@ links: [[s1/9, s2/8], [s2/9, s3/8], [s3/9, s4/8]]
         audit(&bed);
     }
 }
+
+/// A way back of which another slice holds a part is not installed, not even for a moment: its frames
+/// would arrive in that slice.
+#[test]
+fn a_way_back_that_cannot_be_had_whole_leads_nobody_astray() {
+    let text = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2, s3: 0x3}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s3/1}
+  b1: {mac: "00:00:00:00:00:03", at: s1/2}
+  b2: {mac: "00:00:00:00:00:04", at: s3/2}
+slices:
+  a: {members: [{port: s1/1}, {port: s3/1}]}
+  b: {members: [{port: s1/2}, {port: s3/2}]}
+links: [[s1/9, s2/8], [s2/9, s3/8]]
+options: {reverse_flow: true}
+"#;
+    let (one, two) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let asks = |token: &[u8]| umlaut_openflow::build::tcp(one, two, 1000, 80, 2, token);
+    for version in VERSIONS {
+        for seed in 0..40u64 {
+            let mut bed = Bed::new(text, version, seed);
+            // Slice `b` uses the addresses of slice `a`, and holds the pair on the links one way.
+            for (name, like) in [("b1", "a1"), ("b2", "a2")] {
+                let mac = bed.mac(like);
+                bed.network.with_host(name, |host, _| host.set_mac(mac)).unwrap();
+            }
+            for name in ["a1", "b1", "a2", "b2"] {
+                bed.say(name, "all");
+            }
+            assert_eq!(bed.say("b2", "a1"), saw(&["b1"]));
+            let dst = bed.mac("a2");
+            let packet = asks(b"asks");
+            bed.network.with_host("a1", |host, _| host.send_ethernet(dst, 0x0800, &packet));
+            // Its reply comes while the way is installed, and after.
+            let mut astray = Vec::new();
+            for n in 0..6u32 {
+                bed.run(Duration::from_micros(seed * 7));
+                let token = format!("reply {n}");
+                let reply = umlaut_openflow::build::tcp(two, one, 80, 1000, 16, token.as_bytes());
+                let dst = bed.mac("a1");
+                bed.network.with_host("a2", |host, _| host.send_ethernet(dst, 0x0800, &reply));
+                bed.run(Duration::from_micros(100));
+                astray.push(token);
+            }
+            bed.run(Duration::from_millis(100));
+            assert_eq!(bed.network.who_saw(b"asks"), saw(&["a2"]), "{version} seed {seed}");
+            for token in astray {
+                let seen = bed.network.who_saw(token.as_bytes());
+                assert_eq!(seen, saw(&["a1"]), "{version} seed {seed}: {token}");
+            }
+            bed.run(Duration::from_secs(1));
+            audit(&bed);
+        }
+    }
+}

@@ -47,15 +47,24 @@ impl Switch {
             flow_mod(self.version, &entry, view.net.epoch).map_err(|_| HopFailure::Unmatchable)?;
         let name = entry.name();
         let matches = flow_mod.matches.clone();
+        let replaced = self.by_match.get(&matches).copied().filter(|other| *other != name);
+        if name.leg == Leg::Reverse && replaced.is_some_and(|other| other.leg == Leg::Forward) {
+            // Replies have a path of their own. An entry in place of its own would be taken back with
+            // the way back, and leave a hole in it.
+            return Err(HopFailure::Claimed);
+        }
         self.kept.overwritten(self.version, &matches);
         self.infallible(&Message::FlowMod(flow_mod), Sent::Hop(name));
         self.claims.entry(claim).or_insert((entry.domain, 0)).1 += 1;
-        if let Some(other) = self.by_match.insert(matches.clone(), name)
-            && other != name
+        self.by_match.insert(matches.clone(), name);
+        if let Some(other) = replaced
             && let Some(old) = self.hops.remove(&other)
         {
-            // An entry with the same match replaces that of another path, which has none now.
+            // The entry of another path is no more; its owner does without it.
             self.forget_hop(&old);
+            let (dpid, failure) = (self.dpid, HopFailure::Claimed);
+            let command = Command::HopFailed { hop: other, dpid, failure };
+            view.net.directory.insist_session(other.path.session, command);
         }
         let reply = (entry.mark.leg == Leg::Reverse).then(|| Reply {
             key: FlowKey::new(entry.in_port, &entry.headers, entry.width),
@@ -153,11 +162,8 @@ impl Switch {
                 Behind::Hop(name) => {
                     let Some(hop) = self.hops.get_mut(&name) else { continue };
                     hop.confirmed = true;
-                    // Ways back are not waited for.
-                    if name.leg == Leg::Forward {
-                        let command = Command::HopConfirmed { hop: name, dpid: self.dpid };
-                        view.net.directory.insist_session(name.path.session, command);
-                    }
+                    let command = Command::HopConfirmed { hop: name, dpid: self.dpid };
+                    view.net.directory.insist_session(name.path.session, command);
                 }
                 Behind::Reroute(name) => self.end_reroute(view, name),
             }
@@ -167,12 +173,12 @@ impl Switch {
 
     /// To the owner: one more hop is in place.
     pub(crate) fn hop_confirmed(&mut self, view: &View<'_>, hop: HopName, dpid: DatapathId) {
-        if hop.leg != Leg::Forward || !self.registry.is_installing(hop.path) {
+        if !self.registry.is_installing(hop.path) {
             return;
         }
         let confirmed = self.registry.change(hop.path, |path| match &mut path.state {
             State::Installing { missing, .. } => {
-                missing.retain(|one| *one != (dpid, hop.in_port));
+                missing.retain(|one| *one != (dpid, hop.leg, hop.in_port));
                 missing.is_empty() && path.has_hop(dpid, hop.leg, hop.in_port)
             }
             State::Installed => false,
@@ -192,7 +198,10 @@ impl Switch {
     ) {
         let path = self.registry.by_ref(hop.path);
         if path.is_some_and(|path| path.has_hop(dpid, hop.leg, hop.in_port)) {
-            self.path_failed(view, hop.path, failure);
+            match hop.leg {
+                Leg::Forward => self.path_failed(view, hop.path, failure),
+                Leg::Reverse => self.lose_way_back(view, hop.path),
+            }
         }
     }
 
@@ -228,16 +237,35 @@ impl Switch {
         if !path.is_some_and(|path| path.has_hop(dpid, hop.leg, hop.in_port)) {
             return;
         }
-        if hop.leg == Leg::Forward {
-            return self.remove(view, hop.path);
+        match hop.leg {
+            Leg::Forward => self.remove(view, hop.path),
+            Leg::Reverse => self.lose_way_back(view, hop.path),
         }
-        // The reply's way is not needed any more; the path itself stays.
-        let back = self.registry.change(hop.path, |path| match &mut path.kind {
-            Kind::Forward { reverse, .. } => std::mem::take(reverse),
-            Kind::Drop { .. } => Hops::new(),
+    }
+
+    /// The way back of a path is not needed any more, or a part of it cannot be had: all of it goes,
+    /// the path itself stays.
+    pub(super) fn lose_way_back(&mut self, view: &View<'_>, name: PathRef) {
+        let lost = self.registry.change(name, |path| {
+            let waited = match &mut path.state {
+                State::Installing { missing, .. } => {
+                    missing.retain(|(_, leg, _)| *leg == Leg::Forward);
+                    missing.is_empty()
+                }
+                State::Installed => false,
+            };
+            let back = match &mut path.kind {
+                Kind::Forward { reverse, .. } => std::mem::take(reverse),
+                Kind::Drop { .. } => Hops::new(),
+            };
+            (back, waited)
         });
-        for old in back.unwrap_or_default() {
-            self.take_back(view, old.dpid, old.name(hop.path, Leg::Reverse));
+        let Some((back, waited)) = lost else { return };
+        for hop in back {
+            self.take_back(view, hop.dpid, hop.name(name, Leg::Reverse));
+        }
+        if waited {
+            self.complete(view, name);
         }
     }
 }

@@ -87,7 +87,7 @@ impl Switch {
             return self.one_by_one(view, (in_port, route.domain), frame, route.egress);
         };
         if single {
-            self.install_reverse(view, name);
+            self.send_reply_entrance(view, name);
             return self.install_again(view, name, frame);
         }
         self.install_hops(view, name, Some((in_port, frame)), &[])
@@ -131,19 +131,10 @@ impl Switch {
             }
             return;
         };
-        let Kind::Forward { route, .. } = &path.kind else { return };
-        let (route, key) = (*route, path.key);
-        let headers = match leg {
-            Leg::Forward => Some(key.headers),
-            Leg::Reverse => reply_headers(&key.headers, route.egress.vid),
-        };
-        let Some(headers) = headers else { return };
-        let lost = |hop: &Hop| (hop.dpid, hop.in_port) == (dpid, in_port);
-        let hops = path.hops(leg).iter().enumerate().filter(|(_, hop)| lost(hop));
-        let entries: Vec<_> = hops
-            .map(|(index, hop)| hop_entry(name, leg, &key, &headers, &route, hop, index))
-            .collect();
-        for entry in entries {
+        let lost = |(_, hop): &(usize, &Hop)| (hop.dpid, hop.in_port) == (dpid, in_port);
+        let hops = path.hops(leg).iter().enumerate().filter(lost);
+        let entries: Vec<_> = hops.filter_map(|hop| entry_of(name, &path, leg, hop)).collect();
+        for (_, entry) in entries {
             if view.net.directory.offer(dpid, Command::AddHop(Box::new(entry))).is_err() {
                 // The target is busy or gone: the path is abandoned.
                 return self.path_failed(view, name, HopFailure::Gone);
@@ -177,8 +168,10 @@ impl Switch {
         }
     }
 
-    /// Queues the entries on other switches, egress first; the ingress entry follows when all are
-    /// confirmed. `kept` are hops that are there already and need nothing.
+    /// Queues the entries of both ways but their first ones, by which frames enter, egress first; those
+    /// follow when all are confirmed. So no frame is on a way, or on the way back, of which a part could
+    /// not be had: it would go where another slice has the rest. `kept` are hops that are there already
+    /// and need nothing.
     fn install_hops(
         &mut self,
         view: &View<'_>,
@@ -187,22 +180,24 @@ impl Switch {
         kept: &[Hop],
     ) -> Outcome {
         let Some(path) = self.registry.by_ref(name) else { return Outcome::NoPath };
-        let Kind::Forward { route, hops, .. } = &path.kind else { return Outcome::NoPath };
-        let (route, key) = (*route, path.key);
-        let entries: Vec<_> = hops
-            .iter()
-            .enumerate()
-            .skip(1)
-            .rev()
-            .filter(|(_, hop)| !kept.contains(hop))
-            .map(|(index, hop)| {
-                (hop.dpid, hop_entry(name, Leg::Forward, &key, &key.headers, &route, hop, index))
+        let Kind::Forward { route, .. } = &path.kind else { return Outcome::NoPath };
+        let route = *route;
+        let entries: Vec<_> = [Leg::Forward, Leg::Reverse]
+            .into_iter()
+            .flat_map(|leg| {
+                let hops = path.hops(leg).iter().enumerate().skip(1).rev();
+                let new = hops.filter(|(_, hop)| !kept.contains(hop));
+                new.filter_map(|hop| entry_of(name, &path, leg, hop)).collect::<Vec<_>>()
             })
             .collect();
-        let missing = entries.iter().map(|(dpid, entry)| (*dpid, entry.in_port)).collect();
+        let missing: Vec<_> =
+            entries.iter().map(|(dpid, entry)| (*dpid, entry.mark.leg, entry.in_port)).collect();
         let nothing = entries.is_empty();
+        let mut own = Vec::new();
         for (dpid, entry) in entries {
-            if view.net.directory.offer(dpid, Command::AddHop(Box::new(entry))).is_err() {
+            if dpid == self.dpid {
+                own.push(entry);
+            } else if view.net.directory.offer(dpid, Command::AddHop(Box::new(entry))).is_err() {
                 // The target is busy or gone: the path is abandoned.
                 self.counters.failed_paths += 1;
                 self.remove(view, name);
@@ -228,6 +223,11 @@ impl Switch {
         if self.registry.change(name, |path| path.state = installing).is_some() {
             self.installing.push_back((deadline, name));
         }
+        for entry in own {
+            if self.add_hop(view, entry).is_err() {
+                self.lose_way_back(view, name);
+            }
+        }
         if nothing {
             self.complete(view, name);
         }
@@ -238,7 +238,7 @@ impl Switch {
     pub(super) fn complete(&mut self, view: &View<'_>, name: PathRef) {
         let frame = self.stop_waiting(name);
         self.send_ingress(view, name, None);
-        self.install_reverse(view, name);
+        self.send_reply_entrance(view, name);
         if self.old_ways.has(name) {
             self.unconfirmed.push(Behind::Reroute(name));
         }
@@ -298,26 +298,22 @@ impl Switch {
         }
     }
 
-    /// Installs the reply's way back; it is best effort, replies come to the controller otherwise.
-    fn install_reverse(&mut self, view: &View<'_>, name: PathRef) {
+    /// Sends the first entry of the way back, by which replies enter it: the others are there. Without
+    /// one, replies are decided as any frame.
+    fn send_reply_entrance(&mut self, view: &View<'_>, name: PathRef) {
         let Some(path) = self.registry.by_ref(name) else { return };
-        let Kind::Forward { route, reverse, .. } = &path.kind else { return };
-        let Some(reply) = reply_headers(&path.key.headers, route.egress.vid) else { return };
-        let (route, key) = (*route, path.key);
-        let entries: Vec<_> = reverse
-            .iter()
-            .enumerate()
-            .rev()
-            .map(|(index, hop)| {
-                (hop.dpid, hop_entry(name, Leg::Reverse, &key, &reply, &route, hop, index))
-            })
-            .collect();
-        for (dpid, entry) in entries {
-            if dpid == self.dpid {
-                let _ = self.add_hop(view, entry);
-            } else {
-                let _ = view.net.directory.offer(dpid, Command::AddHop(Box::new(entry)));
-            }
+        let first = path.hops(Leg::Reverse).iter().enumerate().next();
+        let Some((dpid, entry)) =
+            first.and_then(|first| entry_of(name, &path, Leg::Reverse, first))
+        else {
+            return;
+        };
+        let sent = match dpid == self.dpid {
+            true => self.add_hop(view, entry).is_ok(),
+            false => view.net.directory.offer(dpid, Command::AddHop(Box::new(entry))).is_ok(),
+        };
+        if !sent {
+            self.lose_way_back(view, name);
         }
     }
 
@@ -516,7 +512,8 @@ impl Switch {
         });
         self.old_ways.add(name, unused);
         self.withdraw_old_ways(view, name, new_policy);
-        self.install_hops(view, name, None, &old);
+        let kept: Hops = old.into_iter().chain(old_reverse).collect();
+        self.install_hops(view, name, None, &kept);
     }
 
     /// The paths from or to a host.
@@ -541,6 +538,21 @@ impl Switch {
     pub(crate) fn slots(&self) -> u32 {
         self.registry.slots()
     }
+}
+
+/// The entry of a hop of a path, and where it goes. None if replies have no such headers.
+fn entry_of(
+    name: PathRef,
+    path: &Path,
+    leg: Leg,
+    (index, hop): (usize, &Hop),
+) -> Option<(DatapathId, HopEntry)> {
+    let Kind::Forward { route, .. } = &path.kind else { return None };
+    let headers = match leg {
+        Leg::Forward => path.key.headers,
+        Leg::Reverse => reply_headers(&path.key.headers, route.egress.vid)?,
+    };
+    Some((hop.dpid, hop_entry(name, leg, &path.key, &headers, route, hop, index)))
 }
 
 /// Whether a path stays on its way: it still leads there, and the best one now is no shorter.

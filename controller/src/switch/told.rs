@@ -120,9 +120,6 @@ impl Switch {
             Sent::Hop(hop) => {
                 // An entry that it was to replace would still be there.
                 self.remove_hop(view, hop);
-                if hop.leg == Leg::Reverse {
-                    return;
-                }
                 let (dpid, failure) = (self.dpid, HopFailure::Refused);
                 let command = Command::HopFailed { hop, dpid, failure };
                 view.net.directory.insist_session(hop.path.session, command);
