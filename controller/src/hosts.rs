@@ -5,10 +5,14 @@
 //! place may still be useful as a destination). A tentative entry never replaces an admitted one,
 //! and any admitted sighting replaces it.
 //!
+//! Nobody fills the table for others: hosts are bounded for each domain on each port and for each
+//! domain, and where everything is full, a domain on a port that has few is let in all the same. What
+//! is noted is never put out for another host; a host that finds no room is flooded to.
+//!
 //! No guard of one map is held while another is touched, so there is no order of locks to keep.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -24,13 +28,20 @@ pub const TENTATIVE_AGE: Duration = Duration::from_secs(30);
 pub const MOVE_GUARD: Duration = Duration::from_secs(5);
 /// A host that is seen again writes to the table only if the last time was this long ago.
 pub const REFRESH: Duration = Duration::from_secs(1);
-/// Hosts of one domain. When there are as many, a further one is not noted: it is flooded to. One that
-/// is admitted anywhere ([`Seen::widely`]) is noted all the same.
-pub const HOSTS_PER_DOMAIN: usize = 65_536;
-/// Hosts behind one port, over all domains. When there are as many, a further one is not noted, unless
-/// it is admitted anywhere ([`Seen::widely`]).
+/// Hosts of one domain behind one port. When there are as many, a further one of that domain is not
+/// noted there: it is flooded to. One that is admitted anywhere ([`Seen::widely`]) is noted all the same:
+/// those are named one by one, so there are no more of them than names.
 pub const HOSTS_PER_PORT: usize = 16_384;
-/// Tentative hosts behind one port. When there are as many, a further one is not noted.
+/// Hosts of one domain. When there are as many, a further one is noted only where there are fewer of the
+/// domain than [`HOSTS_SURE`] behind its port, or if it is admitted anywhere.
+pub const HOSTS_PER_DOMAIN: usize = 65_536;
+/// Hosts over all, about 400 bytes each. When there are as many, further ones are noted as with a full
+/// domain. So the table never has more than these, [`HOSTS_SURE`] for each domain on each port, and the
+/// hosts that the policy names.
+pub const HOSTS: usize = 1_048_576;
+/// So many hosts a domain may have behind each port, however full its other ports and other domains are.
+pub const HOSTS_SURE: usize = 64;
+/// Tentative hosts of one domain behind one port. When there are as many, a further one is not noted.
 pub const TENTATIVE_PER_PORT: usize = 16;
 
 /// A space of MAC addresses that an application keeps apart: a slice, a switch. Any number.
@@ -74,7 +85,7 @@ pub enum Sighting {
     },
     /// It appeared where it is too short a time ago to be believed elsewhere.
     Guarded,
-    /// The domain or the port has its fill of hosts.
+    /// The domain has its fill of hosts behind that port, or in all.
     Full,
 }
 
@@ -130,17 +141,45 @@ struct Changes(AtomicU32);
 /// How many such counters there are; a power of two.
 const CHANGES: usize = 64;
 
+/// Hosts of one domain behind one port.
+#[derive(Clone, Default, Debug)]
+struct Behind {
+    admitted: BTreeSet<MacAddr>,
+    guesses: BTreeSet<MacAddr>,
+}
+
+impl Behind {
+    fn list(&mut self, mac: MacAddr, tentative: bool) {
+        let (into, other) = match tentative {
+            true => (&mut self.guesses, &mut self.admitted),
+            false => (&mut self.admitted, &mut self.guesses),
+        };
+        into.insert(mac);
+        other.remove(&mac);
+    }
+
+    fn unlist(&mut self, mac: MacAddr) {
+        self.admitted.remove(&mac);
+        self.guesses.remove(&mac);
+    }
+
+    fn len(&self) -> usize {
+        self.admitted.len() + self.guesses.len()
+    }
+}
+
 /// The table.
 #[derive(Debug)]
 pub struct HostTable {
     hosts: DashMap<HostKey, HostEntry, RandomState>,
     /// Domains in which a MAC has an entry.
     domains: DashMap<MacAddr, BTreeSet<Domain>, RandomState>,
-    /// Hosts by port.
-    ports: DashMap<(DatapathId, PortNo), BTreeSet<HostKey>, RandomState>,
+    /// Hosts by port and domain. None is empty.
+    ports: DashMap<(DatapathId, PortNo), BTreeMap<Domain, Behind>, RandomState>,
     /// Widely admitted hosts by domain.
     learned: DashMap<Domain, BTreeMap<MacAddr, Attachment>, RandomState>,
     counts: DashMap<Domain, usize, RandomState>,
+    count: AtomicUsize,
     generation: AtomicU64,
     full: AtomicU64,
     changes: [Changes; CHANGES],
@@ -154,6 +193,7 @@ impl Default for HostTable {
             ports: DashMap::default(),
             learned: DashMap::default(),
             counts: DashMap::default(),
+            count: AtomicUsize::new(0),
             generation: AtomicU64::new(0),
             full: AtomicU64::new(0),
             changes: std::array::from_fn(|_| Changes::default()),
@@ -227,8 +267,6 @@ impl HostTable {
         tentative: bool,
         now: Instant,
     ) -> Sighting {
-        // Hosts that are admitted anywhere are named one by one, so there are no more of them than
-        // names: who fills a port keeps none of them out.
         let room = (seen.widely && !tentative) || self.room(key, at, tentative);
         // One shard is locked from here to the end of the match: two sightings of one host are one
         // after the other. The indexes follow it; they may list a host that has just moved on, and
@@ -283,52 +321,63 @@ impl HostTable {
             Sighting::Same if old.is_some_and(|old| old.seen == seen) => return sighting,
             _ => {}
         }
-        self.index(key, at, seen.widely && !tentative, old.map(|old| old.at));
+        self.index(key, at, seen.widely, tentative, old.map(|old| old.at));
         if old.is_none() {
             *self.counts.entry(key.0).or_default() += 1;
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
         sighting
     }
 
-    /// Whether the bounds leave room for a host at a place.
-    fn room(&self, key: HostKey, at: Attachment, tentative: bool) -> bool {
-        let port = (at.dpid, at.port);
-        let at_port = self.ports.get(&port).map_or(0, |hosts| hosts.len());
-        if at_port >= HOSTS_PER_PORT
-            || self.counts.get(&key.0).is_some_and(|count| *count >= HOSTS_PER_DOMAIN)
-        {
+    /// Whether the bounds leave room for a host at a place. Two threads that ask at once may both be let
+    /// in by the last one.
+    fn room(&self, (domain, _): HostKey, at: Attachment, tentative: bool) -> bool {
+        let behind = |port: &BTreeMap<Domain, Behind>| {
+            port.get(&domain).map_or((0, 0), |of| (of.len(), of.guesses.len()))
+        };
+        let (hosts, guesses) = self.ports.get(&(at.dpid, at.port)).map_or((0, 0), |p| behind(&p));
+        if hosts >= HOSTS_PER_PORT || tentative && guesses >= TENTATIVE_PER_PORT {
             return false;
         }
-        if !tentative || at_port < TENTATIVE_PER_PORT {
-            return true;
-        }
-        let mut guesses = 0;
-        self.at_port(at.dpid, at.port, &mut |_, entry| guesses += usize::from(entry.tentative));
-        guesses < TENTATIVE_PER_PORT
+        hosts < HOSTS_SURE
+            || self.count.load(Ordering::Relaxed) < HOSTS
+                && self.counts.get(&domain).is_none_or(|count| *count < HOSTS_PER_DOMAIN)
     }
 
     fn next_generation(&self) -> u64 {
         self.generation.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn index(&self, key: HostKey, at: Attachment, widely: bool, old: Option<Attachment>) {
+    fn index(
+        &self,
+        key: HostKey,
+        at: Attachment,
+        widely: bool,
+        tentative: bool,
+        old: Option<Attachment>,
+    ) {
         let (domain, mac) = key;
         let port = |at: Attachment| (at.dpid, at.port);
         if let Some(old) = old.filter(|old| port(*old) != port(at)) {
             self.unlist(port(old), key);
         }
-        self.ports.entry(port(at)).or_default().insert(key);
+        self.ports.entry(port(at)).or_default().entry(domain).or_default().list(mac, tentative);
         self.domains.entry(mac).or_default().insert(domain);
-        if widely {
+        if widely && !tentative {
             self.learned.entry(domain).or_default().insert(mac, at);
         } else {
             self.unlearn(key);
         }
     }
 
-    fn unlist(&self, port: (DatapathId, PortNo), key: HostKey) {
+    fn unlist(&self, port: (DatapathId, PortNo), (domain, mac): HostKey) {
         if let Entry::Occupied(mut held) = self.ports.entry(port) {
-            held.get_mut().remove(&key);
+            if let Some(behind) = held.get_mut().get_mut(&domain) {
+                behind.unlist(mac);
+                if behind.len() == 0 {
+                    held.get_mut().remove(&domain);
+                }
+            }
             if held.get().is_empty() {
                 held.remove();
             }
@@ -373,7 +422,7 @@ impl HostTable {
 
     /// How many hosts are behind a port, guesses counted.
     pub fn count_at(&self, dpid: DatapathId, port: PortNo) -> usize {
-        self.ports.get(&(dpid, port)).map_or(0, |hosts| hosts.len())
+        self.ports.get(&(dpid, port)).map_or(0, |hosts| hosts.values().map(Behind::len).sum())
     }
 
     /// The hosts behind a port, by key.
@@ -383,8 +432,13 @@ impl HostTable {
         port: PortNo,
         visit: &mut dyn FnMut(HostKey, &HostEntry),
     ) {
-        let keys = self.ports.get(&(dpid, port)).map(|keys| keys.clone());
-        for key in keys.into_iter().flatten() {
+        let domains = self.ports.get(&(dpid, port)).map(|domains| domains.clone());
+        let keys = domains.into_iter().flatten().flat_map(|(domain, behind)| {
+            let mut macs = behind.admitted;
+            macs.extend(behind.guesses);
+            macs.into_iter().map(move |mac| (domain, mac))
+        });
+        for key in keys {
             let entry = self.locate(key).filter(|e| (e.at.dpid, e.at.port) == (dpid, port));
             if let Some(entry) = entry {
                 visit(key, &entry);
@@ -431,6 +485,7 @@ impl HostTable {
                 held.remove();
             }
         }
+        self.count.fetch_sub(1, Ordering::Relaxed);
         if let Entry::Occupied(mut held) = self.counts.entry(key.0) {
             *held.get_mut() -= 1;
             if *held.get() == 0 {
@@ -439,7 +494,7 @@ impl HostTable {
         }
         // A sighting may have put the host back between the first line and here; list it again.
         if let Some(entry) = self.locate(key) {
-            self.index(key, entry.at, entry.seen.widely && !entry.tentative, None);
+            self.index(key, entry.at, entry.seen.widely, entry.tentative, None);
         }
         true
     }
@@ -483,7 +538,7 @@ impl HostTable {
             {
                 held.seen.widely = widely;
                 drop(held);
-                self.index(key, entry.at, widely, None);
+                self.index(key, entry.at, widely, false, None);
             }
         }
         gone.sort_by_key(|(key, _)| *key);
@@ -608,18 +663,71 @@ mod tests {
     }
 
     #[test]
-    fn who_fills_a_port_keeps_out_nobody_who_is_named() {
+    fn who_fills_a_port_keeps_out_its_own_domain_but_for_those_who_are_named() {
         let (table, t0) = (HostTable::new(), Instant::now());
         for mac in 0..HOSTS_PER_PORT as u64 {
             table.see(host(mac + 1), at(1, 1), PLAIN, t0);
         }
-        let other = |mac| (Domain(2), MacAddr::from_u64(mac));
-        assert_eq!(table.see(other(1), at(1, 1), PLAIN, t0), Sighting::Full);
-        assert_eq!(table.see(other(2), at(1, 1), WIDELY, t0), Sighting::New);
+        let own = |mac| host(1_u64 << 30 | mac);
+        assert_eq!(table.see(own(1), at(1, 1), PLAIN, t0), Sighting::Full);
+        assert_eq!(table.full_count(), 1);
+        assert_eq!(table.see(own(2), at(1, 1), WIDELY, t0), Sighting::New);
         // One that was elsewhere is believed to be there, too.
-        table.see(other(3), at(1, 2), WIDELY, t0);
+        table.see(own(3), at(1, 2), WIDELY, t0);
         let moved = Sighting::Moved { from: at(1, 2) };
-        assert_eq!(table.see(other(3), at(1, 1), WIDELY, t0 + MOVE_GUARD), moved);
+        assert_eq!(table.see(own(3), at(1, 1), WIDELY, t0 + MOVE_GUARD), moved);
+        // Others, and its own on other ports, do not notice.
+        let other = |mac| (Domain(2), MacAddr::from_u64(mac));
+        assert_eq!(table.see(other(1), at(1, 1), PLAIN, t0), Sighting::New);
+        assert!(table.see_tentative(other(2), at(1, 1), t0));
+        assert_eq!(table.see(own(4), at(1, 2), PLAIN, t0), Sighting::New);
+    }
+
+    #[test]
+    fn guesses_of_one_domain_leave_room_for_those_of_another() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        (0..100).for_each(|n| {
+            table.see_tentative(host(n), at(1, 1), t0);
+        });
+        assert!(table.see_tentative((Domain(2), host(1).1), at(1, 1), t0));
+        // Whoever is admitted is no guess any more, and makes room for one.
+        assert_eq!(table.see(host(1), at(1, 1), PLAIN, t0), Sighting::New);
+        assert!(table.see_tentative(host(101), at(1, 1), t0));
+        assert!(!table.see_tentative(host(102), at(1, 1), t0));
+    }
+
+    #[test]
+    fn a_full_domain_leaves_some_room_on_each_port() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        let per_port = HOSTS_PER_PORT as u64;
+        for mac in 0..HOSTS_PER_DOMAIN as u64 {
+            table.see(host(mac), at(1, 1 + (mac / per_port) as u32), PLAIN, t0);
+        }
+        let late = |mac: u64| host(1_u64 << 30 | mac);
+        let sure = HOSTS_SURE as u64;
+        let noted = |port| {
+            let macs = (0..2 * sure).map(|n| late(u64::from(port) << 20 | n));
+            macs.filter(|key| table.see(*key, at(1, port), PLAIN, t0) == Sighting::New).count()
+        };
+        assert_eq!([noted(1), noted(8), noted(9)], [0, HOSTS_SURE, HOSTS_SURE]);
+        // Other domains have room, and as hosts go, so does this one.
+        assert_eq!(table.see((Domain(2), late(1).1), at(1, 1), PLAIN, t0), Sighting::New);
+        table.forget_port(DatapathId(1), PortNo(1));
+        assert_eq!(table.see(late(1 << 28), at(1, 8), PLAIN, t0), Sighting::New);
+    }
+
+    #[test]
+    fn a_full_table_leaves_some_room_for_each_domain_on_each_port() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        table.see((Domain(7), host(1).1), at(1, 1), PLAIN, t0);
+        // As if others had filled it.
+        table.count.store(HOSTS, Ordering::Relaxed);
+        let of = |domain: u64, mac: u64| (Domain(domain), MacAddr::from_u64(mac));
+        for domain in 7..9 {
+            let seen = (0..100).map(|mac| table.see(of(domain, mac), at(1, 1), PLAIN, t0));
+            let known = seen.filter(|seen| matches!(seen, Sighting::New | Sighting::Same));
+            assert_eq!(known.count(), HOSTS_SURE);
+        }
     }
 
     #[test]

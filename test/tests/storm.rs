@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::audit::audit;
 use common::{Bed, TEST_TYPE, VERSIONS, saw};
+use umlaut_controller::hosts::HOSTS_PER_PORT;
 use umlaut_controller::path::STORM_PRIORITY;
 use umlaut_controller::switch::SwitchCounters;
 use umlaut_controller::{Event, storm};
@@ -239,4 +240,37 @@ fn the_rate_is_that_of_the_policy() {
         assert_eq!(bed.counters().stormed, 0, "{version}");
     }
     assert!(storm::BLOCK_AFTER < Duration::from_secs(1));
+}
+
+/// A flood of senders below the rate fills the host table for its own slice only.
+#[test]
+fn a_flood_of_senders_hides_no_host_of_another_slice_on_that_port() {
+    let policy = APART
+        .replace("{port: s1/1, vlan: 7}", "{port: s1/1, mac: \"00:00:00:00:00:11\"}, {port: s2/3}")
+        + "options: {storm_rate: 100000}\n";
+    let policy = policy.replace("slices:", "  b3: {mac: \"00:00:00:00:00:13\", at: s2/3}\nslices:");
+    for version in VERSIONS {
+        let mut bed = Bed::new(&policy, version, 7);
+        bed.say("b2", "all");
+        for first in (0..20_000).step_by(2_000) {
+            // The switch has room for so many.
+            bed.flood_in(Sender { mac: 0x0600_0000_0000, vlan: None }, 1, first, 2_000);
+            bed.run(MILLI * 20);
+        }
+        assert_eq!(bed.counters().stormed, 0);
+        let shared = bed.network.controller().0.shared().clone();
+        let hosts = &shared.net.hosts;
+        assert_eq!(hosts.count_at(S1, PortNo(1)), HOSTS_PER_PORT);
+        assert_eq!(hosts.full_count(), 20_000 - HOSTS_PER_PORT as u64);
+        // The member of the other slice is known from its first frame on.
+        assert_eq!(bed.say_as(B_BY_MAC, "b2"), saw(&["b2"]), "{version}");
+        let mac = MacAddr::from_u64(B_BY_MAC.mac);
+        let mut domains = Vec::new();
+        hosts.domains_of(mac, &mut |domain| domains.push(domain));
+        let [domain] = domains[..] else { panic!("{version}: {domains:?}") };
+        let known = hosts.locate((domain, mac)).expect("a known host");
+        assert_eq!((known.at.dpid, known.at.port), (S1, PortNo(1)));
+        // So nobody else of its slice gets what is for it.
+        assert_eq!(bed.say_raw("b2", mac, bed.mac("b2"), &[], TEST_TYPE), saw(&["a1"]));
+    }
 }
