@@ -367,3 +367,45 @@ fn a_burst_of_refusals_lengthens_the_pause_once() {
         assert_eq!(bed.flows()["s1"], 1, "{version}");
     }
 }
+
+/// What a switch refuses one slice keeps no entry from another, neither where frames enter nor where
+/// they leave.
+#[test]
+fn entries_refused_to_one_slice_are_still_asked_for_by_another() {
+    let more = r#"  c1: {mac: "00:00:00:00:00:06", at: s1/5}
+  c2: {mac: "00:00:00:00:00:07", at: s3/5}
+slices:
+  c: {members: [{port: s1/5}, {port: s3/5}]}"#;
+    let text = LINE.replace("slices:", more);
+    for version in VERSIONS {
+        for full in [1, 3] {
+            let mut bed = Bed::new(&text, version, 1);
+            for host in ["a1", "a2", "c1", "c2"] {
+                bed.say(host, "all");
+            }
+            let limit = |bed: &mut Bed, limit| {
+                bed.network
+                    .with_switch(DatapathId(full), |switch, _| switch.set_table_limit(limit));
+            };
+            limit(&mut bed, Some(0));
+            let dst = bed.mac("a2");
+            for _ in 0..12 {
+                bed.network.with_host("a1", |host, _| host.send_ethernet(dst, TEST_TYPE, b"full"));
+                bed.run(Duration::from_millis(100));
+            }
+            // Its third pause is a second, and not half over; there is room again.
+            limit(&mut bed, None);
+            let none = bed.flows();
+            assert!(none.values().all(|flows| *flows == 0), "{version}: {none:?}");
+            assert_eq!(bed.say("c1", "c2"), saw(&["c2"]));
+            let of_c = bed.flows();
+            assert!(of_c.values().all(|flows| *flows == 1), "{version} {full}: {of_c:?}");
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]), "frame by frame");
+            assert_eq!(bed.flows(), of_c, "{version}: it pauses");
+            bed.run(umlaut_controller::switch::BACKOFF_MAX);
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            assert!(bed.flows().values().all(|flows| *flows == 2), "{version}");
+            audit(&bed);
+        }
+    }
+}

@@ -30,7 +30,7 @@ impl Switch {
     /// # Errors
     /// Why it was not installed; nothing changed.
     pub(crate) fn add_hop(&mut self, view: &View<'_>, entry: HopEntry) -> Result<(), HopFailure> {
-        if self.backing_off(view.now) {
+        if self.pauses.hold(Some(entry.domain), view.now) {
             return Err(HopFailure::Refused);
         }
         let headers = &entry.headers;

@@ -39,7 +39,7 @@ impl Switch {
         if known.stamp != stamp
             || known.revision != view.revision
             || known.app != self.acting
-            || self.backing_off(view.now)
+            || self.pauses.hold(Some(known.domain), view.now)
             || !self.storms.take_again(in_port, known.domain, view.now)
         {
             return false;
@@ -87,7 +87,7 @@ impl Switch {
                 let matchable = shape(&known, in_port, headers)
                     .is_some_and(|shape| self.stencils.has(&shape))
                     || flow_match(self.version, in_port, headers, width).is_ok();
-                if !matchable || self.backing_off(view.now) {
+                if !matchable || self.pauses.hold(Some(known.domain), view.now) {
                     return Some(self.one_by_one(
                         view,
                         (in_port, route.domain),

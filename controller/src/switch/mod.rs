@@ -17,6 +17,7 @@ mod inspect;
 mod known;
 mod old_ways;
 pub(crate) mod paths;
+mod pauses;
 mod remains;
 mod send;
 mod senders;
@@ -52,6 +53,8 @@ use entries::Entries;
 pub use inspect::{PATHS_PER_PAGE, PathPage, PathSnapshot, SwitchLevels, SwitchStatus};
 use old_ways::OldWays;
 pub use old_ways::{OLD_WAY_TIME, OLD_WAYS};
+use pauses::Pauses;
+pub use pauses::{BACKOFF_MAX, BACKOFF_MIN, PAUSES};
 pub(crate) use remains::LeftPath;
 pub use remains::Remains;
 pub use send::SendError;
@@ -72,11 +75,6 @@ pub const DROPS_PER_PORT: usize = 64;
 /// Drop entries against storms per port. When there are as many, further storms there are dropped by
 /// the controller alone.
 pub const STORM_ENTRIES_PER_PORT: usize = 64;
-/// After a switch refused an entry, no further entry is asked of it for this long, doubling with
-/// each refusal up to [`BACKOFF_MAX`].
-pub const BACKOFF_MIN: Duration = Duration::from_millis(250);
-/// See [`BACKOFF_MIN`].
-pub const BACKOFF_MAX: Duration = Duration::from_secs(16);
 /// How many flow-mods of late are remembered to tell what an error message speaks of. An error that
 /// comes later is reported without its path.
 const REMEMBERED_SENDS: usize = 8192;
@@ -245,8 +243,7 @@ pub struct Switch {
     storms: Storms,
     waiting_bytes: usize,
     one_by_one: Storms,
-    backoff: Duration,
-    backoff_until: Option<Instant>,
+    pauses: Pauses,
     pub(crate) counters: SwitchCounters,
 }
 
@@ -295,8 +292,7 @@ impl Switch {
             storms: Storms::new(now),
             waiting_bytes: 0,
             one_by_one: Storms::new(now),
-            backoff: BACKOFF_MIN,
-            backoff_until: None,
+            pauses: Pauses::default(),
             counters: SwitchCounters::default(),
         }
     }

@@ -71,7 +71,7 @@ impl Switch {
             }
         }
         let unmatchable = flow_match(self.version, in_port, headers, key.width).is_err();
-        if unmatchable || self.backing_off(view.now) {
+        if unmatchable || self.pauses.hold(Some(route.domain), view.now) {
             return self.one_by_one(view, (in_port, route.domain), frame, route.egress);
         }
         let (reverse, hops) = (plan.reverse(), plan.hops);
@@ -364,7 +364,7 @@ impl Switch {
         let (in_port, storm) = (key.in_port, class == DropClass::Storm);
         let count = self.drops.get(&(in_port, storm)).copied().unwrap_or(0);
         let most = if storm { STORM_ENTRIES_PER_PORT } else { DROPS_PER_PORT };
-        if count >= most || self.backing_off(view.now) {
+        if count >= most || self.pauses.hold(None, view.now) {
             return;
         }
         // Its name is known when it is registered.

@@ -1,14 +1,13 @@
 //! What a switch tells of its entries: ended, refused. Pure but for the shared tables of [`View`].
 
-use std::time::Instant;
-
 use umlaut_openflow::{
     BufferId, Cookie, FlowModCommand, FlowRemoved, Match, Message, PortNo, Version, Xid,
 };
 
-use super::{BACKOFF_MAX, BACKOFF_MIN, Sent, Switch};
+use super::{Sent, Switch};
 use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
+use crate::hosts::Domain;
 use crate::path::{HopName, Kind, Leg, Path, PathRef, of_app};
 use crate::view::{Frame, View};
 
@@ -104,13 +103,13 @@ impl Switch {
         }
     }
 
-    /// The switch refused a message. An entry that it refused is given up, and for a while no more
-    /// are asked of it.
+    /// The switch refused a message. An entry that it refused is given up, and for a while no more of
+    /// its domain are asked of it.
     pub(crate) fn error(&mut self, view: &View<'_>, xid: Xid) {
         self.counters.errors += 1;
         let Some(sent) = self.sent_as(xid) else { return };
-        if matches!(sent, Sent::Ingress(..) | Sent::Hop(_)) {
-            self.back_off(view.now);
+        if let Some(domain) = self.refused_to(sent) {
+            self.pauses.refused(domain, view.now);
         }
         match sent {
             Sent::Ingress(name, buffer_id) => {
@@ -128,6 +127,22 @@ impl Switch {
         }
     }
 
+    /// Whose entry was refused; none of a path that drops. Outside none if it is not wanted any more:
+    /// it was sent before its like was refused, or taken back.
+    fn refused_to(&self, sent: Sent) -> Option<Option<Domain>> {
+        match sent {
+            Sent::Ingress(name, _) => match self.registry.by_ref(name)?.kind {
+                Kind::Forward { route, .. } => Some(Some(route.domain)),
+                Kind::Drop { .. } => Some(None),
+            },
+            Sent::Hop(hop) => {
+                let (domain, _) = self.claims.get(&self.hops.get(&hop)?.claim)?;
+                Some(Some(*domain))
+            }
+            Sent::App(..) | Sent::Other => None,
+        }
+    }
+
     /// The entry would have sent the frame that the switch has kept.
     fn release_refused(&mut self, view: &View<'_>, name: PathRef, buffer_id: Option<BufferId>) {
         let Some(Path { key, kind: Kind::Forward { route, .. }, .. }) = self.registry.by_ref(name)
@@ -138,15 +153,6 @@ impl Switch {
         if buffer_id.is_some() {
             let frame = Frame { data: &[], tag, buffer_id, whole: false };
             self.one_by_one(view, (in_port, route.domain), frame, egress);
-        }
-    }
-
-    /// The switch refused an entry. What it refuses until the pause begins was asked before: a whole
-    /// burst lengthens the next pause once.
-    fn back_off(&mut self, now: Instant) {
-        if self.backoff_until.is_none_or(|until| until <= now) {
-            self.backoff_until = Some(now + self.backoff);
-            self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
         }
     }
 
@@ -162,20 +168,6 @@ impl Switch {
             && message.get(COOKIE + 8..COOKIE + 10) == Some(&FlowModCommand::ADD.0.to_be_bytes())
         {
             self.entries.remove(Cookie(u64::from_be_bytes(cookie)));
-        }
-    }
-
-    pub(super) fn backing_off(&mut self, now: Instant) -> bool {
-        match self.backoff_until {
-            Some(until) if now < until => true,
-            Some(until) => {
-                if now >= until + BACKOFF_MAX {
-                    self.backoff = BACKOFF_MIN;
-                    self.backoff_until = None;
-                }
-                false
-            }
-            None => false,
         }
     }
 }
