@@ -92,9 +92,13 @@ impl Bed {
     }
 
     fn storms_told(&self) -> Vec<(PortNo, MacAddr, bool)> {
+        self.storms_told_at(S1)
+    }
+
+    fn storms_told_at(&self, at: DatapathId) -> Vec<(PortNo, MacAddr, bool)> {
         let told = self.told.0.lock().unwrap();
         let storms = told.iter().filter_map(|event| match event {
-            Event::Storm { dpid: S1, port, domain, sender } => {
+            Event::Storm { dpid, port, domain, sender } if *dpid == at => {
                 Some((*port, *sender, domain.is_some()))
             }
             _ => None,
@@ -272,5 +276,71 @@ fn a_flood_of_senders_hides_no_host_of_another_slice_on_that_port() {
         assert_eq!((known.at.dpid, known.at.port), (S1, PortNo(1)));
         // So nobody else of its slice gets what is for it.
         assert_eq!(bed.say_raw("b2", mac, bed.mac("b2"), &[], TEST_TYPE), saw(&["a1"]));
+    }
+}
+
+/// Frames that come over a link where their entries are lost: each slice is limited there by itself, and
+/// who borrows addresses of another slice does not use up what is that slice's.
+#[test]
+fn a_storm_over_a_link_is_limited_and_harms_no_other_slice() {
+    let policy = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s2/1}
+  b1: {mac: "00:00:00:00:00:03", at: s1/2}
+  b2: {mac: "00:00:00:00:00:04", at: s2/2}
+  c1: {mac: "00:00:00:00:00:05", at: s1/3}
+slices:
+  a: {members: [{port: s1/1}, {port: s2/1}]}
+  b: {members: [{port: s1/2}, {port: s2/2}]}
+  c: {members: [{port: s1/3}]}
+links: [[s1/9, s2/9]]
+options: {storm_rate: 100}
+"#;
+    let s2 = DatapathId(2);
+    let counters = |bed: &Bed| {
+        let mut switches = bed.network.controller().0.switches();
+        switches.find(|switch| switch.dpid() == s2).expect("a connected switch").counters()
+    };
+    for version in VERSIONS {
+        for borrowed in [false, true] {
+            let mut bed = Bed::new(policy, version, 8);
+            for host in ["a2", "b2"] {
+                bed.say(host, "all");
+            }
+            assert_eq!(bed.say("b1", "b2"), saw(&["b2"]));
+            assert_eq!(bed.say("a1", "a2"), saw(&["a2"]));
+            // Slice `c` has a host with the address of `a1`: whose frames those are is not sure.
+            if borrowed {
+                let (dst, src) = (bed.mac("b1"), bed.mac("a1"));
+                assert_eq!(bed.say_raw("c1", dst, src, &[], TEST_TYPE), []);
+            }
+            let path = |flow: &umlaut_openflow::FlowStats| flow.priority == 0xffff;
+            bed.network.with_switch(s2, |switch, now| switch.forget_flows(now, path));
+            let before = counters(&bed);
+            let dst = bed.mac("a2");
+            for _ in 0..150 {
+                for _ in 0..20 {
+                    let sent = |host: &mut umlaut_testbed::EmulatedHost, _| {
+                        host.send_ethernet(dst, TEST_TYPE, b"storm");
+                    };
+                    bed.network.with_host("a1", sent).unwrap();
+                }
+                bed.run(MILLI);
+            }
+            let after = counters(&bed);
+            assert_eq!(after.packet_ins - before.packet_ins, 3_000, "{version}");
+            let decided = 3_000 - after.stormed;
+            assert!((100..=116).contains(&decided), "{version}: {decided}");
+            assert_eq!(after.packet_outs - before.packet_outs, decided, "{version}");
+            assert_eq!(after.storm_entries, 0, "an entry could meet frames of others");
+            assert_eq!(bed.storms_told_at(s2).len(), 1);
+            // The frames of the other slice are all decided.
+            for _ in 0..20 {
+                assert_eq!(bed.say("b1", "b2"), saw(&["b2"]), "{version}");
+            }
+        }
     }
 }

@@ -356,6 +356,10 @@ impl SliceableSwitch {
 
     /// A frame on a link that no entry matched: it belongs to the holder of the claim, else to the
     /// only slice with an admitted source whose path crosses here. It is forwarded alone.
+    ///
+    /// Each slice may cause so many on each port, as on ports of hosts; those of addresses that several
+    /// slices have share a bucket, so that nobody uses up another's by its addresses. Nothing is blocked
+    /// at the switch: an entry could meet frames of others.
     fn mid_path(
         &self,
         sw: &mut Switch,
@@ -367,14 +371,24 @@ impl SliceableSwitch {
         let (Some(vid), false) = (headers.tag.vid(), headers.eth_dst.is_group()) else { return };
         let (src, dst) = (headers.eth_src, headers.eth_dst);
         let holder = sw.claim_holder(in_port, vid, src, dst);
-        let mut ways = Vec::new();
+        let mut domains = Vec::new();
         cx.net.hosts.domains_of(src, &mut |domain| {
-            if holder.is_none_or(|holder| holder == domain)
-                && let Some(to) = self.way(cx, domain, (sw.dpid(), in_port), vid, headers)
-            {
-                ways.push((domain, to));
+            if holder.is_none_or(|holder| holder == domain) {
+                domains.push(domain);
             }
         });
+        let whose = match domains[..] {
+            [] => return,
+            [domain] => Some(domain),
+            _ => None,
+        };
+        let rate = options(cx).storm_rate;
+        if sw.take(&cx.view, in_port, (whose, src), rate) != storm::Verdict::Pass {
+            return;
+        }
+        let here = (sw.dpid(), in_port);
+        let way = |domain| Some((domain, self.way(cx, domain, here, vid, headers)?));
+        let ways: Vec<_> = domains.into_iter().filter_map(way).collect();
         if let [(domain, to)] = ways[..] {
             sw.one_by_one(&cx.view, (in_port, domain), frame, to);
         }
