@@ -1,6 +1,7 @@
 //! The tokio runtime: listeners, a task per session, a task for the slow path. Runtime.
 
 mod handle;
+mod lines;
 mod listener;
 mod log;
 mod refusals;
