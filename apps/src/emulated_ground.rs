@@ -328,6 +328,12 @@ impl Ground for EmulatedGround {
             .collect())
     }
 
+    fn stormed(&mut self, _: &str, dpid: DatapathId) -> Result<u64, GroundError> {
+        let mut switches = self.network.controller().0.switches();
+        let switch = there(switches.find(|switch| switch.dpid() == dpid), "switch")?;
+        Ok(switch.counters().stormed)
+    }
+
     fn report(&mut self) -> String {
         let told = self.told.all();
         let last = told.iter().rev().take(12).rev();

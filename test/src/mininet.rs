@@ -267,6 +267,10 @@ impl Ground for Mininet {
         }
     }
 
+    fn stormed(&mut self, name: &str, _: DatapathId) -> Result<u64, GroundError> {
+        self.watch.stormed(name)
+    }
+
     fn report(&mut self) -> String {
         let bridges: Vec<String> = self.bridges.values().cloned().collect();
         self.watch.report(self.version, &bridges)

@@ -429,6 +429,10 @@ impl Ground for OpenVSwitch {
         watch::flows(self.version, &self.bridge(dpid))
     }
 
+    fn stormed(&mut self, name: &str, _: DatapathId) -> Result<u64, GroundError> {
+        self.watch.stormed(name)
+    }
+
     fn report(&mut self) -> String {
         let switches = self.topology.switches.iter();
         let bridges: Vec<String> = switches.map(|switch| self.bridge(switch.dpid)).collect();

@@ -14,8 +14,8 @@ pub(super) struct Controller {
 }
 
 impl Controller {
-    /// Starts it with an application, which gets the policy if it has slices; each line of its log
-    /// becomes an event.
+    /// Starts it with an application, which gets the policy if it has slices; it can be asked at a
+    /// socket beside that file. Each line of its log becomes an event.
     pub(super) fn start(
         binary: &Path,
         port: u16,
@@ -27,6 +27,8 @@ impl Controller {
             .args(["run", "--log-format", "json", "--listen", &format!("127.0.0.1:{port}")])
             // Where switches come from that connect from another address.
             .args(["--listen", &format!("[::1]:{port}")])
+            .arg("--socket")
+            .arg(policy.with_extension("sock"))
             .args(["--app", app.name()])
             .args((app == App::SliceableSwitch).then_some(policy))
             .stdin(Stdio::null())

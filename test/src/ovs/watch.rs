@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -244,6 +245,21 @@ impl Watch {
         }
     }
 
+    /// How many packet-ins of a switch were dropped as part of storms, as `umlaut stats` says.
+    pub(crate) fn stormed(&self, switch: &str) -> Result<u64, GroundError> {
+        let output = Command::new(&self.binary)
+            .args(["stats", "--json", "--socket"])
+            .arg(self.policy_file.with_extension("sock"))
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let stats: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| GroundError(format!("stats: {error}")))?;
+        let rows = stats["switches"].as_array().into_iter().flatten();
+        let row =
+            rows.filter(|row| row["switch"] == switch).find_map(|row| row["stormed"].as_u64());
+        row.ok_or_else(|| GroundError(format!("stats say nothing of {switch}: {text}")))
+    }
+
     /// The end of the controller's log, and the entries of these bridges.
     pub(crate) fn report(&self, version: Version, bridges: &[String]) -> String {
         let mut text = String::from("last lines of the controller:\n");
@@ -263,7 +279,9 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.controller = None;
         self.sniffers.clear();
-        let _ = std::fs::remove_file(&self.policy_file);
+        for file in [self.policy_file.with_extension("sock"), self.policy_file.clone()] {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 

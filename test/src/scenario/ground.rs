@@ -122,6 +122,9 @@ pub trait Ground {
     /// The path entries of a switch.
     fn flows(&mut self, dpid: DatapathId) -> Result<Vec<FlowLine>, GroundError>;
 
+    /// How many packet-ins of a switch the controller has dropped as part of storms.
+    fn stormed(&mut self, name: &str, dpid: DatapathId) -> Result<u64, GroundError>;
+
     /// What there is to know when a scenario fails.
     fn report(&mut self) -> String;
 }

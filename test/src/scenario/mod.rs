@@ -166,6 +166,34 @@ pub struct FlowWanted {
     pub count: usize,
 }
 
+/// A storm: frames that no entry matches, as fast as the host sends.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storm {
+    /// The host that sends.
+    pub from: String,
+    /// How many frames, each to another address: 02:xx:xx:xx:xx:xx, counted.
+    pub count: u32,
+}
+
+/// How many packet-ins the controller dropped as part of storms.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stormed {
+    /// Packet-ins of this switch.
+    pub switch: String,
+    /// At least so many; it is waited for.
+    #[serde(default)]
+    pub least: u64,
+    /// At most so many, whenever it is asked.
+    #[serde(default = "any_number")]
+    pub most: u64,
+}
+
+fn any_number() -> u64 {
+    u64::MAX
+}
+
 /// One step. Exactly one of the actions is given.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -179,6 +207,12 @@ pub struct Step {
     /// Looks at flow entries.
     #[serde(default)]
     pub flows: Option<FlowWanted>,
+    /// Sends frames of which nobody looks where they arrive.
+    #[serde(default)]
+    pub storm: Option<Storm>,
+    /// Looks at a counter.
+    #[serde(default)]
+    pub stormed: Option<Stormed>,
     /// `s1/9-s2/9 down`, `s1/9-s2/9 up`, `s1/9-s2/9 flap 20`: so many times down and up again, too
     /// fast for anything to settle.
     #[serde(default)]
@@ -254,6 +288,8 @@ impl Step {
         let actions = [
             self.send.is_some(),
             self.flows.is_some(),
+            self.storm.is_some(),
+            self.stormed.is_some(),
             self.link.is_some(),
             self.port.is_some(),
             self.r#move.is_some(),

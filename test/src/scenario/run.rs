@@ -11,7 +11,8 @@ use umlaut_slice_db::{Host, Policy};
 
 use super::markers::{MARKER_PORTS, is_marker, markers, with_markers};
 use super::{
-    App, Channel, Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, StreamCount,
+    App, Channel, Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, Storm,
+    Stormed, StreamCount,
 };
 
 /// How long anything may take that must happen.
@@ -147,6 +148,12 @@ impl<G: Ground> Runner<'_, G> {
         }
         if let Some(wanted) = &step.flows {
             return self.flows(wanted);
+        }
+        if let Some(storm) = &step.storm {
+            return self.storm(storm);
+        }
+        if let Some(stormed) = &step.stormed {
+            return self.stormed(stormed);
         }
         if let Some(streams) = &step.stream {
             return self.stream(streams, &step.during);
@@ -593,6 +600,39 @@ impl<G: Ground> Runner<'_, G> {
             }
         }
         Ok(())
+    }
+
+    fn storm(&mut self, storm: &Storm) -> Result<(), GroundError> {
+        let from = self.host(&storm.from)?;
+        let tags = match from.at.map(|at| at.vid) {
+            Some(Vid::Tagged(vid)) => vec![(0x8100, vid.number())],
+            _ => Vec::new(),
+        };
+        for index in 0..storm.count {
+            let dst = MacAddr::from_u64(0x0200_0000_0000 | u64::from(index));
+            let frame = padded(build::ethernet(dst, from.mac, &tags, PLAIN, b"storm"));
+            self.ground.send(&storm.from, &frame)?;
+            if index % 64 == 63 {
+                self.pump()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn stormed(&mut self, wanted: &Stormed) -> Result<(), GroundError> {
+        let dpid = self.dpid(&wanted.switch)?;
+        let until = self.ground.elapsed() + DEADLINE;
+        loop {
+            let stormed = self.ground.stormed(&wanted.switch, dpid)?;
+            if stormed > wanted.most || self.ground.elapsed() > until {
+                let Stormed { switch, least, most } = wanted;
+                return error(format!("{stormed} stormed at {switch}, not {least} to {most}"));
+            }
+            if stormed >= wanted.least {
+                return Ok(());
+            }
+            self.pump()?;
+        }
     }
 
     fn flows(&mut self, wanted: &FlowWanted) -> Result<(), GroundError> {
