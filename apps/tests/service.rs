@@ -126,6 +126,98 @@ fn a_file_beside_the_policy_that_never_rests_puts_off_no_reload() {
     daemon.told("policy reloaded");
 }
 
+/// A policy with members at ports 1 to `ports` of one switch, an item a line.
+fn policy_of(ports: u32) -> String {
+    let members = (1..=ports).map(|port| format!("    - {{port: 0x1/{port}}}\n"));
+    format!("umlaut: 1\nslices:\n  a:\n    members:\n{}", members.collect::<String>())
+}
+
+#[test]
+fn a_writer_that_pauses_puts_no_half_of_a_policy_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let (policy, other) = (folder.path().join("policy.yaml"), folder.path().join("apps.yaml"));
+    std::fs::write(&policy, policy_of(20)).unwrap();
+    std::fs::write(&other, "{}\n").unwrap();
+    let (policy_arg, other_arg) = (policy.to_str().unwrap(), other.to_str().unwrap());
+    let args = ["--listen", "127.0.0.1:0", "--app-config", other_arg, policy_arg];
+    let mut daemon = Daemon::start(&args);
+    daemon.listening();
+    let new = policy_of(22);
+    let (half, rest) = new.split_at(policy_of(8).len());
+    let mut writer = std::fs::File::create(&policy).unwrap();
+    writer.write_all(half.as_bytes()).unwrap();
+    // Half of it is a policy, too. What another file takes to be read, it is left alone.
+    std::fs::write(&other, "{} # again\n").unwrap();
+    daemon.told("application configuration read again");
+    writer.write_all(rest.as_bytes()).unwrap();
+    drop(writer);
+    assert_eq!(daemon.told("policy reloaded")["touched"], "members +2 -0 ~0");
+    let told = |line: &&serde_json::Value| line["fields"]["message"] == "policy reloaded";
+    assert_eq!(daemon.seen().iter().filter(told).count(), 1);
+}
+
+#[test]
+fn a_policy_is_read_however_it_is_replaced() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // As Kubernetes mounts configuration: the file is a link into a folder that is a link.
+    for (name, ports) in [("..1", 1), ("..2", 3)] {
+        std::fs::create_dir(at(name)).unwrap();
+        std::fs::write(at(name).join("policy.yaml"), policy_of(ports)).unwrap();
+    }
+    symlink("..1", at("..data")).unwrap();
+    symlink("..data/policy.yaml", at("policy.yaml")).unwrap();
+    let mut daemon =
+        Daemon::start(&["--listen", "127.0.0.1:0", at("policy.yaml").to_str().unwrap()]);
+    daemon.listening();
+    let mut reloads = |touched: &str| {
+        assert_eq!(daemon.told("policy reloaded")["touched"], touched);
+    };
+    symlink("..2", at("..new")).unwrap();
+    std::fs::rename(at("..new"), at("..data")).unwrap();
+    reloads("members +2 -0 ~0");
+    std::fs::remove_dir_all(at("..1")).unwrap();
+    // The file itself, where the links lead now.
+    std::fs::write(at("..2/policy.yaml"), policy_of(4)).unwrap();
+    reloads("members +1 -0 ~0");
+    // A file in the place of the link, and another in its place.
+    for (ports, touched) in [(5, "members +1 -0 ~0"), (2, "members +0 -3 ~0")] {
+        std::fs::write(at("new.yaml"), policy_of(ports)).unwrap();
+        std::fs::rename(at("new.yaml"), at("policy.yaml")).unwrap();
+        reloads(touched);
+    }
+}
+
+#[test]
+fn a_policy_that_is_gone_or_wrong_is_reported_once_and_read_when_it_is_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("config/policy.yaml");
+    std::fs::create_dir(folder.path().join("config")).unwrap();
+    std::fs::write(&policy, policy_of(1)).unwrap();
+    let mut daemon = Daemon::start(&["--listen", "127.0.0.1:0", policy.to_str().unwrap()]);
+    daemon.listening();
+    let stays = "policy not reloaded: the running one stays";
+    std::fs::remove_file(&policy).unwrap();
+    assert!(daemon.told(stays)["error"].as_str().unwrap().contains("No such file"));
+    let wrong = "umlaut: 1\nslices: {a: {members: [{port: 0x1\n";
+    std::fs::write(&policy, wrong).unwrap();
+    assert_eq!(daemon.told(stays)["mistakes"], 1);
+    // The same again is no news.
+    std::fs::write(&policy, wrong).unwrap();
+    std::fs::write(&policy, policy_of(3)).unwrap();
+    assert_eq!(daemon.told("policy reloaded")["touched"], "members +2 -0 ~0");
+    // Its folder, too, may go and come back.
+    std::fs::rename(policy.parent().unwrap(), folder.path().join("old")).unwrap();
+    assert!(daemon.told(stays)["error"].as_str().unwrap().contains("No such file"));
+    std::fs::create_dir(policy.parent().unwrap()).unwrap();
+    std::fs::write(&policy, policy_of(4)).unwrap();
+    assert_eq!(daemon.told("policy reloaded")["touched"], "members +1 -0 ~0");
+    let told = |line: &&serde_json::Value| line["fields"]["message"] == stays;
+    assert_eq!(daemon.seen().iter().filter(told).count(), 3);
+}
+
 #[test]
 fn a_hangup_ends_nothing_where_there_is_nothing_to_read_again() {
     let folder = tempfile::tempdir().unwrap();

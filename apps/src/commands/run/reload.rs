@@ -2,13 +2,14 @@
 //!
 //! Files with mistakes change nothing; what is in force stays.
 
-use std::collections::BTreeSet;
+mod settling;
+mod watch;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 use umlaut_controller::runtime::Tls;
 use umlaut_controller::{Shared, Teller};
@@ -16,22 +17,42 @@ use umlaut_controller::{Shared, Teller};
 use super::super::policy_text;
 use super::service;
 use crate::sliceable::{Domains, SlicePolicy};
+use settling::Change;
+use watch::Watch;
 
-/// How long files must have been left alone before they are read again: editors write in several
-/// steps, and a certificate and its key are two files.
-const DEBOUNCE: Duration = Duration::from_millis(100);
-/// After this long they are read though something in their directory changes still. A file that is
-/// half-written then has mistakes, which change nothing, and is read again.
-const DEBOUNCE_LIMIT: Duration = Duration::from_millis(500);
+/// How long after a change of the policy file another may follow that belongs to it.
+const POLICY_TOGETHER: Duration = Duration::from_millis(5);
+/// The same for other files: a certificate and its key are two.
+const OTHERS_TOGETHER: Duration = Duration::from_millis(100);
+
+/// What files hold, beside what they held when this was asked last or, where that is known, when they
+/// were read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Content {
+    Same,
+    Changed,
+    /// Somebody writes to them just now.
+    Unsettled,
+}
+
+impl Content {
+    fn changed(changed: bool) -> Content {
+        if changed { Content::Changed } else { Content::Same }
+    }
+}
 
 /// Something that is read from files and can be read again.
 pub(super) trait Source: Send {
     /// Its files.
     fn files(&self) -> Vec<PathBuf>;
 
-    /// Whether the files hold something else than when this was asked last, or, where that is known,
-    /// than when they were read.
-    fn has_changed(&mut self) -> bool;
+    /// How long after a change of them another may follow that belongs to it.
+    fn together(&self) -> Duration {
+        OTHERS_TOGETHER
+    }
+
+    /// What the files hold now, and notes it.
+    fn content(&mut self) -> Content;
 
     /// Reads them again and puts what they say in force, or logs what is wrong with them.
     fn reload(&mut self);
@@ -74,6 +95,12 @@ impl PolicyFile {
     fn text(&self) -> Result<String, String> {
         policy_text(&self.path).map_err(|error| format!("{error:#}"))
     }
+
+    /// By what a write shows while the file is read.
+    fn written(&self) -> Option<(u64, SystemTime)> {
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        Some((metadata.len(), metadata.modified().ok()?))
+    }
 }
 
 impl Source for PolicyFile {
@@ -81,14 +108,23 @@ impl Source for PolicyFile {
         vec![self.path.clone()]
     }
 
-    fn has_changed(&mut self) -> bool {
+    fn together(&self) -> Duration {
+        POLICY_TOGETHER
+    }
+
+    fn content(&mut self) -> Content {
+        let before = self.written();
         let now = self.text();
+        if self.written() != before {
+            self.found = None;
+            return Content::Unsettled;
+        }
         let changed = match &self.refused {
             Some(refused) => now != *refused,
             None => now.as_deref() != Ok(self.shared.world.load().policy.policy.text()),
         };
         self.found = changed.then_some(now);
-        changed
+        Content::changed(changed)
     }
 
     fn reload(&mut self) {
@@ -136,9 +172,9 @@ impl Source for Certificates {
         self.0.files().paths().map(Path::to_owned).to_vec()
     }
 
-    fn has_changed(&mut self) -> bool {
+    fn content(&mut self) -> Content {
         let files = self.files();
-        self.1.differs(&files)
+        Content::changed(self.1.differs(&files))
     }
 
     fn reload(&mut self) {
@@ -162,9 +198,9 @@ impl Source for AppConfig {
         vec![self.path.clone()]
     }
 
-    fn has_changed(&mut self) -> bool {
+    fn content(&mut self) -> Content {
         let files = self.files();
-        self.held.differs(&files)
+        Content::changed(self.held.differs(&files))
     }
 
     fn reload(&mut self) {
@@ -185,42 +221,43 @@ impl Source for AppConfig {
     }
 }
 
-/// Watches over the sources for ever.
-pub(super) async fn reload(mut sources: Vec<Box<dyn Source>>, mut hangup: Signal) {
-    let files: Vec<PathBuf> = sources.iter().flat_map(|source| source.files()).collect();
+/// Watches over the sources for ever. The watch has begun when this returns; what is done about
+/// changes is the future.
+pub(super) fn reload(
+    mut sources: Vec<Box<dyn Source>>,
+    hangup: Signal,
+) -> impl Future<Output = ()> {
     // Each notes what its files hold, or compares with what they held when they were read; whether
-    // that is the same is asked below.
+    // that is the same is asked once the watch has begun.
     for source in &mut sources {
-        source.has_changed();
+        source.content();
     }
-    let (changed, mut changes) = mpsc::channel(1);
-    // Kept to the end: dropping it ends the watch.
-    let _watcher = match watch_directories(&files, changed) {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            warn!(%error, "files are not watched; SIGHUP still reads them again");
-            None
-        }
-    };
-    // What was written before the watch began is looked for once.
-    let mut begun = false;
+    let watch = Watch::new(sources.iter().map(|source| (source.files(), source.together())));
+    for group in 0..sources.len() {
+        watch.note(group, Change::Touched, Instant::now());
+    }
+    follow(sources, watch, hangup)
+}
+
+async fn follow(mut sources: Vec<Box<dyn Source>>, mut watch: Watch, mut hangup: Signal) {
     loop {
         let forced = tokio::select! {
-            () = std::future::ready(()), if !begun => false,
             _ = hangup.recv() => true,
-            change = changes.recv() => match change {
-                Some(()) => false,
-                // The watch is gone; SIGHUP stays.
-                None => hangup.recv().await.is_some(),
-            },
+            () = watch.due() => false,
         };
-        begun = true;
-        if !forced {
-            settle(&mut changes).await;
+        watch.follow();
+        let now = Instant::now();
+        let mut due = Vec::new();
+        for (group, source) in sources.iter_mut().enumerate() {
+            if !watch.take(group, now) && !forced {
+                continue;
+            }
+            match source.content() {
+                Content::Unsettled if !forced => watch.note(group, Change::Written, now),
+                Content::Same if !forced => {}
+                _ => due.push(source),
+            }
         }
-        // Not lazily: each notes what its files hold now.
-        let due: Vec<&mut Box<dyn Source>> =
-            sources.iter_mut().filter_map(|s| (s.has_changed() || forced).then_some(s)).collect();
         if due.is_empty() {
             if forced {
                 info!("nothing to reload");
@@ -235,35 +272,4 @@ pub(super) async fn reload(mut sources: Vec<Box<dyn Source>>, mut hangup: Signal
         }
         service::ready();
     }
-}
-
-/// Waits until the files have been left alone for a while.
-async fn settle(changes: &mut mpsc::Receiver<()>) {
-    let writing =
-        async { while let Ok(Some(())) = tokio::time::timeout(DEBOUNCE, changes.recv()).await {} };
-    // Others may write to the same directory all the time.
-    let _ = tokio::time::timeout(DEBOUNCE_LIMIT, writing).await;
-}
-
-/// Watches the directories of files: editors replace files instead of writing them.
-fn watch_directories(
-    files: &[PathBuf],
-    changed: mpsc::Sender<()>,
-) -> notify::Result<notify::RecommendedWatcher> {
-    use notify::{RecursiveMode, Watcher};
-    let directories: BTreeSet<&Path> = files
-        .iter()
-        .map(|file| match file.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        })
-        .collect();
-    let mut watcher = notify::recommended_watcher(move |_| {
-        // One pending change says it all; more are not needed.
-        let _ = changed.try_send(());
-    })?;
-    for directory in directories {
-        watcher.watch(directory, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
 }
