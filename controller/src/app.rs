@@ -16,6 +16,7 @@ use umlaut_openflow::{
 };
 
 use crate::command::{Command, Job};
+use crate::concerned::Concerned;
 use crate::directory::Undelivered;
 use crate::hosts::{Domain, HostEntry, HostKey, Keeps, Seen, Sighting};
 use crate::inbox::{Teller, Told};
@@ -536,8 +537,15 @@ pub trait App<P: Policy = ()>: Send + Sync + 'static {
     /// now lets it: the entry is then decided again.
     fn recall(&self, cx: &Context<'_, P>, at: Attachment, mac: MacAddr) {}
 
-    /// What becomes of a host of the host table under a new policy. Asked once for every host when a
-    /// policy has come into force; all applications must keep it. Must be a pure function of the policy.
+    /// Whom the step from one policy to the next concerns. All others are not asked about again, so
+    /// whoever does not know says all. Must be a pure function of the policies.
+    fn concerned(&self, old: &P, new: &P) -> Concerned {
+        Concerned::All
+    }
+
+    /// What becomes of a host of the host table under a new policy. Asked once for every host that is
+    /// concerned when a policy has come into force; all applications must keep it. Must be a pure
+    /// function of the policy.
     fn keeps_host(&self, policy: &P, host: HostKey, entry: &HostEntry) -> Keeps {
         Keeps::AsItIs
     }

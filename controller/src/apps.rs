@@ -12,6 +12,7 @@ use umlaut_openflow::packet::Headers;
 
 use crate::app::{App, AppNo, Context, Fabric, Policy};
 use crate::command::{Command, Job};
+use crate::concerned::Concerned;
 use crate::hosts::{HostEntry, HostKey, Keeps};
 use crate::origin::Origin;
 use crate::path::FlowKey;
@@ -297,6 +298,17 @@ impl<P: Policy> Apps<P> {
             catch_unwind(AssertUnwindSafe(asked)).unwrap_or_else(|panic| {
                 Err(format!("{} panicked: {}", entry.app.name(), panic_message(&*panic)))
             })
+        })
+    }
+
+    /// Whom the step from one policy to the next concerns for any application; everybody if one panics.
+    pub(crate) fn concerned(&self, old: &P, new: &P) -> Concerned {
+        // What one that panicked has said is nobody's any more.
+        let all_loaded = self.loaded().count() == self.entries.len();
+        let first = if all_loaded { Concerned::nobody() } else { Concerned::All };
+        self.loaded().fold(first, |concerned, (_, of)| {
+            let asked = || of.app.concerned(old, new);
+            concerned.or(catch_unwind(AssertUnwindSafe(asked)).unwrap_or(Concerned::All))
         })
     }
 

@@ -20,6 +20,8 @@ use dashmap::mapref::entry::Entry;
 use foldhash::fast::RandomState;
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo};
 
+use crate::concerned::Concerned;
+
 /// How long an admitted host is remembered without being seen.
 pub const HOST_AGE: Duration = Duration::from_secs(300);
 /// How long a tentative place is remembered.
@@ -519,16 +521,39 @@ impl HostTable {
         hosts.into_iter().map(|(key, _)| key).collect()
     }
 
-    /// Asks of every host what becomes of it. Returns those that are forgotten, in order.
-    pub fn revise(&self, mut keeps: impl FnMut(HostKey, &HostEntry) -> Keeps) -> Vec<HostKey> {
+    /// Asks of every host that is concerned what becomes of it. Returns those that are forgotten, in
+    /// order.
+    pub fn revise(
+        &self,
+        concerned: &Concerned,
+        mut keeps: impl FnMut(HostKey, &HostEntry) -> Keeps,
+    ) -> Vec<HostKey> {
         let mut gone = Vec::new();
         let mut changed = Vec::new();
-        for host in &self.hosts {
-            match keeps(*host.key(), host.value()) {
-                Keeps::AsItIs => {}
-                Keeps::Widely(widely) if host.tentative || host.seen.widely == widely => {}
-                Keeps::Widely(widely) => changed.push((*host.key(), *host.value(), widely)),
-                Keeps::Not => gone.push((*host.key(), *host.value())),
+        let mut ask = |key: HostKey, entry: &HostEntry| match keeps(key, entry) {
+            Keeps::AsItIs => {}
+            Keeps::Widely(widely) if entry.tentative || entry.seen.widely == widely => {}
+            Keeps::Widely(widely) => changed.push((key, *entry, widely)),
+            Keeps::Not => gone.push((key, *entry)),
+        };
+        match concerned {
+            Concerned::All => self.hosts.iter().for_each(|host| ask(*host.key(), host.value())),
+            Concerned::Only { macs, ports } => {
+                let mut keys = BTreeSet::new();
+                for mac in macs {
+                    let domains = self.domains.get(mac);
+                    keys.extend(domains.iter().flat_map(|of| of.iter().map(|of| (*of, *mac))));
+                }
+                for port in ports {
+                    keys.extend(
+                        self.ports.get(port).iter().flat_map(|hosts| hosts.iter().copied()),
+                    );
+                }
+                for key in keys {
+                    if let Some(entry) = self.locate(key) {
+                        ask(key, &entry);
+                    }
+                }
             }
         }
         for (key, entry, widely) in changed {
@@ -643,15 +668,35 @@ mod tests {
             learned
         };
         assert_eq!(learned(&table), []);
-        let gone = table.revise(|key, _| match key.1.to_u64() {
+        let gone = table.revise(&Concerned::All, |key, _| match key.1.to_u64() {
             1 => Keeps::Not,
             2 => Keeps::Widely(true),
             _ => Keeps::AsItIs,
         });
         assert_eq!((gone, table.len()), (vec![host(1)], 2));
         assert_eq!(learned(&table), [host(2).1]);
-        assert_eq!(table.revise(|_, _| Keeps::Widely(false)), []);
+        assert_eq!(table.revise(&Concerned::All, |_, _| Keeps::Widely(false)), []);
         assert_eq!(learned(&table), []);
+    }
+
+    #[test]
+    fn only_hosts_that_are_concerned_are_asked_about() {
+        let (table, t0) = (HostTable::new(), Instant::now());
+        for mac in 1..=6 {
+            table.see(host(mac), at(1, mac as u32 / 2), PLAIN, t0);
+        }
+        table.see((Domain(2), host(1).1), at(2, 1), PLAIN, t0);
+        let concerned = Concerned::Only {
+            macs: [1, 9].map(MacAddr::from_u64).into(),
+            ports: [(DatapathId(1), PortNo(2)), (DatapathId(1), PortNo(9))].into(),
+        };
+        let mut asked = Vec::new();
+        let gone = table.revise(&concerned, |key, _| {
+            asked.push(key);
+            Keeps::Not
+        });
+        assert_eq!(asked, [host(1), host(4), host(5), (Domain(2), host(1).1)]);
+        assert_eq!((gone, table.len()), (asked, 3));
     }
 
     #[test]

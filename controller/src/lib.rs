@@ -13,6 +13,7 @@
 pub mod app;
 pub mod apps;
 pub mod command;
+mod concerned;
 pub mod directory;
 pub mod discovery;
 pub mod hosts;
@@ -44,6 +45,7 @@ pub mod world;
 
 pub use app::{App, AppNo, Context, Fabric, Policy, SwitchError};
 pub use apps::Apps;
+pub use concerned::Concerned;
 pub use hosts::Domain;
 pub use inbox::{Teller, Told};
 pub use origin::{Certificate, Origin};

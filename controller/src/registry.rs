@@ -17,6 +17,7 @@ use umlaut_openflow::packet::{Headers, PackedHeaders};
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo, Vid};
 
 use crate::app::AppNo;
+use crate::concerned::Concerned;
 use crate::hosts::Domain;
 use crate::path::{DropClass, FlowKey, Hop, Hops, Kind, Path, PathRef, Route, SessionNo, State};
 
@@ -220,6 +221,33 @@ impl Registry {
         let stored = self.slots.get(slot as usize)?;
         let held = stored.holds != Holds::Nothing;
         held.then(|| (self.name(slot, stored.generation), stored.app, stored.key()))
+    }
+
+    /// The path in a slot, if it was decided under this revision and what has changed since concerns
+    /// none of its hosts, nor the ports where it enters and leaves.
+    pub(crate) fn unconcerned_at(
+        &self,
+        slot: u32,
+        revision: u64,
+        concerned: &Concerned,
+    ) -> Option<PathRef> {
+        let stored = self.slots.get(slot as usize)?;
+        let egress = match stored.holds {
+            Holds::Nothing => return None,
+            Holds::Single => Some(self.dpid),
+            Holds::Forward => Some(stored.more.as_ref()?.egress),
+            // It goes nowhere, by its hosts and where it enters.
+            Holds::Drop(DropClass::Denied) => None,
+            // Where it would go is not noted; and what a storm asked for goes in any case.
+            Holds::Drop(DropClass::NoPath | DropClass::Storm) => return None,
+        };
+        let touched = stored.revision != revision
+            || !stored.width.contains(FieldSet::ETH_SRC.union(FieldSet::ETH_DST))
+            || concerned.has_mac(stored.headers.eth_src())
+            || concerned.has_mac(stored.headers.eth_dst())
+            || concerned.has_port((self.dpid, stored.in_port))
+            || egress.is_some_and(|dpid| concerned.has_port((dpid, stored.egress_port)));
+        (!touched).then(|| self.name(slot, stored.generation))
     }
 
     /// Whether a path that stays on this switch does what a route asks for, and its entry matches all

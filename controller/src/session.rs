@@ -81,6 +81,16 @@ enum CleaningStep {
     Installing,
 }
 
+/// Deciding paths again, piece by piece.
+#[derive(Clone, Copy)]
+struct Sweep {
+    /// The next slot of the registry.
+    next: u32,
+    /// The revision under which all paths had been decided, if it is the one before: of these only
+    /// whoever is concerned is decided again.
+    after: Option<u64>,
+}
+
 /// A control connection.
 pub struct Session<P: Policy> {
     no: SessionNo,
@@ -93,7 +103,7 @@ pub struct Session<P: Policy> {
     early: BytesMut,
     switch: Option<Switch>,
     world: Arc<World<P>>,
-    sweep: Option<u32>,
+    sweep: Option<Sweep>,
     refresh: Instant,
     heard: Instant,
     echo_sent: bool,
@@ -247,9 +257,11 @@ impl<P: Policy> Session<P> {
 
     fn note_world(&mut self, shared: &Shared<P>) {
         if shared.world.revision() != self.world.revision {
-            let policy = self.world.policy_revision;
+            let World { policy_revision: policy, revision: before, .. } = *self.world;
+            let swept = self.is_active() && self.sweep.is_none();
             self.world = shared.world.load();
-            self.sweep = self.is_active().then_some(0);
+            let after = (swept && self.world.revision == before + 1).then_some(before);
+            self.sweep = self.is_active().then_some(Sweep { next: 0, after });
             if self.world.policy_revision != policy {
                 self.admit_again(shared);
             }
@@ -258,19 +270,23 @@ impl<P: Policy> Session<P> {
 
     /// Decides a bounded number of paths again that were decided under an older World.
     fn sweep_piece(&mut self, now: Instant, shared: &Shared<P>) {
-        let (Some(from), Some(switch)) = (self.sweep, &mut self.switch) else { return };
+        let (Some(sweep), Some(switch)) = (self.sweep, &mut self.switch) else { return };
         let end = switch.slots();
-        let until = end.min(from.saturating_add(SWEEP_PER_TURN));
+        let until = end.min(sweep.next.saturating_add(SWEEP_PER_TURN));
         let view = view(shared, &self.world, now);
-        for slot in from..until {
-            if switch.revision_at(slot).is_some_and(|decided| decided < view.revision)
+        for slot in sweep.next..until {
+            if let Some(after) = sweep.after
+                && let Some(name) = switch.unconcerned_at(slot, after, &self.world.concerned)
+            {
+                switch.stays(&view, name);
+            } else if switch.revision_at(slot).is_some_and(|decided| decided < view.revision)
                 && let Some((name, app, key)) = switch.question_at(slot)
             {
                 let again = shared.apps.decide_again(app, switch, view, &self.world.policy, &key);
                 switch.settle(&view, name, again);
             }
         }
-        self.sweep = (until < end).then_some(until);
+        self.sweep = (until < end).then_some(Sweep { next: until, ..sweep });
     }
 
     // ---- commands ----

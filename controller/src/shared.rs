@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use umlaut_openflow::{DatapathId, Port, PortNo, Version};
@@ -15,7 +15,9 @@ use umlaut_openflow::{DatapathId, Port, PortNo, Version};
 use crate::app::{Context, Policy};
 use crate::apps::{Apps, context};
 use crate::command::{Command, HopFailure};
+use crate::concerned::Concerned;
 use crate::discovery::{Config, Discovery, Output};
+use crate::hosts::HostEntry;
 use crate::inbox::{INBOX_MESSAGES, Teller};
 use crate::lost::{LostSwitch, LostSwitches};
 use crate::notice::{HostAt, Notice};
@@ -101,7 +103,7 @@ impl<P: Policy> Shared<P> {
     ) -> Shared<P> {
         let mut discovery = Discovery::new(seed.lldp_key, Config::default());
         let fabric = apps.fabric(&policy);
-        discovery.set_policy(fabric.bound, fabric.declared, now);
+        discovery.set_policy(fabric.bound, fabric.declared, &Concerned::All, now);
         Shared {
             apps,
             net: Net::new(observer, seed.epoch),
@@ -225,10 +227,17 @@ impl<P: Policy> Shared<P> {
     pub fn set_policy(&self, policy: P, now: Instant) -> u64 {
         let fabric = self.apps.fabric(&policy);
         let mut slow = self.slow();
-        slow.discovery.set_policy(fabric.bound, fabric.declared, now);
+        let before = self.world.load();
+        let mut concerned = self.apps.concerned(&before.policy, &policy);
+        slow.discovery.set_policy(fabric.bound, fabric.declared, &concerned, now);
         self.apply(&mut slow);
         // Entries of switches that are away cannot be decided again by their owners.
         let detached = std::mem::take(&mut slow.detached);
+        if !detached.is_empty() || !slow.topology.has_links_of(&before.topology) {
+            concerned = Concerned::All;
+        }
+        drop(before);
+        let concerned = Arc::new(concerned);
         for (dpid, gone) in detached {
             self.release(&gone.remains, dpid);
             self.forget_switch(&mut slow, dpid, now);
@@ -239,13 +248,15 @@ impl<P: Policy> Shared<P> {
             world.policy = policy.into();
             world.topology = topology.into();
             world.policy_revision = world.revision;
+            world.concerned = concerned.clone();
         });
         slow.lost.policy_changed(revision);
         self.tell_settled(&mut slow);
         drop(slow);
         // What sessions note meanwhile by the policy of before, applications see through.
         let policy = self.world.load().policy.clone();
-        let gone = self.net.hosts.revise(|host, entry| self.apps.keeps_host(&policy, host, entry));
+        let keeps = |host, entry: &HostEntry| self.apps.keeps_host(&policy, host, entry);
+        let gone = self.net.hosts.revise(&concerned, keeps);
         self.net.hosts_gone(&gone);
         self.net.observer.event(&Event::PolicyInForce { revision });
         self.wake_all();

@@ -230,6 +230,12 @@ impl Topology {
 
     // ---- questions ----
 
+    /// Whether its switches and links are known to be those of another: one was made of the other, and
+    /// at most ports were changed.
+    pub fn has_links_of(&self, other: &Topology) -> bool {
+        Arc::ptr_eq(&self.links, &other.links) && Arc::ptr_eq(&self.fabric, &other.fabric)
+    }
+
     /// Whether a switch is known.
     pub fn has_switch(&self, dpid: DatapathId) -> bool {
         self.switches.contains_key(&dpid)

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 
+use crate::concerned::Concerned;
 use crate::topology::Topology;
 
 /// One consistent view: a reader never sees the policy of one revision with the topology of another.
@@ -18,11 +19,19 @@ pub struct World<P> {
     pub policy: Arc<P>,
     /// Switches, ports and links.
     pub topology: Arc<Topology>,
+    /// Whom what is new since the revision before concerns: everybody, unless only a policy was
+    /// replaced of which it is known.
+    pub concerned: Arc<Concerned>,
 }
 
 impl<P> Clone for World<P> {
     fn clone(&self) -> World<P> {
-        World { policy: self.policy.clone(), topology: self.topology.clone(), ..*self }
+        World {
+            policy: self.policy.clone(),
+            topology: self.topology.clone(),
+            concerned: self.concerned.clone(),
+            ..*self
+        }
     }
 }
 
@@ -38,7 +47,9 @@ impl<P> Published<P> {
     /// Revision 1: this policy and no switch.
     pub fn new(policy: P) -> Published<P> {
         let topology = Arc::new(Topology::default());
-        let world = World { revision: 1, policy_revision: 1, policy: Arc::new(policy), topology };
+        let concerned = Arc::new(Concerned::All);
+        let policy = Arc::new(policy);
+        let world = World { revision: 1, policy_revision: 1, policy, topology, concerned };
         Published { world: ArcSwap::from_pointee(world), revision: AtomicU64::new(1) }
     }
 
@@ -57,6 +68,7 @@ impl<P> Published<P> {
     pub(crate) fn publish(&self, change: impl FnOnce(&mut World<P>)) -> u64 {
         let mut next = World::clone(&self.world.load());
         next.revision += 1;
+        next.concerned = Arc::new(Concerned::All);
         change(&mut next);
         let revision = next.revision;
         self.world.store(Arc::new(next));

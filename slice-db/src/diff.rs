@@ -1,11 +1,18 @@
-//! What differs between two policies, for the line that a reload logs. Pure.
+//! What differs between two policies: for the line that a reload logs, and for those who ask again only
+//! about what differs. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use crate::policy::{Binding, MemberId, Policy, SliceId};
+use umlaut_openflow::MacAddr;
+
+use crate::members::Kind;
+use crate::policy::{Binding, End, MemberId, Policy, SliceId};
+
+/// More members than this are not told one by one.
+const MOST_TOUCHED: usize = 4096;
 
 /// How many of each kind were added, removed and changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -127,7 +134,45 @@ impl Policy {
     }
 }
 
+/// The hosts and ports that members speak of which only one of two policies has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Touched {
+    /// Addresses that are bound, by themselves or on a port.
+    pub macs: BTreeSet<MacAddr>,
+    /// Ports that are bound, or that an address is bound on or pinned to.
+    pub ports: BTreeSet<End>,
+}
+
 impl Policy {
+    /// Whom the members that differ in `new` speak of, if nothing else differs and they are few. Of other
+    /// addresses on other ports both policies say the same: whether they are admitted, in which slice,
+    /// whether they may receive and be guessed there, and whether the port is bound. `None`: anything
+    /// may differ. Policies that were not read as edits of one another are not compared.
+    pub fn touched(&self, new: &Policy) -> Option<Touched> {
+        let same = new.has_slices_of(self)
+            && self.options == new.options
+            && Arc::ptr_eq(&self.filters, &new.filters)
+            && Arc::ptr_eq(&self.links, &new.links)
+            && Arc::ptr_eq(&self.certificates, &new.certificates)
+            && Arc::ptr_eq(&self.switch_names, &new.switch_names);
+        if !same {
+            return None;
+        }
+        let mut touched = Touched::default();
+        let changed = self.bindings.changed(&new.bindings, MOST_TOUCHED)?;
+        for entry in changed.into_iter().flat_map(|(old, new)| [old, new]) {
+            let (mac, at) = match entry.kind {
+                Kind::Free => (false, false),
+                Kind::Mac | Kind::PinnedMac => (true, false),
+                Kind::PortMac | Kind::Pin => (true, true),
+                Kind::Port | Kind::RestrictedPort => (false, true),
+            };
+            touched.macs.extend(mac.then_some(entry.mac));
+            touched.ports.extend(at.then_some((entry.at.dpid, entry.at.port)));
+        }
+        Some(touched)
+    }
+
     fn changed_members(&self, new: &Policy) -> Changes {
         let mut changes = Changes::default();
         // An edit of members leaves the slices, and gives those that it touches a new value.

@@ -51,7 +51,7 @@ pub use decide::{
     Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, decide_admitted, receives,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, nearest};
-pub use diff::PolicyDiff;
+pub use diff::{PolicyDiff, Touched};
 pub use explain::{
     CriterionLook, Explanation, FilterLook, FilterWalk, Line, PointLook, Points, Question, explain,
     explain_decision, suggest_member,

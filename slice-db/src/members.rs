@@ -232,6 +232,35 @@ impl Members {
             && self.pinned_to(slot).eq(others.pinned_to(other))
     }
 
+    /// The slots that are not the same in the members after an edit, as they are in either; `None` if
+    /// they are more than `most`. What an edit has left alone is shared, and soon passed.
+    pub(crate) fn changed<'a>(
+        &'a self,
+        new: &'a Members,
+        most: usize,
+    ) -> Option<Vec<(&'a Entry, &'a Entry)>> {
+        let mut changed = Vec::new();
+        for number in 0..self.chunks.len().max(new.chunks.len()) {
+            let (a, b) = (self.chunks.get(number), new.chunks.get(number));
+            if a.zip(b).is_some_and(|(a, b)| Arc::ptr_eq(a, b)) {
+                continue;
+            }
+            let slots = |chunk: Option<&'a Arc<Chunk>>| chunk.map_or(&[][..], |chunk| &chunk.slots);
+            let (a, b) = (slots(a), slots(b));
+            for slot in 0..a.len().max(b.len()) {
+                let a = a.get(slot).unwrap_or(&Entry::FREE);
+                let b = b.get(slot).unwrap_or(&Entry::FREE);
+                if (a.at, a.mac, a.slice, a.kind) != (b.at, b.mac, b.slice, b.kind) {
+                    changed.push((a, b));
+                }
+                if changed.len() > most {
+                    return None;
+                }
+            }
+        }
+        Some(changed)
+    }
+
     /// The slots that are points because of a member: its own, or those of its pins.
     pub(crate) fn points(&self, slot: u32) -> SmallVec<[u32; 4]> {
         match self.entry(slot).kind {

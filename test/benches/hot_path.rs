@@ -99,6 +99,51 @@ fn decided_again(name: &str, mut bed: Bed<SlicePolicy>, size: Size) {
     );
 }
 
+/// (e): one member of a million is taken out of a policy file, with all hosts known and their paths
+/// registered: from the closed file to the last path that was decided again.
+fn one_edit(name: &str, mut bed: Bed<SlicePolicy>, size: Size) {
+    let mut paths = 0;
+    for switch in 0..size.switches as usize {
+        let pins = bed.pins(size, switch as u64, 1);
+        bed.receive(switch, &pins);
+        bed.turns(switch);
+        paths += bed.answers(switch).flow_mods;
+    }
+    let text = size.policy();
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("policy.yaml");
+    // A host that is bound by its MAC address: it speaks in the slice of its port then.
+    for host in [999, 30] {
+        let line = format!("      - {{mac: \"{}\"}}\n", bed::mac(size.switches / 2, host));
+        let new = text.replacen(&line, "", 1);
+        assert!(new.len() < text.len(), "it is a member");
+        std::fs::write(&file, &new).expect("a file");
+        let begun = Instant::now();
+        let read = std::fs::read(&file).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let read = read.expect("what was written");
+        let read_after = begun.elapsed();
+        let policy = bed.edited_policy(read);
+        let parsed_after = begun.elapsed();
+        bed.set_policy(policy);
+        let published = begun.elapsed();
+        for switch in 0..size.switches {
+            measured(&mut bed, switch as usize, &[]);
+        }
+        let all = begun.elapsed();
+        let changed: u64 = (0..size.switches).map(|s| bed.answers(s as usize).flow_mods).sum();
+        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+        println!(
+            "{name}: {} members, {paths} paths, {changed} flow-mods; read after {:.1} ms, parsed after {:.1}, \
+             in force after {:.1}, all decided after {:.1}",
+            size.members(),
+            ms(read_after),
+            ms(parsed_after),
+            ms(published),
+            ms(all)
+        );
+    }
+}
+
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|a| a == name);
@@ -126,6 +171,13 @@ fn main() {
         if wanted("r") {
             let bed = Bed::sliceable(size, version);
             decided_again(&format!("(r) decided again, {tail}"), bed, size);
+        }
+        if wanted("e") && !small && version == Version::V1_3 {
+            one_edit(
+                &format!("(e) one edit, {tail}"),
+                Bed::sliceable(Size::MILLION, version),
+                Size::MILLION,
+            );
         }
         if wanted("d") {
             let size = Size { rules: 1_000, ..size };

@@ -19,14 +19,14 @@ use umlaut_controller::hosts::{HostEntry, HostKey, Keeps, Seen};
 use umlaut_controller::path::FlowKey;
 use umlaut_controller::storm::{self, Storming};
 use umlaut_controller::{
-    Again, App, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Switch, View,
+    Again, App, Concerned, Context, Domain, DropClass, Fabric, Frame, Origin, Outcome, Switch, View,
 };
 use umlaut_openflow::packet::{Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
     AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
-    Refusal, Shown, SliceId, Verdict, admit, admit_switch, decide, decide_admitted, may_be_guessed,
-    no_other_speaks,
+    Refusal, Shown, SliceId, Touched, Verdict, admit, admit_switch, decide, decide_admitted,
+    may_be_guessed, no_other_speaks,
 };
 
 use crate::explain::way::Versions;
@@ -209,6 +209,14 @@ impl App<SlicePolicy> for SliceableSwitch {
         match admit(policy, entry.at, mac) {
             Ok(now) if now.slice == slice => Keeps::Widely(now.by == AdmittedBy::Mac),
             _ => Keeps::Not,
+        }
+    }
+
+    /// Members of an edit that is small are told one by one.
+    fn concerned(&self, old: &SlicePolicy, new: &SlicePolicy) -> Concerned {
+        match new.same_identities(old).then(|| old.policy.touched(&new.policy)).flatten() {
+            Some(Touched { macs, ports }) => Concerned::Only { macs, ports },
+            None => Concerned::All,
         }
     }
 

@@ -82,6 +82,11 @@ impl SlicePolicy {
         SlicePolicy { policy, identities }
     }
 
+    /// Whether slices are known to have the identities that they have in another policy.
+    pub(crate) fn same_identities(&self, other: &SlicePolicy) -> bool {
+        Arc::ptr_eq(&self.identities, &other.identities)
+    }
+
     /// The identity of a slice of this policy.
     pub fn domain(&self, slice: SliceId) -> Domain {
         // A slice id of this policy is below the number of its slices.

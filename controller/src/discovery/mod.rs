@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 use umlaut_openflow::{DatapathId, MacAddr, Port, PortNo};
 
 use crate::app::{End, IsBound};
+use crate::concerned::Concerned;
 use crate::topology::{Link, PortRole};
 use lldp::{NotOurs, Probe};
 
@@ -221,16 +222,22 @@ impl Discovery {
     }
 
     /// Other ports are bound, other links declared. Ports bound now become edges, their links go;
-    /// ports no longer bound are probed; undeclared links go.
+    /// ports no longer bound are probed; undeclared links go. Only ports that are concerned are looked
+    /// at: if not all are, the same links are declared as before.
     pub fn set_policy(
         &mut self,
         bound: IsBound,
         declared: Option<Arc<BTreeSet<(End, End)>>>,
+        concerned: &Concerned,
         now: Instant,
     ) {
         self.bound = bound;
         self.declared = declared;
-        for end in self.ports.keys().copied().collect::<Vec<_>>() {
+        let ends: Vec<End> = match concerned {
+            Concerned::All => self.ports.keys().copied().collect(),
+            Concerned::Only { ports, .. } => ports.iter().copied().collect(),
+        };
+        for end in ends {
             let Some(port) = self.ports.get(&end) else { continue };
             match (port.phase, self.is_fixed(end)) {
                 (Phase::Down, _) | (Phase::Fixed, true) => {}

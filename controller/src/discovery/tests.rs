@@ -53,7 +53,7 @@ impl Lab {
 
     fn bind(&mut self, bound: &'static [(u64, u32)]) {
         let is_bound = move |dpid: DatapathId, port: PortNo| bound.contains(&(dpid.0, port.0));
-        self.discovery.set_policy(Arc::new(is_bound), None, self.now);
+        self.discovery.set_policy(Arc::new(is_bound), None, &Concerned::All, self.now);
         self.settle();
     }
 
@@ -353,7 +353,8 @@ fn probes_are_good_once_and_cannot_be_forged() {
 fn only_declared_links_come_up() {
     let mut lab = Lab::new(&[(end(1, 1), end(2, 1)), (end(1, 2), end(2, 2))]);
     let declared = BTreeSet::from([(end(1, 1), end(2, 1))]);
-    lab.discovery.set_policy(Arc::new(|_, _| false), Some(Arc::new(declared)), lab.now);
+    let declared = Some(Arc::new(declared));
+    lab.discovery.set_policy(Arc::new(|_, _| false), declared, &Concerned::All, lab.now);
     lab.up(1);
     lab.up(2);
     lab.run(Duration::from_secs(6));

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::app::AppNo;
 use crate::command::{Command, HopEntry, HopFailure};
+use crate::concerned::Concerned;
 use crate::hosts::Domain;
 use crate::path::{
     DropClass, FlowKey, Hop, HopName, Hops, Kind, Leg, Mark, Path, PathRef, Route, State,
@@ -452,10 +453,7 @@ impl Switch {
             && self.registry.does(name, now)
             && view.topology.is_up(self.dpid, now.egress.port)
         {
-            if let Some(before) = self.registry.decided(name, view.revision) {
-                self.withdraw_old_ways(view, name, before < view.policy_revision);
-            }
-            return;
+            return self.stays(view, name);
         }
         let Some(path) = self.registry.by_ref(name) else { return };
         let installed = matches!(path.state, State::Installed);
@@ -481,6 +479,11 @@ impl Switch {
         if !keep {
             return self.remove(view, name);
         }
+        self.stays(view, name);
+    }
+
+    /// A path does under the World of now what it did.
+    pub(crate) fn stays(&mut self, view: &View<'_>, name: PathRef) {
         if let Some(before) = self.registry.decided(name, view.revision) {
             self.withdraw_old_ways(view, name, before < view.policy_revision);
         }
@@ -524,6 +527,17 @@ impl Switch {
     /// The revision that the path in a slot of the registry was last decided under.
     pub(crate) fn revision_at(&self, slot: u32) -> Option<u64> {
         self.registry.revision_at(slot)
+    }
+
+    /// The path in a slot of the registry, if it was decided under this revision and what has changed
+    /// since does not concern it.
+    pub(crate) fn unconcerned_at(
+        &self,
+        slot: u32,
+        revision: u64,
+        concerned: &Concerned,
+    ) -> Option<PathRef> {
+        self.registry.unconcerned_at(slot, revision, concerned)
     }
 
     /// What is asked again about the path in a slot of the registry.

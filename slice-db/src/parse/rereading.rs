@@ -1,14 +1,16 @@
 //! However a text is read, quickly, by the YAML parser or as an edit of another: what comes out is the
 //! same.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use umlaut_openflow::Attachment;
+use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid, VlanId};
 
 use super::{Read, edited, read, read_as_yaml};
+use crate::decide::receives;
 use crate::diagnostic::Diagnostic;
-use crate::policy::{Binding, Member, Point, Policy, SliceId};
+use crate::policy::{Binding, Member, Point, Policy, SliceId, admit, may_be_guessed};
 
 /// All that a policy says, to be compared.
 #[derive(PartialEq, Debug)]
@@ -274,10 +276,56 @@ proptest! {
             let reread = policy.reread(text.clone());
             prop_assert_eq!(outcome(&reread), outcome(&both(&text)), "{}\n----\n{}", pieces.concat(), text);
             if let Ok((changed, _)) = reread {
+                touch_is_told(&policy, &changed);
                 (policy, pieces) = (changed, next);
             }
         }
     }
+}
+
+/// Of every address at every place of which a change does not speak, both policies say the same.
+fn touch_is_told(old: &Policy, new: &Policy) {
+    let Some(touched) = old.touched(new) else { return };
+    let slices = || (0..old.slices.len() as u32).map(SliceId);
+    let macs = || (1..9).chain([0x0a00_0000_0001]).map(MacAddr::from_u64);
+    let vids = (0..4).map(|vid| VlanId::new(vid).map_or(Vid::Untagged, Vid::Tagged));
+    for (dpid, port, vid) in places(1..4, 1..5, vids) {
+        let (dpid, port) = (DatapathId(dpid), PortNo(port));
+        if touched.ports.contains(&(dpid, port)) {
+            continue;
+        }
+        let at = Attachment { dpid, port, vid };
+        assert_eq!(old.bound().contains(dpid, port), new.bound().contains(dpid, port));
+        for slice in slices() {
+            assert_eq!(old.is_foreign(at, slice), new.is_foreign(at, slice));
+            assert!(
+                old.static_points_on(slice, (dpid, port))
+                    .eq(new.static_points_on(slice, (dpid, port)))
+            );
+        }
+        for mac in macs().filter(|mac| !touched.macs.contains(mac)) {
+            let who = |policy| admit(policy, at, mac).map(|a| (a.slice, a.by));
+            assert_eq!(who(old), who(new), "{mac} at {at:?}");
+            for slice in slices() {
+                let guessed = |policy| may_be_guessed(policy, slice, at, mac);
+                assert_eq!(guessed(old), guessed(new), "{mac} at {at:?}");
+                let point = Point { at, only: None };
+                assert_eq!(receives(old, slice, point, mac), receives(new, slice, point, mac));
+            }
+        }
+    }
+}
+
+/// All combinations.
+fn places(
+    dpids: Range<u64>,
+    ports: Range<u32>,
+    vids: impl Iterator<Item = Vid> + Clone,
+) -> impl Iterator<Item = (u64, u32, Vid)> {
+    dpids.flat_map(move |dpid| {
+        let vids = vids.clone();
+        ports.clone().flat_map(move |port| vids.clone().map(move |vid| (dpid, port, vid)))
+    })
 }
 
 fn policy(items: &[&str]) -> String {

@@ -53,6 +53,14 @@ pub fn policy(text: &str) -> Policy {
     }
 }
 
+/// The policy of a text, read as a reload does: as an edit of the policy before, where it is one.
+pub fn next_policy(old: &SlicePolicy, domains: &Domains, text: &str) -> SlicePolicy {
+    match old.policy.reread(Arc::new(text.to_owned())) {
+        Ok((policy, _)) => domains.adopt_after(old, policy),
+        Err(mistakes) => panic!("{}", mistakes[0].render(false)),
+    }
+}
+
 fn controller(text: &str, domains: &Domains, told: &Told, seed: u64, now: Instant) -> Driven {
     let seeds = Seed { lldp_key: [seed as u8; 16], epoch: seed as u8 };
     let apps = Apps::new().with(SliceableSwitch::default());
@@ -126,7 +134,18 @@ impl Bed {
 
     /// Another policy for the running controller.
     pub fn set_policy(&mut self, text: &str) {
-        let policy = self.domains.adopt(policy(text));
+        let old = self.network.controller().0.shared().world.load().policy.clone();
+        let next = next_policy(&old, &self.domains, text);
+        self.replace_policy(text, next);
+    }
+
+    /// Another policy that is known to have nothing in common with the one before.
+    pub fn set_whole_policy(&mut self, text: &str) {
+        let next = self.domains.adopt(policy(text));
+        self.replace_policy(text, next);
+    }
+
+    fn replace_policy(&mut self, text: &str, policy: SlicePolicy) {
         self.policy = text.to_owned();
         self.network.with_controller(|driven, now| {
             driven.0.shared().set_policy(policy, now);

@@ -10,7 +10,7 @@ use umlaut_controller::{Apps, Event, Origin, Seed, Shared};
 use umlaut_openflow::{DatapathId, PortNo};
 use umlaut_testbed::{EmulatedSwitch, Output as FromSwitch, SwitchOptions};
 
-use super::{Told, policy};
+use super::{Told, next_policy, policy};
 
 /// A controller and switches wired by hand; a mute switch hears nothing.
 pub struct Wires {
@@ -53,8 +53,9 @@ impl Wires {
 
     /// Another policy for the running controller.
     pub fn set_policy(&mut self, text: &str) {
-        let policy = self.domains.adopt(policy(text));
-        self.controller.shared().set_policy(policy, self.now);
+        let shared = self.controller.shared();
+        let policy = next_policy(&shared.world.load().policy, &self.domains, text);
+        shared.set_policy(policy, self.now);
         self.run(Duration::from_millis(100));
     }
 

@@ -51,6 +51,14 @@ impl Size {
     /// The same, for runs under an instruction counter or without optimisation.
     pub const SMALL: Size = Size { switches: 2, hosts: 160, others: 400, rules: 0 };
 
+    /// About a million members, 100,096 hosts.
+    pub const MILLION: Size = Size { switches: 16, hosts: 6_256, others: 920_000, rules: 0 };
+
+    /// How many members the policy has.
+    pub fn members(self) -> usize {
+        self.policy().matches("      - {").count()
+    }
+
     fn slices(self) -> u64 {
         self.switches * self.hosts / IN_SLICE
     }
@@ -178,6 +186,18 @@ impl Bed<SlicePolicy> {
     pub fn same_policy(&self, size: Size, more: &str) -> SlicePolicy {
         match umlaut_slice_db::Policy::parse("load", &(size.policy() + more)) {
             Ok((policy, _)) => self.domains.adopt(policy),
+            Err(mistakes) => panic!("{}", mistakes[0].render(false)),
+        }
+    }
+
+    /// The policy of an edited text, as a reload reads it.
+    pub fn edited_policy(&self, text: String) -> SlicePolicy {
+        let old = self.shared.world.load();
+        match old.policy.policy.reread(Arc::new(text)) {
+            Ok((policy, _)) => {
+                let _ = old.policy.policy.diff(&policy).to_string();
+                self.domains.adopt_after(&old.policy, policy)
+            }
             Err(mistakes) => panic!("{}", mistakes[0].render(false)),
         }
     }
