@@ -112,6 +112,15 @@ impl Directory {
         }
     }
 
+    /// Wakes the sessions that decide something again under a new World, in order of their datapaths.
+    pub(crate) fn wake_who_decides(&self) {
+        let deciding = self.by_dpid.iter().filter(|peer| peer.mailbox.is_deciding());
+        let mut deciding: Vec<_> =
+            deciding.map(|entry| (*entry.key(), entry.mailbox.clone())).collect();
+        deciding.sort_unstable_by_key(|(dpid, _)| *dpid);
+        deciding.into_iter().for_each(|(_, mailbox)| mailbox.wake());
+    }
+
     /// How many datapaths are served.
     pub fn len(&self) -> usize {
         self.by_dpid.len()

@@ -1,7 +1,7 @@
 //! Commands between sessions: bounded queues that are never awaited. Shared: no IO, clock, async.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::command::Command;
@@ -21,6 +21,8 @@ pub trait Waker: Send + Sync {
 pub struct Mailbox {
     queue: Mutex<VecDeque<Command>>,
     overrun: AtomicBool,
+    /// Whether its owner has something to decide again under another World.
+    deciding: AtomicBool,
     waker: Box<dyn Waker>,
 }
 
@@ -31,7 +33,12 @@ pub struct Full;
 impl Mailbox {
     /// An empty mailbox whose owner is woken by `waker`.
     pub fn new(waker: Box<dyn Waker>) -> Mailbox {
-        Mailbox { queue: Mutex::default(), overrun: AtomicBool::new(false), waker }
+        Mailbox {
+            queue: Mutex::default(),
+            overrun: AtomicBool::new(false),
+            deciding: AtomicBool::new(true),
+            waker,
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Command>> {
@@ -65,6 +72,20 @@ impl Mailbox {
     /// How many more commands it takes.
     pub fn room(&self) -> usize {
         MAILBOX_COMMANDS.saturating_sub(self.queue().len())
+    }
+
+    /// The owner has something to decide again under another World, or not. Who says yes looks for a
+    /// newer World afterwards.
+    pub(crate) fn set_deciding(&self, deciding: bool) {
+        // Written where it changes: others read it.
+        if self.deciding.load(Ordering::Relaxed) != deciding {
+            self.deciding.store(deciding, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn is_deciding(&self) -> bool {
+        self.deciding.load(Ordering::Relaxed)
     }
 
     /// Makes the owner run a turn.

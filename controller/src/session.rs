@@ -241,6 +241,7 @@ impl<P: Policy> Session<P> {
             switch.seal();
         }
         self.check_output();
+        self.mailbox.set_deciding(!self.rests());
         // Publish, then check: what was registered in this turn under an older World is decided
         // again in the next.
         let outdated = self.is_active() && shared.world.revision() != self.world.revision;
@@ -266,6 +267,12 @@ impl<P: Policy> Session<P> {
                 self.admit_again(shared);
             }
         }
+    }
+
+    /// Whether another topology changes nothing for it: it is ready, and has no path.
+    fn rests(&self) -> bool {
+        let no_path = self.switch.as_ref().is_some_and(|switch| !switch.has_paths());
+        self.is_active() && no_path && self.adopting.is_none()
     }
 
     /// Decides a bounded number of paths again that were decided under an older World.

@@ -6,7 +6,7 @@
 //! its next message. Discovery's timers run from [`Shared::poll`].
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -167,11 +167,11 @@ impl<P: Policy> Shared<P> {
         if changed {
             let topology = slow.topology.clone();
             self.world.publish(|world| world.topology = topology.into());
+            self.tell_settled(&mut slow);
         }
-        self.tell_settled(&mut slow);
         drop(slow);
         if changed {
-            self.wake_all();
+            self.wake_who_decides();
         }
     }
 
@@ -200,7 +200,8 @@ impl<P: Policy> Shared<P> {
                     if role.is_link() {
                         self.net.hosts_gone(&self.net.hosts.forget_port(dpid, port));
                     }
-                    slow.reshape(|topology| topology.with_role(dpid, port, role));
+                    slow.topology.set_role(dpid, port, role);
+                    slow.dirty = true;
                 }
                 Output::Alarm(alarm) => self.net.observer.event(&Event::Alarm(alarm.to_string())),
             }
@@ -215,6 +216,15 @@ impl<P: Policy> Shared<P> {
             self.net.observer.event(&Event::TopologySettled { switches, links });
         }
         slow.settled = settled;
+    }
+
+    /// Wakes the sessions that have something to decide again under another topology; the others see
+    /// it when they have something to do.
+    fn wake_who_decides(&self) {
+        // A session that has got something to decide says so before it looks for a newer World: it
+        // sees this one, or is seen here.
+        fence(Ordering::SeqCst);
+        self.net.directory.wake_who_decides();
     }
 
     fn wake_all(&self) {

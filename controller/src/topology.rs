@@ -187,13 +187,18 @@ impl Topology {
     #[must_use]
     pub fn with_role(&self, dpid: DatapathId, port: PortNo, role: PortRole) -> Topology {
         let mut next = self.clone();
-        if let Some(ports) = next.switches.get_mut(&dpid)
+        next.set_role(dpid, port, role);
+        next
+    }
+
+    /// As [`Topology::with_role`], in place: a switch that joins has as many roles as ports.
+    pub(crate) fn set_role(&mut self, dpid: DatapathId, port: PortNo, role: PortRole) {
+        if let Some(ports) = self.switches.get_mut(&dpid)
             && ports.get(&port).is_some_and(|info| info.role != role)
             && let Some(info) = Arc::make_mut(ports).get_mut(&port)
         {
             info.role = if info.port.is_up() { role } else { PortRole::Down };
         }
-        next
     }
 
     /// With one direction of a link, in place of any other that leaves by that port.

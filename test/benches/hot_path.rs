@@ -109,15 +109,17 @@ fn one_edit(name: &str, mut bed: Bed<SlicePolicy>, size: Size) {
         bed.turns(switch);
         paths += bed.answers(switch).flow_mods;
     }
-    let text = size.policy();
+    let mut text = size.policy();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("policy.yaml");
-    // A host that is bound by its MAC address: it speaks in the slice of its port then.
-    for host in [999, 30] {
-        let line = format!("      - {{mac: \"{}\"}}\n", bed::mac(size.switches / 2, host));
-        let new = text.replacen(&line, "", 1);
-        assert!(new.len() < text.len(), "it is a member");
-        std::fs::write(&file, &new).expect("a file");
+    for host in [992, 16, 3200] {
+        // A port that speaks for nobody any more but for those who are bound otherwise.
+        let (dpid, port) = (size.switches / 2, size.port(host));
+        let line = format!("      - {{port: {dpid:#x}/{port}}}\n");
+        let before = text.len();
+        text = text.replacen(&line, "", 1);
+        assert!(text.len() < before, "it is a member");
+        std::fs::write(&file, &text).expect("a file");
         let begun = Instant::now();
         let read = std::fs::read(&file).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let read = read.expect("what was written");

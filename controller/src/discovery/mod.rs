@@ -173,6 +173,8 @@ struct PortState {
     outstanding: VecDeque<u64>,
     /// Whose authentic probe arrived here last, and when.
     heard: Option<(End, Instant)>,
+    /// Where a probe of this port arrived last. What that port heard last may be another's by now.
+    heard_at: Option<End>,
     due: Instant,
     /// Its switch was away, and what the port was before is doubted until then.
     doubt: Option<Instant>,
@@ -331,6 +333,7 @@ impl Discovery {
             barred: false,
             outstanding: VecDeque::new(),
             heard: None,
+            heard_at: None,
             due: now,
             doubt: None,
             alarmed: None,
@@ -504,11 +507,12 @@ impl Discovery {
     /// Whether the port heard somebody of late, or somebody heard it.
     fn is_half_heard(&self, end: End, now: Instant) -> bool {
         let fresh = |at: Instant| now.saturating_duration_since(at) <= self.config.period;
-        self.ports.get(&end).is_some_and(|state| state.heard.is_some_and(|(_, at)| fresh(at)))
-            || self
-                .ports
-                .values()
-                .any(|other| other.heard.is_some_and(|(who, at)| who == end && fresh(at)))
+        self.ports.get(&end).is_some_and(|state| {
+            state.heard.is_some_and(|(_, at)| fresh(at))
+                || state
+                    .heard_at
+                    .is_some_and(|other| self.heard_since(other, end, now, self.config.period))
+        })
     }
 
     fn send(&mut self, end: End) {
@@ -576,6 +580,9 @@ impl Discovery {
     }
 
     fn heard(&mut self, at: End, from: End, now: Instant) {
+        if let Some(sender) = self.ports.get_mut(&from) {
+            sender.heard_at = Some(at);
+        }
         let Some(state) = self.ports.get_mut(&at) else { return };
         state.heard = Some((from, now));
         match state.phase {

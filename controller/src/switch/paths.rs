@@ -549,6 +549,10 @@ impl Switch {
         self.registry.by_ref(name)
     }
 
+    pub(crate) fn has_paths(&self) -> bool {
+        !self.registry.is_empty()
+    }
+
     pub(crate) fn slots(&self) -> u32 {
         self.registry.slots()
     }

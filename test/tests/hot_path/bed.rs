@@ -68,7 +68,7 @@ impl Size {
     }
 
     /// Every slice has two ports of its switch; neighbours in number are on different ones.
-    fn port(self, host: u64) -> u32 {
+    pub fn port(self, host: u64) -> u32 {
         (host / IN_SLICE * 2 + host % 2) as u32 + 1
     }
 
