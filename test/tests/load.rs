@@ -1,7 +1,8 @@
 //! The load generator against the canned responder and against applications in this process: what it
 //! sends, what comes back, and what it refuses. Counts only; how fast that was is of no concern.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -257,10 +258,52 @@ fn what_cannot_be_measured_is_said() {
     drop(generator);
     silent.stop();
 
+    // One whose flow-mods add an action to their length and not to their bytes.
+    let error = Generator::connect(load(garbling(), Version::V1_0, population))
+        .and_then(|mut generator| generator.run(&phase(Pace::Window(4), 8)).map(drop));
+    let error = error.unwrap_err();
+    assert!(matches!(error, LoadError::BrokenAnswer { .. }), "{error}");
+
     let load = Load {
         workload: Workload::NewPaths { live: 1000 },
         ..load(address, Version::V1_3, population)
     };
     let error = Generator::connect(load).map(drop).unwrap_err();
     assert!(matches!(error, LoadError::TooManyLive { live: 1000, .. }), "{error}");
+}
+
+/// A controller that greets a switch of 1.0 and answers every packet-in with a flow-mod whose only
+/// action has no length. It ends with the connections.
+fn garbling() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            std::thread::spawn(move || garble(stream));
+        }
+    });
+    address
+}
+
+fn garble(mut stream: TcpStream) -> std::io::Result<()> {
+    let [hello, features_request] = [0, 5].map(|kind| [1, kind, 0, 8, 0, 0, 0, 0]);
+    stream.write_all(&[hello, features_request].concat())?;
+    loop {
+        let mut header = [0; 8];
+        stream.read_exact(&mut header)?;
+        let mut body = vec![0; usize::from(u16::from_be_bytes([header[2], header[3]])) - 8];
+        stream.read_exact(&mut body)?;
+        match header[1] {
+            2 => {
+                header[1] = 3;
+                stream.write_all(&[&header[..], &body].concat())?;
+            }
+            10 => {
+                let mut flow_mod = [0; 80];
+                flow_mod[..4].copy_from_slice(&[1, 14, 0, 80]);
+                stream.write_all(&flow_mod)?;
+            }
+            _ => {}
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use umlaut_openflow::{EncodeError, Version};
+use umlaut_openflow::{DecodeError, EncodeError, Version};
 
 use super::generator::{ECHO_TIME, GREETING_TIME};
 use super::population::PopulationError;
@@ -46,6 +46,14 @@ pub enum LoadError {
         switch: u32,
         /// What it speaks.
         version: Version,
+    },
+    /// A flow-mod or packet-out that no switch could read.
+    #[error("what switch {switch} was answered is no message: {error}")]
+    BrokenAnswer {
+        /// Which, from 1.
+        switch: u32,
+        /// What is wrong with it.
+        error: DecodeError,
     },
     /// It takes connections and says nothing.
     #[error(

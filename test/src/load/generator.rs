@@ -334,6 +334,9 @@ impl Generator {
         let buffer = &mut self.buffer[..room];
         let read = wire.read(buffer, |message, out| switch.input(message, &mut came, out));
         let number = index as u32 + 1;
+        if let Some(error) = switch.broken.take() {
+            return Err(LoadError::BrokenAnswer { switch: number, error });
+        }
         match read {
             Ok(_) if switch.closed => {
                 let version = self.load.version;

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Instant;
 
-use umlaut_openflow::{EncodeError, MacAddr, PortNo, Version};
+use umlaut_openflow::{DecodeError, EncodeError, MacAddr, PortNo, Version, decode};
 
 use super::population::{Pairs, Population};
 use super::removal::LiveEntries;
@@ -30,6 +30,9 @@ const NOT_TOLD: [u8; 4] = [0, 1, 0, 5];
 /// How many packet-ins may be answered before an older one of the same switch is. Beyond it the oldest
 /// is given up.
 const OUT_OF_ORDER: usize = 256;
+
+/// One in so many flow-mods and packet-outs is decoded, the first among them.
+const LOOKED_INTO: u64 = 1024;
 
 /// Which entries a load makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +70,8 @@ pub(super) struct FakeSwitch {
     pub(super) greeted: bool,
     /// The switch has closed: the controller said what it could not understand.
     pub(super) closed: bool,
+    /// An answer that was looked at is no message.
+    pub(super) broken: Option<DecodeError>,
     fence: Option<u32>,
     pairs: Pairs,
     /// Of whom no packet-in is sent: the source of a storm, and who is with it.
@@ -142,6 +147,7 @@ impl FakeSwitch {
             loaded: false,
             greeted: false,
             closed: false,
+            broken: None,
             fence: None,
             pairs,
             silent: None,
@@ -174,6 +180,7 @@ impl FakeSwitch {
     pub(super) fn input(&mut self, message: &[u8], came: &mut Came<'_>, out: &mut Vec<u8>) {
         match kind(self.version, message) {
             Kind::SetUp if self.loaded => {
+                self.look_into(message, self.counts.set_ups);
                 self.counts.set_ups += 1;
                 self.entries += 1;
                 self.answered_at = came.at;
@@ -191,6 +198,7 @@ impl FakeSwitch {
             }
             Kind::OtherFlowMod if self.loaded => self.counts.other_flow_mods += 1,
             Kind::PacketOut => {
+                self.look_into(message, self.counts.packet_outs);
                 self.counts.packet_outs += 1;
                 self.frames += 1;
                 self.answered_at = came.at;
@@ -206,6 +214,15 @@ impl FakeSwitch {
                 self.counts.others += 1;
                 self.obey(message, came.now, out);
             }
+        }
+    }
+
+    /// Decodes some of the answers, so that nobody is fast by what no switch could read.
+    fn look_into(&mut self, message: &[u8], before: u64) {
+        if before % LOOKED_INTO == 0
+            && let Err(error) = decode(message)
+        {
+            self.broken = Some(error);
         }
     }
 

@@ -33,9 +33,9 @@ pub(super) struct Args {
     /// Packet-ins a second of all switches together (mode rate)
     #[arg(long, value_name = "N", required_if_eq("mode", "rate"), value_parser = rate)]
     rate: Option<f64>,
-    /// Unanswered packet-ins of a switch (mode throughput)
-    #[arg(long, default_value = "512", value_name = "N", value_parser = some())]
-    window: u32,
+    /// Unanswered packet-ins of a switch (mode throughput) [default: 512]
+    #[arg(long, value_name = "N", value_parser = some())]
+    window: Option<u32>,
     /// Every packet-in asks for a new path; a switch has this many entries and tells the end of the
     /// oldest when there are more
     #[arg(long, value_name = "ENTRIES")]
@@ -149,6 +149,9 @@ impl Named {
     }
 }
 
+/// Unanswered packet-ins of a switch unless said otherwise.
+const WINDOW: u32 = 512;
+
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let result = measure(args)?;
     let text = match args.json {
@@ -163,13 +166,16 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
     if args.rate.is_some() && args.mode != Mode::Rate {
         return Err(Failure::Usage("--rate is for --mode rate".to_owned()).into());
     }
+    if args.window.is_some() && args.mode != Mode::Throughput {
+        return Err(Failure::Usage("--window is for --mode throughput".to_owned()).into());
+    }
     if let Some(pid) = args.pid
         && !std::path::Path::new(&format!("/proc/{pid}/stat")).exists()
     {
         return Err(Failure::Usage(format!("--pid: there is no process {pid}")).into());
     }
     let pace = match (args.mode, args.rate) {
-        (Mode::Throughput, _) => Pace::Window(args.window),
+        (Mode::Throughput, _) => Pace::Window(args.window.unwrap_or(WINDOW)),
         (Mode::OneInFlight, _) => Pace::OneInFlight,
         (Mode::Rate, Some(rate)) => Pace::Rate(rate),
         (Mode::Rate, None) => {
