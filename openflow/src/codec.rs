@@ -3,10 +3,10 @@
 use bytes::{BufMut, BytesMut};
 
 use crate::error::{Broken, DecodeError, EncodeError, Problem};
-use crate::frame::Header;
+use crate::frame::{HEADER, Header};
 use crate::model::{ErrorCode, ErrorMessage, Hello, Message, Opaque};
 use crate::names::name;
-use crate::types::{Version, Xid};
+use crate::types::{Cookie, PortNo, Version, Xid};
 use crate::wire::{Decoded, Put, entry, fixed, pad8, round8, stop, with_length};
 use crate::{v10, v13};
 
@@ -61,6 +61,36 @@ pub fn decode(bytes: &[u8]) -> Result<(Header, Message<'_>), DecodeError> {
         Ok(message) => Ok((header, message)),
         Err(error) => Err(refusal(bytes, Some((header, name(version, kind))), error)),
     }
+}
+
+/// Which entry a whole flow-removed tells of: the version of the message, the entry's cookie and the
+/// port where its frames came in, each read from its place. Who knows an entry by its cookie need not
+/// have its match decoded, which is most of the work.
+///
+/// `None` for anything else, and where [`decode`] must look: the port is not matched, is none of the
+/// ordinary ones or does not stand first. What follows it in the match is not looked at.
+///
+/// ```
+/// use umlaut_openflow::ended_entry;
+///
+/// assert_eq!(ended_entry(&[1, 10, 0, 8, 0, 0, 0, 0]), None);
+/// ```
+#[inline]
+pub fn ended_entry(bytes: &[u8]) -> Option<(Version, Cookie, PortNo)> {
+    let [version, FLOW_REMOVED, length @ .., _, _, _, _] = bytes.first_chunk::<HEADER>()? else {
+        return None;
+    };
+    if usize::from(u16::from_be_bytes(*length)) != bytes.len() {
+        return None;
+    }
+    let (version, body) = (Version(*version), &bytes[HEADER..]);
+    let (cookie, in_port) = match version {
+        Version::V1_0 => v10::ended_entry(body)?,
+        Version::V1_3 => v13::ended_entry(body)?,
+        _ => return None,
+    };
+    let ordinary = in_port.0 > 0 && in_port <= PortNo::MAX;
+    ordinary.then_some((version, cookie, in_port))
 }
 
 /// OFPT_PACKET_IN, in all versions.

@@ -88,7 +88,7 @@ mod v10;
 mod v13;
 mod wire;
 
-pub use codec::{decode, encode};
+pub use codec::{decode, encode, ended_entry};
 pub use error::{DecodeError, EncodeError, Part, Problem};
 pub use fields::FieldSet;
 pub use frame::{FrameError, HEADER, Header, next_frame};

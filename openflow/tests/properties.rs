@@ -4,7 +4,9 @@ mod support;
 
 use bytes::BytesMut;
 use proptest::prelude::*;
-use umlaut_openflow::{Message, Version, Xid, decode, encode, next_frame};
+use umlaut_openflow::{
+    MatchField, Message, PortNo, Version, Xid, decode, encode, ended_entry, next_frame,
+};
 
 fn version() -> impl Strategy<Value = Version> {
     prop_oneof![Just(Version::V1_0), Just(Version::V1_3)]
@@ -24,6 +26,13 @@ fn check_bytes(bytes: &[u8]) -> Result<(), TestCaseError> {
     prop_assert_eq!(again.len(), bytes.len(), "{:?}", message);
     for (at, (new, old)) in again.iter().zip(bytes).enumerate() {
         prop_assert!(new == old || *new == 0, "byte {} of {:?}", at, message);
+    }
+    if let Some((version, cookie, in_port)) = ended_entry(bytes) {
+        let Message::FlowRemoved(removed) = &message else {
+            return Err(TestCaseError::fail(format!("no entry has ended: {message:?}")));
+        };
+        let decoded = (header.version, removed.cookie, removed.matches.ingress());
+        prop_assert_eq!((version, cookie, Some(in_port)), decoded);
     }
     let (again_header, again_message) = decode(&again).unwrap();
     prop_assert_eq!((again_header, &again_message), (header, &message));
@@ -46,6 +55,11 @@ proptest! {
         prop_assert_eq!((header.version, header.xid), (version, Xid(xid)));
         prop_assert_eq!(usize::from(header.length), bytes.len());
         prop_assert_eq!(&decoded, &message);
+        if let Message::FlowRemoved(removed) = &message
+            && let Some(MatchField::InPort(PortNo(1..0xff00))) = removed.matches.fields().first()
+        {
+            prop_assert!(ended_entry(bytes).is_some(), "read from its places: {:?}", removed);
+        }
         prop_assert_eq!(decoded.into_owned(), message);
         check_bytes(bytes)?;
     }

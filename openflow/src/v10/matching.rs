@@ -35,7 +35,7 @@ fixed! {
 const PADDING: [usize; 3] = [21, 26, 27];
 
 // ofp_flow_wildcards (§5.2.3).
-const W_IN_PORT: u32 = 1;
+pub(super) const W_IN_PORT: u32 = 1;
 const W_DL_VLAN: u32 = 1 << 1;
 const W_DL_SRC: u32 = 1 << 2;
 const W_DL_DST: u32 = 1 << 3;

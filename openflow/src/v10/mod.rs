@@ -272,6 +272,17 @@ pub(crate) fn put_packet_out(
     Ok(13)
 }
 
+/// Cookie and ingress port of a flow-removed, if its match has the port (1.0 §5.2.3, 5.4.3).
+#[inline]
+pub(crate) fn ended_entry(body: &[u8]) -> Option<(Cookie, PortNo)> {
+    let [_, _, _, wildcards, a, b, ..] = *body.first_chunk::<80>()?;
+    let cookie = u64::from_be_bytes(*body[40..].first_chunk()?);
+    // The last ports of 16 bits have other numbers in the model.
+    let port = u16::from_be_bytes([a, b]);
+    let told = u32::from(wildcards) & matching::W_IN_PORT == 0 && port < 0xff00;
+    told.then_some((Cookie(cookie), PortNo(port.into())))
+}
+
 #[inline(always)]
 pub(crate) fn flow_removed(body: &[u8]) -> Decoded<FlowRemoved> {
     let (rest, matches) = parse_match(body)?;

@@ -19,7 +19,7 @@ use crate::model::{
 use crate::types::{Cookie, DatapathId, GroupId, MacAddr, PortNo, TableId, Version};
 use crate::wire::{
     Buffer, Decoded, Lifetime, Parsed, Put, Wire, block, ended, entry, fail, fixed, list, record,
-    whole, with_length,
+    round8, whole, with_length,
 };
 
 fixed! {
@@ -327,6 +327,18 @@ pub(crate) fn put_packet_out(
     OfpPacketOut { buffer_id, in_port, actions_len: 0 }.write(out)?;
     put_actions_of(packet, at, out, |out| action::put_actions(&packet.actions, out))?;
     Ok(13)
+}
+
+/// Cookie and ingress port of a flow-removed, if its match begins with the port (1.3.5 §7.2.3,
+/// 7.4.2).
+#[inline]
+pub(crate) fn ended_entry(body: &[u8]) -> Option<(Cookie, PortNo)> {
+    let cookie = u64::from_be_bytes(*body.first_chunk()?);
+    let [0, 1, a, b, 0x80, 0x00, 0x00, 0x04, port @ ..] = body.get(40..)? else { return None };
+    let port = u32::from_be_bytes(*port.first_chunk()?);
+    let matched = usize::from(u16::from_be_bytes([*a, *b]));
+    let whole = matched >= 12 && 40 + round8(matched) == body.len();
+    whole.then_some((Cookie(cookie), PortNo(port)))
 }
 
 #[inline(always)]
