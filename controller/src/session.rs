@@ -21,14 +21,15 @@ use bytes::{Buf, BytesMut};
 use umlaut_openflow::packet::{Field, Headers};
 use umlaut_openflow::{
     Action, DecodeError, ErrorCode, ErrorMessage, Features, Header, Hello, Message, Opaque,
-    PacketIn, Port, PortNo, PortStatus, PortStatusReason, Version, Xid, decode, encode, next_frame,
+    PacketIn, Port, PortNo, PortStatus, PortStatusReason, Version, Xid, decode, encode,
+    ended_entry, next_frame,
 };
 
 use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
-use crate::path::{LLDP_TYPE, SessionNo};
+use crate::path::{LLDP_TYPE, SessionNo, of_app};
 use crate::request::{Answer, Asker, RequestError, is_stats};
 use crate::shared::{DETACHED_TIMEOUT, Shared};
 use crate::switch::{Bucket, Ended, Switch};
@@ -447,9 +448,18 @@ impl<P: Policy> Session<P> {
             };
             self.heard = now;
             self.echo_sent = false;
-            match decode(&rest[..length]) {
-                Ok((header, message)) => self.message(header, message, now, shared),
-                Err(error) => self.broken(&rest[..length], &error, now),
+            let message = &rest[..length];
+            if !self.path_ended(message, now, shared) {
+                match decode(message) {
+                    // Packet-ins are most: they are not moved about as messages of any kind.
+                    Ok((header, Message::PacketIn(packet)))
+                        if self.is_active() && header.version == self.version =>
+                    {
+                        self.packet_in(&packet, now, shared);
+                    }
+                    Ok((header, message)) => self.message(header, message, now, shared),
+                    Err(error) => self.broken(message, &error, now),
+                }
             }
             at += length;
             handled += 1;
@@ -457,6 +467,18 @@ impl<P: Policy> Session<P> {
         input.advance(at);
         self.input = input;
         handled == MESSAGES_PER_TURN
+    }
+
+    /// Handles a message if it tells that an entry of a path has ended, as it does for every path. Such
+    /// an entry is known by its cookie; the rest of the message is not read.
+    fn path_ended(&mut self, message: &[u8], now: Instant, shared: &Shared<P>) -> bool {
+        let Some((version, cookie, in_port)) = ended_entry(message) else { return false };
+        if !self.is_active() || version != self.version || of_app(cookie).is_some() {
+            return false;
+        }
+        let Some(switch) = &mut self.switch else { return false };
+        switch.flow_removed(&view(shared, &self.world, now), cookie, in_port);
+        true
     }
 
     /// A message that does not decode: the switch is told, and left if it does it again and again.
@@ -572,7 +594,10 @@ impl<P: Policy> Session<P> {
         let (view, policy) = (view(shared, &self.world, now), &*self.world.policy);
         match message {
             Message::FlowRemoved(mut removed) => match switch.ended(&mut removed) {
-                Ended::Path => switch.flow_removed(&view, removed.cookie, &removed.matches),
+                Ended::Path => {
+                    let in_port = removed.matches.ingress().unwrap_or(PortNo::ANY);
+                    switch.flow_removed(&view, removed.cookie, in_port);
+                }
                 Ended::App(app) => {
                     shared.apps.one_on(app, switch, view, policy, |app, switch, cx| {
                         app.flow_removed(switch, cx, &removed);

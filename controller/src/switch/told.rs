@@ -1,7 +1,7 @@
 //! What a switch tells of its entries: ended, refused. Pure but for the shared tables of [`View`].
 
 use umlaut_openflow::{
-    BufferId, Cookie, FlowModCommand, FlowRemoved, Match, Message, PortNo, Version, Xid,
+    BufferId, Cookie, FlowModCommand, FlowRemoved, Message, PortNo, Version, Xid,
 };
 
 use super::{Sent, Switch};
@@ -65,12 +65,10 @@ impl Switch {
         }
     }
 
-    /// An entry ended.
-    pub(crate) fn flow_removed(&mut self, view: &View<'_>, cookie: Cookie, matches: &Match) {
+    /// An entry of a path ended. Switches tell the fields of its match in an order of their own; the
+    /// ingress port tells the legs and the old ways of a path apart.
+    pub(crate) fn flow_removed(&mut self, view: &View<'_>, cookie: Cookie, in_port: PortNo) {
         let Some(name) = PathRef::from_cookie(cookie, view.net.epoch) else { return };
-        // Switches tell the fields in an order of their own; the ingress port tells the legs and
-        // the old ways of a path apart.
-        let in_port = matches.ingress().unwrap_or(PortNo::ANY);
         let legs = [Leg::Forward, Leg::Reverse].into_iter();
         for leg in legs.take_while(|_| !self.hops.is_empty()) {
             let hop = HopName { path: name, leg, in_port };
