@@ -123,10 +123,7 @@ impl HostEntry {
 
     /// Whether it says all that a sighting would, so that the table need not be told.
     pub fn says(&self, at: Attachment, seen: Seen, now: Instant) -> bool {
-        !self.tentative
-            && self.at == at
-            && self.seen == seen
-            && now.saturating_duration_since(self.last) < REFRESH
+        !self.tentative && self.at == at && self.seen == seen && now < self.last + REFRESH
     }
 
     fn age_limit(&self) -> Duration {

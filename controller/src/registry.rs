@@ -2,12 +2,12 @@
 //!
 //! What most paths have lies in a slot of 96 bytes: frames in at one port and out at another of the
 //! same switch, all sent. What only few have lies behind a pointer. The index by key holds 4 bytes a
-//! path and asks the slab; the paths of a host are linked through their slots, so that a host has
-//! one entry however many paths it has.
+//! path and asks the slab. The paths of a host are linked through their slots; where a list begins
+//! is found by the host's hash, so that hosts that share one share a list. A path comes and goes
+//! with a look at its neighbours there, and nothing is searched for.
 //!
 //! [`Path`] is what a slot says, for all who are not in a hurry.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Instant;
 
@@ -26,6 +26,8 @@ use crate::path::{DropClass, FlowKey, Hop, Hops, Kind, Path, PathRef, Route, Ses
 pub const REGISTRY_PATHS: usize = (1 << 20) - 1;
 /// How many widths a frame is looked up under before it is decided like one never seen.
 const WIDTHS_TRIED: usize = 4;
+/// Lists by host in the registry of a switch with any path.
+const LEAST_LISTS: usize = 64;
 
 struct Slot {
     headers: PackedHeaders,
@@ -43,7 +45,7 @@ struct Slot {
     generation: u16,
     app: AppNo,
     holds: Holds,
-    /// The neighbours in the lists of its sender's paths and of its receiver's.
+    /// The neighbours in the lists of its sender and of its receiver.
     lists: [Links; 2],
 }
 
@@ -71,22 +73,56 @@ struct More {
     until: Option<Instant>,
 }
 
-/// The slots before and behind in a list: 20 bits each.
-#[derive(Clone, Copy)]
-struct Links([u8; 5]);
+/// A path in the list of one of its hosts: twice its slot, and one more for its receiver.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Node(u32);
 
-impl Links {
-    fn new(before: Option<u32>, behind: Option<u32>) -> Links {
-        let bits = |slot: Option<u32>| u64::from(slot.map_or(0, |slot| slot + 1));
-        let [a, b, c, d, e, ..] = (bits(before) << 20 | bits(behind)).to_le_bytes();
-        Links([a, b, c, d, e])
+impl Node {
+    fn of(slot: u32) -> [Node; 2] {
+        [Node(slot * 2), Node(slot * 2 + 1)]
     }
 
-    fn get(self) -> (Option<u32>, Option<u32>) {
-        let [a, b, c, d, e] = self.0;
-        let bits = u64::from_le_bytes([a, b, c, d, e, 0, 0, 0]);
-        let slot = |bits: u64| (bits as u32 & 0xf_ffff).checked_sub(1);
-        (slot(bits >> 20), slot(bits))
+    fn slot(self) -> usize {
+        self.0 as usize / 2
+    }
+
+    fn side(self) -> usize {
+        self.0 as usize % 2
+    }
+}
+
+/// Where a list goes on, or begins: the node's number from 1, 0 for none.
+#[derive(Clone, Copy, Default)]
+struct Next(u32);
+
+impl Next {
+    fn to(node: Node) -> Next {
+        Next(node.0 + 1)
+    }
+
+    fn node(self) -> Option<Node> {
+        self.0.checked_sub(1).map(Node)
+    }
+}
+
+/// The nodes before and behind in a list: 24 bits each.
+#[derive(Clone, Copy)]
+struct Links([[u8; 3]; 2]);
+
+const BEFORE: usize = 0;
+const BEHIND: usize = 1;
+
+impl Links {
+    const NONE: Links = Links([[0; 3]; 2]);
+
+    fn get(self, way: usize) -> Next {
+        let [a, b, c] = self.0[way];
+        Next(u32::from_le_bytes([a, b, c, 0]))
+    }
+
+    fn set(&mut self, way: usize, next: Next) {
+        let [a, b, c, _] = next.0.to_le_bytes();
+        self.0[way] = [a, b, c];
     }
 }
 
@@ -120,11 +156,15 @@ impl Known {
 
 /// What is registered under a key.
 pub(crate) enum Held {
-    Nothing,
+    /// Nothing: there is a place for [`Registry::add_single`].
+    Nothing(Place),
     Single(Known),
     /// Something that has more to it, or a drop entry.
     Other,
 }
+
+/// Where a path of some key is to be found: the hash of the key, which has been made already.
+pub(crate) struct Place(u64);
 
 /// The registry of one session.
 pub struct Registry {
@@ -134,8 +174,8 @@ pub struct Registry {
     free: Vec<u32>,
     hasher: RandomState,
     by_key: HashTable<u32>,
-    /// The first path of each host's list.
-    by_host: HashMap<(Domain, MacAddr), u32, RandomState>,
+    /// Where the lists by host begin; a power of two of them, as many as slots at least, or none.
+    lists: Vec<Next>,
     /// The widths of the paths that forward, with how many have them; what is found comes to the
     /// front.
     widths: Vec<(FieldSet, u32)>,
@@ -155,7 +195,7 @@ impl Registry {
             free: Vec::new(),
             hasher: RandomState::default(),
             by_key: HashTable::new(),
-            by_host: HashMap::default(),
+            lists: Vec::new(),
             widths: Vec::new(),
         }
     }
@@ -277,8 +317,18 @@ impl Registry {
     }
 
     fn find(&self, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> Option<u32> {
+        self.find_at(self.hash(in_port, width, headers), in_port, width, headers)
+    }
+
+    fn find_at(
+        &self,
+        hash: u64,
+        in_port: PortNo,
+        width: FieldSet,
+        headers: &PackedHeaders,
+    ) -> Option<u32> {
         let same = |slot: &u32| self.slots[*slot as usize].is(in_port, width, headers);
-        self.by_key.find(self.hash(in_port, width, headers), same).copied()
+        self.by_key.find(hash, same).copied()
     }
 
     /// The path of frames like this one, if it is of the plain kind. Several may be: what is decided
@@ -314,8 +364,9 @@ impl Registry {
 
     /// What is registered under a key.
     pub(crate) fn held(&self, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> Held {
-        match self.find(in_port, width, headers).map(|slot| self.single(slot)) {
-            None => Held::Nothing,
+        let hash = self.hash(in_port, width, headers);
+        match self.find_at(hash, in_port, width, headers).map(|slot| self.single(slot)) {
+            None => Held::Nothing(Place(hash)),
             Some(Some(known)) => Held::Single(known),
             Some(None) => Held::Other,
         }
@@ -323,15 +374,20 @@ impl Registry {
 
     /// The paths from or to a host, in slot order.
     pub fn by_host(&self, domain: Domain, mac: MacAddr) -> Vec<PathRef> {
-        let host = (domain, mac);
         let mut slots = Vec::new();
-        let mut next = self.by_host.get(&host).copied();
-        while let Some(slot) = next {
-            slots.push(slot);
-            let stored = &self.slots[slot as usize];
-            next = stored.lists[stored.list_of(host)].get().1;
+        let mut next = match self.lists.is_empty() {
+            true => Next::default(),
+            false => self.lists[self.list(domain, mac)],
+        };
+        while let Some(node) = next.node() {
+            let stored = &self.slots[node.slot()];
+            if (stored.domain, stored.host(node.side())) == (domain, mac) {
+                slots.push(node.slot() as u32);
+            }
+            next = stored.lists[node.side()].get(BEHIND);
         }
         slots.sort_unstable();
+        slots.dedup();
         let name = |slot: u32| self.name(slot, self.slots[slot as usize].generation);
         slots.into_iter().map(name).collect()
     }
@@ -343,17 +399,20 @@ impl Registry {
     /// # Errors
     /// [`RegistryFull`] at [`REGISTRY_PATHS`].
     pub fn add(&mut self, path: Path) -> Result<PathRef, RegistryFull> {
-        self.put(Slot::new(path, self.dpid))
+        let stored = Slot::new(path, self.dpid);
+        self.put(stored.hash(&self.hasher), stored)
     }
 
     /// The same for a path that stays on this switch and is sent at once; its name is made here.
+    /// Nothing has been registered since its place was found.
     pub(crate) fn add_single(
         &mut self,
+        place: Place,
         in_port: PortNo,
         headers: PackedHeaders,
         known: &Known,
     ) -> Result<PathRef, RegistryFull> {
-        self.put(Slot {
+        let stored = Slot {
             headers,
             domain: known.domain,
             more: None,
@@ -368,13 +427,14 @@ impl Registry {
             generation: 0,
             app: known.app,
             holds: Holds::Single,
-            lists: [Links::new(None, None); 2],
-        })
+            lists: [Links::NONE; 2],
+        };
+        self.put(place.0, stored)
     }
 
-    /// Takes a slot for what is to be in it; generation and lists are set here.
-    fn put(&mut self, mut stored: Slot) -> Result<PathRef, RegistryFull> {
-        let hash = stored.hash(&self.hasher);
+    /// Takes a slot for what is to be in it, whose key has this hash; generation and lists are set
+    /// here.
+    fn put(&mut self, hash: u64, mut stored: Slot) -> Result<PathRef, RegistryFull> {
         debug_assert!(
             self.find(stored.in_port, stored.width, &stored.headers).is_none(),
             "two paths of one key"
@@ -395,8 +455,9 @@ impl Registry {
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.by_key.insert_unique(hash, slot, |slot| slots[*slot as usize].hash(hasher));
         self.count_width(slot, 1);
-        for host in self.slots[slot as usize].hosts().into_iter().flatten() {
-            self.link(slot, host);
+        match self.slots.len() <= self.lists.len() {
+            true => self.link(slot),
+            false => self.link_all(),
         }
         Ok(self.name(slot, self.slots[slot as usize].generation))
     }
@@ -430,7 +491,7 @@ impl Registry {
     /// nothing.
     pub fn take_all(&mut self) -> Vec<(PathRef, Path)> {
         self.by_key.clear();
-        self.by_host.clear();
+        self.lists.fill(Next::default());
         self.widths.clear();
         let mut all = Vec::with_capacity(self.len());
         for slot in 0..self.slots.len() {
@@ -468,9 +529,7 @@ impl Registry {
             held.remove();
         }
         self.count_width(path.slot, -1);
-        for host in self.slots[path.slot as usize].hosts().into_iter().flatten() {
-            self.unlink(path.slot, host);
-        }
+        self.unlink(path.slot);
         self.free.push(path.slot);
     }
 
@@ -491,42 +550,56 @@ impl Registry {
         }
     }
 
-    fn link(&mut self, slot: u32, host: (Domain, MacAddr)) {
-        let first = self.by_host.insert(host, slot);
-        let list = self.slots[slot as usize].list_of(host);
-        self.slots[slot as usize].lists[list] = Links::new(None, first);
-        if let Some(first) = first {
-            self.relink(first, host, |(_, behind)| (Some(slot), behind));
+    /// Which list is that of a host. There are lists.
+    fn list(&self, domain: Domain, mac: MacAddr) -> usize {
+        let hash = self.hasher.hash_one((domain.0, mac.to_u64()));
+        hash as usize & (self.lists.len() - 1)
+    }
+
+    /// Makes more lists. Slots double between, so a path takes part in this once or twice.
+    fn link_all(&mut self) {
+        let lists = self.slots.len().next_power_of_two().max(LEAST_LISTS);
+        self.lists = vec![Next::default(); lists];
+        (0..self.slots()).for_each(|slot| self.link(slot));
+    }
+
+    /// Puts a path at the beginning of the lists of the hosts whose whereabouts it depends on.
+    fn link(&mut self, slot: u32) {
+        if !self.slots[slot as usize].depends_on_hosts() {
+            return;
+        }
+        for node in Node::of(slot) {
+            let stored = &self.slots[node.slot()];
+            let list = self.list(stored.domain, stored.host(node.side()));
+            let first = std::mem::replace(&mut self.lists[list], Next::to(node));
+            let links = &mut self.slots[node.slot()].lists[node.side()];
+            *links = Links::NONE;
+            links.set(BEHIND, first);
+            if let Some(first) = first.node() {
+                self.slots[first.slot()].lists[first.side()].set(BEFORE, Next::to(node));
+            }
         }
     }
 
-    fn unlink(&mut self, slot: u32, host: (Domain, MacAddr)) {
-        let stored = &self.slots[slot as usize];
-        let (before, behind) = stored.lists[stored.list_of(host)].get();
-        if let Some(behind) = behind {
-            self.relink(behind, host, |(_, further)| (before, further));
+    fn unlink(&mut self, slot: u32) {
+        if !self.slots[slot as usize].depends_on_hosts() {
+            return;
         }
-        match (before, behind) {
-            (Some(before), _) => self.relink(before, host, |(further, _)| (further, behind)),
-            (None, Some(behind)) => {
-                self.by_host.insert(host, behind);
+        for node in Node::of(slot) {
+            let stored = &self.slots[node.slot()];
+            let links = stored.lists[node.side()];
+            let (before, behind) = (links.get(BEFORE), links.get(BEHIND));
+            match before.node() {
+                Some(before) => self.slots[before.slot()].lists[before.side()].set(BEHIND, behind),
+                None => {
+                    let list = self.list(stored.domain, stored.host(node.side()));
+                    self.lists[list] = behind;
+                }
             }
-            (None, None) => {
-                self.by_host.remove(&host);
+            if let Some(behind) = behind.node() {
+                self.slots[behind.slot()].lists[behind.side()].set(BEFORE, before);
             }
         }
-    }
-
-    fn relink(
-        &mut self,
-        slot: u32,
-        host: (Domain, MacAddr),
-        change: impl FnOnce((Option<u32>, Option<u32>)) -> (Option<u32>, Option<u32>),
-    ) {
-        let stored = &mut self.slots[slot as usize];
-        let list = stored.list_of(host);
-        let (before, behind) = change(stored.lists[list].get());
-        stored.lists[list] = Links::new(before, behind);
     }
 }
 
@@ -556,7 +629,7 @@ impl Slot {
             generation: 0,
             app,
             holds: Holds::Nothing,
-            lists: [Links::new(None, None); 2],
+            lists: [Links::NONE; 2],
         };
         match kind {
             Kind::Forward { route, hops, reverse } => {
@@ -648,18 +721,17 @@ impl Slot {
         hash(hasher, self.in_port, self.width, &self.headers)
     }
 
-    /// The hosts whose whereabouts it depends on, each once.
-    fn hosts(&self) -> [Option<(Domain, MacAddr)>; 2] {
-        if matches!(self.holds, Holds::Drop(_) | Holds::Nothing) {
-            return [None, None];
-        }
-        let (src, dst) = (self.headers.eth_src(), self.headers.eth_dst());
-        [Some((self.domain, src)), Some((self.domain, dst)).filter(|_| src != dst)]
+    /// Whether it matters to it where its hosts are.
+    fn depends_on_hosts(&self) -> bool {
+        matches!(self.holds, Holds::Single | Holds::Forward)
     }
 
-    /// Which of its lists is that of a host: its sender's or its receiver's.
-    fn list_of(&self, (_, mac): (Domain, MacAddr)) -> usize {
-        usize::from(self.headers.eth_src() != mac)
+    /// Its sender, or its receiver.
+    fn host(&self, side: usize) -> MacAddr {
+        match side {
+            0 => self.headers.eth_src(),
+            _ => self.headers.eth_dst(),
+        }
     }
 }
 

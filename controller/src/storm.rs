@@ -71,6 +71,8 @@ type Key = (PortNo, Option<Domain>);
 pub struct Storms {
     /// Times are counted from here, in nanoseconds.
     since: Instant,
+    /// The last time that was asked for, so counted: all packet-ins of a turn have the same.
+    last: (Instant, u64),
     buckets: HashMap<Key, Bucket, RandomState>,
     /// When full buckets were last forgotten.
     swept: u64,
@@ -101,12 +103,15 @@ struct Storm {
 impl Storms {
     /// No packet-in yet.
     pub fn new(now: Instant) -> Storms {
-        Storms { since: now, buckets: HashMap::default(), swept: 0 }
+        Storms { since: now, last: (now, 0), buckets: HashMap::default(), swept: 0 }
     }
 
-    fn time(&self, now: Instant) -> u64 {
-        // Five centuries fit.
-        now.saturating_duration_since(self.since).as_nanos() as u64
+    fn time(&mut self, now: Instant) -> u64 {
+        if now != self.last.0 {
+            // Five centuries fit.
+            self.last = (now, now.saturating_duration_since(self.since).as_nanos() as u64);
+        }
+        self.last.1
     }
 
     /// Takes a token for a packet-in of a sender whose like was let pass before. False, too, if it is

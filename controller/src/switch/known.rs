@@ -83,7 +83,7 @@ impl Switch {
                 self.registry.stamp(held.name, known.stamp);
             }
             Held::Single(_) | Held::Other => return None,
-            Held::Nothing => {
+            Held::Nothing(place) => {
                 let matchable = shape(&known, in_port, headers)
                     .is_some_and(|shape| self.stencils.has(&shape))
                     || flow_match(self.version, in_port, headers, width).is_ok();
@@ -95,7 +95,7 @@ impl Switch {
                         route.egress,
                     ));
                 }
-                match self.registry.add_single(in_port, packed, &known) {
+                match self.registry.add_single(place, in_port, packed, &known) {
                     Ok(name) => known.name = name,
                     Err(_) => {
                         return Some(self.one_by_one(
