@@ -270,24 +270,72 @@ pub fn decide<N: Network, T: Trace>(
     ingress: Ingress<'_>,
     trace: &mut T,
 ) -> Decision {
-    decide_admitted(
-        policy,
-        network,
-        ingress,
-        |at| admit(policy, at, ingress.headers.eth_src),
-        trace,
-    )
+    let Headers { eth_src: src, eth_dst: dst, .. } = *ingress.headers;
+    let asked = Asked {
+        admission: |at| admit(policy, at, src),
+        destination: |slice| destination(policy, network, slice, dst),
+    };
+    decide_asked(policy, network, ingress, asked, trace)
 }
 
-/// The same for who has asked already whether the sender is admitted: `admission` is what [`admit`]
-/// says of it at its attachment, which is asked for only if the frame has one.
-pub fn decide_admitted<N: Network, T: Trace>(
+/// What a decision asks about the two hosts of a frame, for who has asked already. Each is called at
+/// most once, and only if the decision comes to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<A, D> {
+    /// What [`admit`] says of the sender at its attachment.
+    pub admission: A,
+    /// What [`destination`] says of the receiver, which is no group.
+    pub destination: D,
+}
+
+/// Where a slice's frames for one host go, by policy and host table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Destination {
+    /// It is bound to another slice.
+    Elsewhere(SliceId),
+    /// It is at a point of the slice.
+    At {
+        /// Where the host table says that it is.
+        location: Location,
+        /// The point there.
+        to: Attachment,
+    },
+    /// It is not located, or not at a point of the slice.
+    Unlocated,
+}
+
+/// Says where a slice's frames for a host go, that is no group.
+pub fn destination<N: Network>(
+    policy: &Policy,
+    network: &N,
+    slice: SliceId,
+    dst: MacAddr,
+) -> Destination {
+    let bound = policy.bindings.by_mac(dst).map(|(_, member)| member);
+    if let Some(other) = bound.map(|member| member.slice).filter(|other| *other != slice) {
+        return Destination::Elsewhere(other);
+    }
+    let at = |location: Location| {
+        let to = point_of(policy, slice, location, dst, bound)?;
+        Some(Destination::At { location, to })
+    };
+    network.locate(slice, dst).and_then(at).unwrap_or(Destination::Unlocated)
+}
+
+/// As [`decide`], with what was asked already.
+pub fn decide_asked<N, T, A, D>(
     policy: &Policy,
     network: &N,
     ingress: Ingress<'_>,
-    admission: impl FnOnce(Attachment) -> Result<Admission, Refusal>,
+    asked: Asked<A, D>,
     trace: &mut T,
-) -> Decision {
+) -> Decision
+where
+    N: Network,
+    T: Trace,
+    A: FnOnce(Attachment) -> Result<Admission, Refusal>,
+    D: FnOnce(SliceId) -> Destination,
+{
     let headers = ingress.headers;
     let mut decision = Decision {
         admission: Err(Refusal::NoBinding),
@@ -307,7 +355,7 @@ pub fn decide_admitted<N: Network, T: Trace>(
     trace.step(Step::Sane);
     let at = Attachment { dpid: ingress.dpid, port: ingress.port, vid };
     let (src, dst) = (headers.eth_src, headers.eth_dst);
-    decision.admission = admission(at);
+    decision.admission = (asked.admission)(at);
     let admission = match decision.admission {
         Ok(admission) => admission,
         Err(refusal) => {
@@ -341,17 +389,15 @@ pub fn decide_admitted<N: Network, T: Trace>(
     if dst.is_group() {
         trace.step(Step::Group);
     } else {
-        let bound = policy.bindings.by_mac(dst).map(|(_, member)| member);
-        if let Some(other) = bound.map(|member| member.slice).filter(|other| *other != slice) {
+        let destination = (asked.destination)(slice);
+        if let Destination::Elsewhere(other) = destination {
             trace.step(Step::BoundElsewhere(other));
             return drop(decision, DropReason::OtherSlice);
         }
         if src == dst {
             return drop(decision, DropReason::SamePort);
         }
-        if let Some(location) = network.locate(slice, dst)
-            && let Some(to) = point_of(policy, slice, location, dst, bound)
-        {
+        if let Destination::At { location, to } = destination {
             trace.step(Step::Located(location));
             decision.verdict = if to == at {
                 Verdict::Drop(DropReason::SamePort)

@@ -48,7 +48,8 @@ pub use cases::{
     PolicyFiles, Probe, Station, Wrong, judge, probes, stations,
 };
 pub use decide::{
-    Decision, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide, decide_admitted, receives,
+    Asked, Decision, Destination, DropReason, Ingress, NoTrace, Step, Trace, Verdict, decide,
+    decide_asked, destination, receives,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, nearest};
 pub use diff::{PolicyDiff, Touched};

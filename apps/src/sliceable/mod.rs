@@ -10,6 +10,7 @@
 pub(crate) mod carry;
 mod fabric;
 mod policy;
+mod recent;
 mod refusals;
 
 use std::borrow::Borrow;
@@ -24,15 +25,16 @@ use umlaut_controller::{
 use umlaut_openflow::packet::{Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PacketIn, PortNo, Vid};
 use umlaut_slice_db::{
-    AdmittedBy, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace, PortRole,
-    Refusal, Shown, SliceId, Touched, Verdict, admit, admit_switch, decide, decide_admitted,
-    may_be_guessed, no_other_speaks,
+    AdmittedBy, Asked, Decision, DropReason, Fingerprint, Ingress, Location, Network, NoTrace,
+    PortRole, Refusal, Shown, SliceId, Touched, Verdict, admit, admit_switch, decide, decide_asked,
+    destination, may_be_guessed, no_other_speaks,
 };
 
 use crate::explain::way::Versions;
 use crate::explain::{Explained, Ground};
 use carry::{arp_apart, drop_class, route, width};
 pub use policy::{Domains, SlicePolicy};
+use recent::{Recent, Standing};
 use refusals::Refusals;
 
 /// The application.
@@ -50,11 +52,14 @@ struct Seeing<'a, S = &'a SlicePolicy> {
     slices: S,
     /// The sender as the host table knew it when it was asked whether it may appear.
     sender: Cell<Option<HostEntry>>,
+    /// Whether it is known that the host table has the sender where it is ([`recent`]).
+    settled: Cell<bool>,
 }
 
 impl<'a> Seeing<'a> {
     fn of(cx: &'a Cx<'_>) -> Seeing<'a> {
-        Seeing { view: &cx.view, slices: cx.policy, sender: Cell::new(None) }
+        let (sender, settled) = (Cell::new(None), Cell::new(false));
+        Seeing { view: &cx.view, slices: cx.policy, sender, settled }
     }
 
     fn policy(&self) -> &'a umlaut_slice_db::Policy {
@@ -87,6 +92,9 @@ impl<S: Borrow<SlicePolicy>> Network for Seeing<'_, S> {
     }
 
     fn may_appear(&self, slice: SliceId, mac: MacAddr, at: Attachment) -> bool {
+        if self.settled.get() {
+            return true;
+        }
         let known = self.view.net.hosts.locate((self.domain(slice), mac));
         self.sender.set(known);
         known.is_none_or(|entry| entry.lets_appear(at, self.view.now))
@@ -250,22 +258,45 @@ impl SliceableSwitch {
     ) {
         let network = Seeing::of(cx);
         let (policy, dpid) = (network.policy(), sw.dpid());
+        let (src, dst) = (headers.eth_src, headers.eth_dst);
         let at = headers.tag.vid().map(|vid| Attachment { dpid, port: in_port, vid });
-        let admission = at.map(|at| admit(policy, at, headers.eth_src));
+        // Noted before anything is asked.
+        let revision = cx.revision;
+        let standing = |stamp| Standing { revision, stamp };
+        let (of_src, of_dst) =
+            (standing(sw.stamp(&cx.view, src)), standing(sw.stamp(&cx.view, dst)));
+        let known = at.and_then(|at| sw.keeping::<Recent>().sender(src, at, of_src));
+        network.settled.set(known.is_some());
+        let admission = known.map(Ok).or_else(|| at.map(|at| admit(policy, at, src)));
         let slice = admission.and_then(Result::ok).map(|admission| admission.slice);
         if !self.within_rate(sw, cx, at, slice, (in_port, headers)) {
             return;
         }
         let ingress = Ingress { dpid, port: in_port, headers };
-        // Without an attachment the frame is dropped before this is asked.
-        let admitted_as = |_| admission.unwrap_or(Err(Refusal::NoBinding));
-        let decision = decide_admitted(policy, &network, ingress, admitted_as, &mut NoTrace);
-        if let Some(at) = at {
-            self.learn(cx, &network, at, role, (headers, &decision));
+        let found = slice.and_then(|slice| sw.keeping::<Recent>().receiver(dst, slice, of_dst));
+        let goes_to = Cell::new(found);
+        let asked = Asked {
+            // Without an attachment the frame is dropped before this is asked.
+            admission: |_| admission.unwrap_or(Err(Refusal::NoBinding)),
+            destination: |slice| {
+                let all = found.unwrap_or_else(|| destination(policy, &network, slice, dst));
+                goes_to.set(Some(all));
+                all
+            },
+        };
+        let decision = decide_asked(policy, &network, ingress, asked, &mut NoTrace);
+        if let (Some(at), None) = (at, known)
+            && self.learn(cx, &network, at, role, (headers, &decision))
+            && let Ok(admission) = decision.admission
+        {
+            sw.keeping::<Recent>().note_sender(src, at, of_src, admission);
         }
         match &decision.verdict {
             Verdict::Forward { to } => {
                 let Some(slice) = admitted(&decision) else { return };
+                if let (None, Some(goes_to)) = (found, goes_to.get()) {
+                    sw.keeping::<Recent>().note_receiver(dst, slice, of_dst, goes_to);
+                }
                 if arp_apart(options(cx), headers) {
                     sw.flood(&cx.view, in_port, frame, &[*to]);
                     return;
@@ -317,6 +348,7 @@ impl SliceableSwitch {
     }
 
     /// Notes where hosts are: admitted senders whatever else was decided, refused ones as a guess.
+    /// Returns whether it was known that the sender is admitted and there.
     fn learn(
         &self,
         cx: &Cx<'_>,
@@ -324,7 +356,7 @@ impl SliceableSwitch {
         at: Attachment,
         role: PortRole,
         (headers, decision): (&Headers, &Decision),
-    ) {
+    ) -> bool {
         match &decision.admission {
             Ok(admission) if decision.verdict != Verdict::Drop(DropReason::MoveGuard) => {
                 let seen = Seen {
@@ -332,9 +364,11 @@ impl SliceableSwitch {
                     provisional: role == PortRole::Probing,
                 };
                 // The decision has looked it up.
-                if !network.sender.get().is_some_and(|entry| entry.says(at, seen, cx.now)) {
+                let known = network.sender.get().is_some_and(|e| e.says(at, seen, cx.now));
+                if !known {
                     cx.see_host(cx.policy.domain(admission.slice), headers.eth_src, at, seen);
                 }
+                return known;
             }
             Ok(_) => {}
             Err(_) => {
@@ -344,6 +378,7 @@ impl SliceableSwitch {
                 }
             }
         }
+        false
     }
 
     /// Drops the frame's kind at the switch, where a host port is settled.
@@ -450,6 +485,7 @@ pub(crate) fn explained(cx: &Cx<'_>, ingress: Ingress<'_>, versions: Versions<'_
         view: &cx.view,
         slices: cx.policy.renewed(policy.clone()),
         sender: Cell::new(None),
+        settled: Cell::new(false),
     };
     Explained::new(ground, ingress).with_cure(network.policy(), tried, ingress)
 }

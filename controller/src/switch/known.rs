@@ -2,7 +2,7 @@
 //! their kind. Pure but for the shared tables of [`View`].
 
 use umlaut_openflow::packet::{Headers, PackedHeaders};
-use umlaut_openflow::{Attachment, FieldSet, PortNo, Xid};
+use umlaut_openflow::{Attachment, FieldSet, MacAddr, PortNo, Xid};
 
 use super::stencil::{Shape, Values};
 use super::{Outcome, Sent, Switch};
@@ -16,6 +16,14 @@ use crate::view::{Frame, View};
 pub(super) const DECIDED_EVERY: u64 = 16;
 
 impl Switch {
+    /// A number that changes when the host table says something else of hosts with this MAC, and every
+    /// 16 seconds, so that what is known of a host that is busy is looked at once in a while. Read
+    /// before the table is asked, it tells later whether the answers still hold.
+    #[inline]
+    pub fn stamp(&self, view: &View<'_>, mac: MacAddr) -> u32 {
+        view.net.hosts.changes(mac).wrapping_add(self.period)
+    }
+
     /// Sends a frame on like the one before it, if a path of this application is registered and
     /// installed for its kind, on this switch alone, and nothing has changed since that was decided:
     /// not the World, not where its two hosts are. Returns whether that was so. Every 16
@@ -32,8 +40,7 @@ impl Switch {
     ) -> bool {
         let (src, dst) = (headers.eth_src, headers.eth_dst);
         // All three never go down: their sum is the same if they are.
-        let changes = view.net.hosts.changes(src).wrapping_add(view.net.hosts.changes(dst));
-        let stamp = changes.wrapping_add(self.period);
+        let stamp = self.stamp(view, src).wrapping_add(view.net.hosts.changes(dst));
         self.asked = Some((src, dst, stamp));
         let Some(known) = self.registry.known(in_port, headers) else { return false };
         if known.stamp != stamp

@@ -24,6 +24,7 @@ mod senders;
 mod stencil;
 mod told;
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -218,6 +219,8 @@ pub struct Switch {
     stencils: Stencils,
     requests: Requests,
     recent: Recent,
+    /// What applications keep here, by the type of it; few do.
+    keeping: Vec<(AppNo, Box<dyn Any + Send + Sync>)>,
     /// Entries of applications; in 1.0 only.
     entries: Entries,
     registry: Registry,
@@ -272,6 +275,7 @@ impl Switch {
             stencils: Stencils::default(),
             requests: Requests::default(),
             recent: Recent::default(),
+            keeping: Vec::new(),
             entries: Entries::default(),
             registry: Registry::new(session, dpid),
             hops: HashMap::default(),
@@ -320,6 +324,20 @@ impl Switch {
     /// Its registered paths, by slot.
     pub fn paths(&self) -> impl Iterator<Item = (PathRef, Path)> {
         (0..self.registry.slots()).filter_map(|slot| self.registry.at(slot))
+    }
+
+    /// What the application that acts keeps with this connection: one value of each type, made when it
+    /// is first asked for, gone with the connection.
+    pub fn keeping<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
+        let acting = self.acting;
+        let mut all = self.keeping.iter();
+        let held = all.position(|(app, kept)| *app == acting && kept.is::<T>());
+        let at = held.unwrap_or_else(|| {
+            self.keeping.push((acting, Box::new(T::default())));
+            self.keeping.len() - 1
+        });
+        // It was found, or made, as one of this type.
+        self.keeping[at].1.downcast_mut().expect("a value of this type")
     }
 
     /// The bytes for the switch; whoever writes them takes them away.
