@@ -1,13 +1,14 @@
 //! The paths that enter at one switch: a slab of packed entries, found by flow key or by host. Pure.
 //!
-//! What most paths have lies in a slot of 96 bytes: frames in at one port and out at another of the
+//! What most paths have lies in a slot of 88 bytes: frames in at one port and out at another of the
 //! same switch, all sent. What only few have lies behind a pointer. The index by key holds 4 bytes a
-//! path and asks the slab. The paths of a host are linked through their slots; where a list begins
-//! is found by the host's hash, so that hosts that share one share a list. A path comes and goes
-//! with a look at its neighbours there, and nothing is searched for.
+//! path and asks the slab. By host there is no index, only a tag of 4 bytes for each of a path's two:
+//! paths come and go all the time and hosts move seldom, so a path writes its tags and no more, and
+//! when hosts have changed all tags are looked through, once for all of them.
 //!
 //! [`Path`] is what a slot says, for all who are not in a hurry.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo, Vid};
 
 use crate::app::AppNo;
 use crate::concerned::Concerned;
-use crate::hosts::Domain;
+use crate::hosts::{Domain, HostKey};
 use crate::path::{DropClass, FlowKey, Hop, Hops, Kind, Path, PathRef, Route, SessionNo, State};
 
 /// How many paths one switch registers. When it is full, frames of further paths are forwarded one
@@ -26,8 +27,8 @@ use crate::path::{DropClass, FlowKey, Hop, Hops, Kind, Path, PathRef, Route, Ses
 pub const REGISTRY_PATHS: usize = (1 << 20) - 1;
 /// How many widths a frame is looked up under before it is decided like one never seen.
 const WIDTHS_TRIED: usize = 4;
-/// Lists by host in the registry of a switch with any path.
-const LEAST_LISTS: usize = 64;
+/// Bits of the sieve that tells tags of hosts from others: a thousand hosts let few others through.
+const SIEVE: usize = 1 << 16;
 
 struct Slot {
     headers: PackedHeaders,
@@ -45,12 +46,10 @@ struct Slot {
     generation: u16,
     app: AppNo,
     holds: Holds,
-    /// The neighbours in the lists of its sender and of its receiver.
-    lists: [Links; 2],
 }
 
 // Fabrics have millions of paths.
-const _: () = assert!(size_of::<Slot>() == 96);
+const _: () = assert!(size_of::<Slot>() == 88);
 
 /// What a slot holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,59 +70,6 @@ struct More {
     wants_reverse: bool,
     state: State,
     until: Option<Instant>,
-}
-
-/// A path in the list of one of its hosts: twice its slot, and one more for its receiver.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Node(u32);
-
-impl Node {
-    fn of(slot: u32) -> [Node; 2] {
-        [Node(slot * 2), Node(slot * 2 + 1)]
-    }
-
-    fn slot(self) -> usize {
-        self.0 as usize / 2
-    }
-
-    fn side(self) -> usize {
-        self.0 as usize % 2
-    }
-}
-
-/// Where a list goes on, or begins: the node's number from 1, 0 for none.
-#[derive(Clone, Copy, Default)]
-struct Next(u32);
-
-impl Next {
-    fn to(node: Node) -> Next {
-        Next(node.0 + 1)
-    }
-
-    fn node(self) -> Option<Node> {
-        self.0.checked_sub(1).map(Node)
-    }
-}
-
-/// The nodes before and behind in a list: 24 bits each.
-#[derive(Clone, Copy)]
-struct Links([[u8; 3]; 2]);
-
-const BEFORE: usize = 0;
-const BEHIND: usize = 1;
-
-impl Links {
-    const NONE: Links = Links([[0; 3]; 2]);
-
-    fn get(self, way: usize) -> Next {
-        let [a, b, c] = self.0[way];
-        Next(u32::from_le_bytes([a, b, c, 0]))
-    }
-
-    fn set(&mut self, way: usize, next: Next) {
-        let [a, b, c, _] = next.0.to_le_bytes();
-        self.0[way] = [a, b, c];
-    }
 }
 
 /// A registered path that forwards frames out of a port of the same switch, all of it sent: all that
@@ -174,8 +120,8 @@ pub struct Registry {
     free: Vec<u32>,
     hasher: RandomState,
     by_key: HashTable<u32>,
-    /// Where the lists by host begin; a power of two of them, as many as slots at least, or none.
-    lists: Vec<Next>,
+    /// The hashes of sender and receiver of each slot's path; of a free slot those of its last one.
+    tags: Vec<[u32; 2]>,
     /// The widths of the paths that forward, with how many have them; what is found comes to the
     /// front.
     widths: Vec<(FieldSet, u32)>,
@@ -195,7 +141,7 @@ impl Registry {
             free: Vec::new(),
             hasher: RandomState::default(),
             by_key: HashTable::new(),
-            lists: Vec::new(),
+            tags: Vec::new(),
             widths: Vec::new(),
         }
     }
@@ -372,24 +318,33 @@ impl Registry {
         }
     }
 
-    /// The paths from or to a host, in slot order.
-    pub fn by_host(&self, domain: Domain, mac: MacAddr) -> Vec<PathRef> {
-        let mut slots = Vec::new();
-        let mut next = match self.lists.is_empty() {
-            true => Next::default(),
-            false => self.lists[self.list(domain, mac)],
-        };
-        while let Some(node) = next.node() {
-            let stored = &self.slots[node.slot()];
-            if (stored.domain, stored.host(node.side())) == (domain, mac) {
-                slots.push(node.slot() as u32);
-            }
-            next = stored.lists[node.side()].get(BEHIND);
+    /// The paths from or to any of these hosts, in slot order. Looks through the tags of all slots: a
+    /// nanosecond or two for each.
+    pub fn by_hosts(&self, hosts: &[HostKey]) -> Vec<PathRef> {
+        let mut sieve = [0u64; SIEVE / 64];
+        for (domain, mac) in hosts {
+            let (word, bit) = in_sieve(self.tag(*domain, *mac));
+            sieve[word] |= bit;
         }
-        slots.sort_unstable();
-        slots.dedup();
-        let name = |slot: u32| self.name(slot, self.slots[slot as usize].generation);
-        slots.into_iter().map(name).collect()
+        let hosts: HashSet<HostKey, RandomState> = hosts.iter().copied().collect();
+        let passes = |tag: &u32| {
+            let (word, bit) = in_sieve(*tag);
+            sieve[word] & bit != 0
+        };
+        let found = (0..self.slots()).zip(&self.tags).filter_map(|(slot, tags)| {
+            if !tags.iter().any(passes) {
+                return None;
+            }
+            let stored = &self.slots[slot as usize];
+            let macs = [stored.headers.eth_src(), stored.headers.eth_dst()];
+            let of_one = macs.iter().any(|mac| hosts.contains(&(stored.domain, *mac)));
+            (stored.depends_on_hosts() && of_one).then(|| self.name(slot, stored.generation))
+        });
+        found.collect()
+    }
+
+    fn tag(&self, domain: Domain, mac: MacAddr) -> u32 {
+        self.hasher.hash_one((domain.0, mac.to_u64())) as u32
     }
 
     // ---- changes ----
@@ -427,38 +382,36 @@ impl Registry {
             generation: 0,
             app: known.app,
             holds: Holds::Single,
-            lists: [Links::NONE; 2],
         };
         self.put(place.0, stored)
     }
 
-    /// Takes a slot for what is to be in it, whose key has this hash; generation and lists are set
-    /// here.
+    /// Takes a slot for what is to be in it, whose key has this hash; its generation is set here.
     fn put(&mut self, hash: u64, mut stored: Slot) -> Result<PathRef, RegistryFull> {
         debug_assert!(
             self.find(stored.in_port, stored.width, &stored.headers).is_none(),
             "two paths of one key"
         );
+        let tags = [stored.headers.eth_src(), stored.headers.eth_dst()];
+        let tags = tags.map(|mac| self.tag(stored.domain, mac));
         let slot = match self.free.pop() {
             Some(slot) => {
                 stored.generation = self.slots[slot as usize].generation.wrapping_add(1);
                 self.slots[slot as usize] = stored;
+                self.tags[slot as usize] = tags;
                 slot
             }
             None if self.slots.len() >= REGISTRY_PATHS => return Err(RegistryFull),
             None => {
                 stored.generation = 1;
                 self.slots.push(stored);
+                self.tags.push(tags);
                 self.slots.len() as u32 - 1
             }
         };
         let (slots, hasher) = (&self.slots, &self.hasher);
         self.by_key.insert_unique(hash, slot, |slot| slots[*slot as usize].hash(hasher));
         self.count_width(slot, 1);
-        match self.slots.len() <= self.lists.len() {
-            true => self.link(slot),
-            false => self.link_all(),
-        }
         Ok(self.name(slot, self.slots[slot as usize].generation))
     }
 
@@ -482,8 +435,8 @@ impl Registry {
         let stored = &mut self.slots[path.slot as usize];
         let mut changed = stored.take(dpid)?;
         let result = change(&mut changed);
-        let (generation, lists, stamp) = (stored.generation, stored.lists, stored.stamp);
-        *stored = Slot { generation, lists, stamp, ..Slot::new(changed, dpid) };
+        let (generation, stamp) = (stored.generation, stored.stamp);
+        *stored = Slot { generation, stamp, ..Slot::new(changed, dpid) };
         Some(result)
     }
 
@@ -491,7 +444,6 @@ impl Registry {
     /// nothing.
     pub fn take_all(&mut self) -> Vec<(PathRef, Path)> {
         self.by_key.clear();
-        self.lists.fill(Next::default());
         self.widths.clear();
         let mut all = Vec::with_capacity(self.len());
         for slot in 0..self.slots.len() {
@@ -529,7 +481,6 @@ impl Registry {
             held.remove();
         }
         self.count_width(path.slot, -1);
-        self.unlink(path.slot);
         self.free.push(path.slot);
     }
 
@@ -549,58 +500,12 @@ impl Registry {
             None => self.widths.push((stored.width, 1)),
         }
     }
+}
 
-    /// Which list is that of a host. There are lists.
-    fn list(&self, domain: Domain, mac: MacAddr) -> usize {
-        let hash = self.hasher.hash_one((domain.0, mac.to_u64()));
-        hash as usize & (self.lists.len() - 1)
-    }
-
-    /// Makes more lists. Slots double between, so a path takes part in this once or twice.
-    fn link_all(&mut self) {
-        let lists = self.slots.len().next_power_of_two().max(LEAST_LISTS);
-        self.lists = vec![Next::default(); lists];
-        (0..self.slots()).for_each(|slot| self.link(slot));
-    }
-
-    /// Puts a path at the beginning of the lists of the hosts whose whereabouts it depends on.
-    fn link(&mut self, slot: u32) {
-        if !self.slots[slot as usize].depends_on_hosts() {
-            return;
-        }
-        for node in Node::of(slot) {
-            let stored = &self.slots[node.slot()];
-            let list = self.list(stored.domain, stored.host(node.side()));
-            let first = std::mem::replace(&mut self.lists[list], Next::to(node));
-            let links = &mut self.slots[node.slot()].lists[node.side()];
-            *links = Links::NONE;
-            links.set(BEHIND, first);
-            if let Some(first) = first.node() {
-                self.slots[first.slot()].lists[first.side()].set(BEFORE, Next::to(node));
-            }
-        }
-    }
-
-    fn unlink(&mut self, slot: u32) {
-        if !self.slots[slot as usize].depends_on_hosts() {
-            return;
-        }
-        for node in Node::of(slot) {
-            let stored = &self.slots[node.slot()];
-            let links = stored.lists[node.side()];
-            let (before, behind) = (links.get(BEFORE), links.get(BEHIND));
-            match before.node() {
-                Some(before) => self.slots[before.slot()].lists[before.side()].set(BEHIND, behind),
-                None => {
-                    let list = self.list(stored.domain, stored.host(node.side()));
-                    self.lists[list] = behind;
-                }
-            }
-            if let Some(behind) = behind.node() {
-                self.slots[behind.slot()].lists[behind.side()].set(BEFORE, before);
-            }
-        }
-    }
+/// Word and bit of a tag in the sieve.
+fn in_sieve(tag: u32) -> (usize, u64) {
+    let at = tag as usize % SIEVE;
+    (at / 64, 1 << (at % 64))
 }
 
 fn hash(hasher: &RandomState, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> u64 {
@@ -611,7 +516,7 @@ fn hash(hasher: &RandomState, in_port: PortNo, width: FieldSet, headers: &Packed
 }
 
 impl Slot {
-    /// Generation and lists are still to be set.
+    /// Its generation is still to be set.
     fn new(path: Path, dpid: DatapathId) -> Slot {
         let Path { app, key, kind, state, revision } = path;
         let mut slot = Slot {
@@ -629,7 +534,6 @@ impl Slot {
             generation: 0,
             app,
             holds: Holds::Nothing,
-            lists: [Links::NONE; 2],
         };
         match kind {
             Kind::Forward { route, hops, reverse } => {
@@ -725,14 +629,6 @@ impl Slot {
     fn depends_on_hosts(&self) -> bool {
         matches!(self.holds, Holds::Single | Holds::Forward)
     }
-
-    /// Its sender, or its receiver.
-    fn host(&self, side: usize) -> MacAddr {
-        match side {
-            0 => self.headers.eth_src(),
-            _ => self.headers.eth_dst(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -792,7 +688,7 @@ mod tests {
         let mut registry = Registry::new(SessionNo(1), DatapathId(1));
         let kind = Kind::Drop { class: DropClass::Denied, until: Instant::now() };
         registry.add(Path { kind, ..path(1, 2, 0) }).unwrap();
-        assert!(registry.by_host(Domain(0), MacAddr::from_u64(1)).is_empty());
+        assert!(registry.by_hosts(&[(Domain(0), MacAddr::from_u64(1))]).is_empty());
     }
 
     proptest! {
@@ -813,13 +709,15 @@ mod tests {
                     prop_assert_eq!(registry.by_key(&path.key).map(|(n, _)| n), Some(*name));
                 }
                 for mac in 0..5 {
-                    let mac = MacAddr::from_u64(mac);
-                    for domain in [Domain(0), Domain(1)] {
-                        let walked: Vec<_> = all.iter().filter(|(_, p)| p.domain() == Some(domain)
-                            && (p.key.headers.eth_src == mac || p.key.headers.eth_dst == mac)).map(|(n, _)| *n).collect();
-                        let mut found = registry.by_host(domain, mac);
-                        found.dedup();
-                        prop_assert_eq!(found, walked);
+                    let host = |domain| (Domain(domain), MacAddr::from_u64(mac));
+                    let one_more = (Domain(0), MacAddr::from_u64(4));
+                    for hosts in [vec![host(0)], vec![host(1)], vec![host(1), one_more]] {
+                        let of_one = |p: &Path| hosts.iter().any(|(domain, mac)| {
+                            let ends = [p.key.headers.eth_src, p.key.headers.eth_dst];
+                            p.domain() == Some(*domain) && ends.contains(mac)
+                        });
+                        let walked: Vec<_> = all.iter().filter(|(_, p)| of_one(p)).map(|(n, _)| *n).collect();
+                        prop_assert_eq!(registry.by_hosts(&hosts), walked);
                     }
                 }
             }

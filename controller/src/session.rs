@@ -27,6 +27,7 @@ use umlaut_openflow::{
 
 use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
+use crate::hosts::HostKey;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
 use crate::path::{LLDP_TYPE, SessionNo, of_app};
@@ -118,6 +119,8 @@ pub struct Session<P: Policy> {
     commands: VecDeque<Command>,
     /// Whether one of those that wait was lost.
     overrun: bool,
+    /// Hosts that commands of this turn tell have changed.
+    changed: Vec<HostKey>,
     adopting: Option<adopt::Adopting>,
 }
 
@@ -157,6 +160,7 @@ impl<P: Policy> Session<P> {
             lldp: Bucket::new(LLDP_RATE, now),
             commands: VecDeque::new(),
             overrun: false,
+            changed: Vec::new(),
             adopting: None,
         }
     }
@@ -320,6 +324,7 @@ impl<P: Policy> Session<P> {
             }
         }
         self.commands = commands;
+        self.decide_changed(now, shared);
         if std::mem::take(&mut self.overrun) {
             self.resync(now, shared);
         }
@@ -391,15 +396,7 @@ impl<P: Policy> Session<P> {
             Command::Probe { port, frame } if active => {
                 let _ = switch.send_frame(PortNo::ANY, vec![Action::output(port)], &frame);
             }
-            Command::HostChanged { domain, mac } => {
-                for name in switch.paths_of(domain, mac) {
-                    let Some(path) = switch.path(name) else { continue };
-                    let (app, key) = (path.app, path.key);
-                    let policy = &self.world.policy;
-                    let again = shared.apps.decide_again(app, switch, *view, policy, &key);
-                    switch.settle(view, name, again);
-                }
-            }
+            Command::HostChanged { domain, mac } => self.changed.push((domain, mac)),
             Command::Run(_)
             | Command::PacketOut { .. }
             | Command::Probe { .. }
@@ -408,6 +405,22 @@ impl<P: Policy> Session<P> {
             | Command::Superseded
             | Command::Shutdown => {}
         }
+    }
+
+    /// Decides the paths again of all hosts that have changed: to look for them takes as long for many
+    /// hosts as for one.
+    fn decide_changed(&mut self, now: Instant, shared: &Shared<P>) {
+        let Some(switch) = self.switch.as_mut().filter(|_| !self.changed.is_empty()) else {
+            return;
+        };
+        let view = view(shared, &self.world, now);
+        for name in switch.paths_of(&self.changed) {
+            let Some(path) = switch.path(name) else { continue };
+            let (app, key) = (path.app, path.key);
+            let again = shared.apps.decide_again(app, switch, view, &self.world.policy, &key);
+            switch.settle(&view, name, again);
+        }
+        self.changed.clear();
     }
 
     /// A command that must not be lost was lost: start from an empty flow table.

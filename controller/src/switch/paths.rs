@@ -16,7 +16,7 @@ use super::{
 use crate::app::AppNo;
 use crate::command::{Command, HopEntry, HopFailure};
 use crate::concerned::Concerned;
-use crate::hosts::Domain;
+use crate::hosts::{Domain, HostKey};
 use crate::path::{
     DropClass, FlowKey, Hop, HopName, Hops, Kind, Leg, Mark, Path, PathRef, Route, State,
 };
@@ -519,9 +519,9 @@ impl Switch {
         self.install_hops(view, name, None, &kept);
     }
 
-    /// The paths from or to a host.
-    pub(crate) fn paths_of(&self, domain: Domain, mac: MacAddr) -> Vec<PathRef> {
-        self.registry.by_host(domain, mac)
+    /// The paths from or to any of these hosts.
+    pub(crate) fn paths_of(&self, hosts: &[HostKey]) -> Vec<PathRef> {
+        self.registry.by_hosts(hosts)
     }
 
     /// The revision that the path in a slot of the registry was last decided under.
