@@ -113,6 +113,33 @@ fn a_known_path_is_decided_again_when_its_hosts_are_not_where_they_were() {
 }
 
 #[test]
+fn a_new_path_between_hosts_that_have_others_is_decided_by_where_they_are_now() {
+    let size = Size::SMALL;
+    for version in VERSIONS {
+        let mut bed = Bed::sliceable(size, version);
+        let answers = |bed: &mut Bed<SlicePolicy>, from, to| {
+            let pin = bed.pin(size, 0, from, to, 0);
+            bed.receive(0, &pin);
+            bed.turns(0);
+            bed.answers(0)
+        };
+        // Both are known from other paths.
+        for (from, to) in [(0, 1), (2, 3), (4, 1), (2, 5)] {
+            is_set_up(answers(&mut bed, from, to), 1);
+        }
+        bed.forget_hosts(size, 0, 1);
+        let flooded = Answers { flow_mods: 0, packet_outs: 1, others: 0 };
+        assert_eq!(answers(&mut bed, 2, 1), flooded, "{version}");
+        // Under a policy that lets nobody through, both are where they were.
+        is_set_up(answers(&mut bed, 1, 2), 1);
+        let deny = "filters: [{id: none, match: {eth_type: ipv4}, action: deny}]\n";
+        let policy = bed.same_policy(size, deny);
+        bed.set_policy(policy);
+        assert_eq!(answers(&mut bed, 1, 4).packet_outs, 0, "{version}");
+    }
+}
+
+#[test]
 fn a_known_path_is_decided_again_under_a_new_policy_before_it_is_used() {
     let size = Size::SMALL;
     for version in VERSIONS {
