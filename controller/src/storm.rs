@@ -63,8 +63,13 @@ pub enum Verdict {
 }
 
 /// Where packet-ins come from: the port, and the domain that admits the sender; those of senders
-/// that none admits share a bucket on each port.
-type Key = (PortNo, Option<Domain>);
+/// that none admits share a bucket on each port. In words, which a hasher takes fastest.
+type Key = (u64, u64);
+
+fn key(port: PortNo, domain: Option<Domain>) -> Key {
+    let admitted = u64::from(domain.is_some());
+    (admitted << 32 | u64::from(port.0), domain.map_or(0, |domain| domain.0))
+}
 
 /// The buckets of one switch.
 #[derive(Debug)]
@@ -119,7 +124,7 @@ impl Storms {
     #[inline]
     pub(crate) fn take_again(&mut self, port: PortNo, domain: Domain, now: Instant) -> bool {
         let now = self.time(now);
-        self.buckets.get_mut(&(port, Some(domain))).is_some_and(|bucket| bucket.take(now))
+        self.buckets.get_mut(&key(port, Some(domain))).is_some_and(|bucket| bucket.take(now))
     }
 
     /// Takes a token for a packet-in, of `rate` a second, with a burst of one second's worth.
@@ -131,7 +136,7 @@ impl Storms {
         rate: u32,
         now: Instant,
     ) -> Verdict {
-        let (now, key) = (self.time(now), (port, domain));
+        let (now, key) = (self.time(now), key(port, domain));
         let cost = (BURST / u64::from(rate.max(1))).max(1) as u32;
         if self.buckets.len() >= STORM_BUCKETS && !self.buckets.contains_key(&key) {
             self.sweep(now);

@@ -86,6 +86,14 @@ impl PackedHeaders {
     /// Packs the fields of `width`.
     #[inline]
     pub fn new(headers: &Headers, width: FieldSet) -> PackedHeaders {
+        // Most frames have no tag, and most widths are these.
+        if width == FieldSet::LAYER_2
+            && let (Tag::None, false, Field::Is(eth_type)) =
+                (headers.tag, headers.stacked, headers.eth_type)
+        {
+            let (dst, src) = (headers.eth_dst.to_u64() << 16, headers.eth_src.to_u64() << 16);
+            return PackedHeaders { layer_2: [dst, src | u64::from(eth_type)], rest: Rest::None };
+        }
         let mac = |field, mac: MacAddr| if width.contains(field) { mac.to_u64() << 16 } else { 0 };
         let macs =
             [mac(FieldSet::ETH_DST, headers.eth_dst), mac(FieldSet::ETH_SRC, headers.eth_src)];

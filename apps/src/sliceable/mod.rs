@@ -265,15 +265,16 @@ impl SliceableSwitch {
         let standing = |stamp| Standing { revision, stamp };
         let (of_src, of_dst) =
             (standing(sw.stamp(&cx.view, src)), standing(sw.stamp(&cx.view, dst)));
-        let known = at.and_then(|at| sw.keeping::<Recent>().sender(src, at, of_src));
+        let recent = sw.keeping::<Recent>();
+        let known = at.and_then(|at| recent.sender(src, at, of_src));
         network.settled.set(known.is_some());
         let admission = known.map(Ok).or_else(|| at.map(|at| admit(policy, at, src)));
         let slice = admission.and_then(Result::ok).map(|admission| admission.slice);
+        let found = slice.and_then(|slice| recent.receiver(dst, slice, of_dst));
         if !self.within_rate(sw, cx, at, slice, (in_port, headers)) {
             return;
         }
         let ingress = Ingress { dpid, port: in_port, headers };
-        let found = slice.and_then(|slice| sw.keeping::<Recent>().receiver(dst, slice, of_dst));
         let goes_to = Cell::new(found);
         let asked = Asked {
             // Without an attachment the frame is dropped before this is asked.

@@ -51,7 +51,8 @@ impl Switch {
         {
             return false;
         }
-        self.send_on(view, in_port, headers, frame, &known);
+        let shape = shape(&known, in_port, headers);
+        self.send_on(view, in_port, headers, frame, (&known, shape));
         true
     }
 
@@ -83,6 +84,7 @@ impl Switch {
             revision: view.revision,
             stamp: stamp.map_or(0, |(_, _, stamp)| stamp),
         };
+        let shape = shape(&known, in_port, headers);
         match self.registry.held(in_port, width, &packed) {
             // The switch lost the entry, or had not read it yet: the same entry again.
             Held::Single(held) if held.goes_as(&known) => {
@@ -91,8 +93,7 @@ impl Switch {
             }
             Held::Single(_) | Held::Other => return None,
             Held::Nothing(place) => {
-                let matchable = shape(&known, in_port, headers)
-                    .is_some_and(|shape| self.stencils.has(&shape))
+                let matchable = shape.is_some_and(|shape| self.stencils.has(&shape))
                     || flow_match(self.version, in_port, headers, width).is_ok();
                 if !matchable || self.pauses.hold(Some(known.domain), view.now) {
                     return Some(self.one_by_one(
@@ -115,7 +116,7 @@ impl Switch {
                 }
             }
         }
-        self.send_on(view, in_port, headers, frame, &known);
+        self.send_on(view, in_port, headers, frame, (&known, shape));
         Some(Outcome::Installed)
     }
 
@@ -126,11 +127,11 @@ impl Switch {
         in_port: PortNo,
         headers: &Headers,
         frame: Frame<'_>,
-        known: &Known,
+        (known, shape): (&Known, Option<Shape>),
     ) {
         // An entry that an earlier run left is taken note of when it is sent over.
         let usual = frame.buffer_id.is_none() && frame.whole && self.kept.len() == 0;
-        let shape = if usual { shape(known, in_port, headers) } else { None };
+        let shape = shape.filter(|_| usual);
         let cookie = known.name.cookie(view.net.epoch, Mark::ONLY);
         let values = Values { in_port, headers, out_port: known.out_port, cookie };
         let xids = [Xid(self.next_xid), Xid(self.next_xid.wrapping_add(1))];

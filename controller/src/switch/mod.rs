@@ -24,7 +24,7 @@ mod senders;
 mod stencil;
 mod told;
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -220,7 +220,7 @@ pub struct Switch {
     requests: Requests,
     recent: Recent,
     /// What applications keep here, by the type of it; few do.
-    keeping: Vec<(AppNo, Box<dyn Any + Send + Sync>)>,
+    keeping: Vec<((AppNo, TypeId), Box<dyn Any + Send + Sync>)>,
     /// Entries of applications; in 1.0 only.
     entries: Entries,
     registry: Registry,
@@ -329,11 +329,10 @@ impl Switch {
     /// What the application that acts keeps with this connection: one value of each type, made when it
     /// is first asked for, gone with the connection.
     pub fn keeping<T: Default + Send + Sync + 'static>(&mut self) -> &mut T {
-        let acting = self.acting;
-        let mut all = self.keeping.iter();
-        let held = all.position(|(app, kept)| *app == acting && kept.is::<T>());
+        let whose = (self.acting, TypeId::of::<T>());
+        let held = self.keeping.iter().position(|(of, _)| *of == whose);
         let at = held.unwrap_or_else(|| {
-            self.keeping.push((acting, Box::new(T::default())));
+            self.keeping.push((whose, Box::new(T::default())));
             self.keeping.len() - 1
         });
         // It was found, or made, as one of this type.
