@@ -542,9 +542,9 @@ impl HostTable {
                     keys.extend(domains.iter().flat_map(|of| of.iter().map(|of| (*of, *mac))));
                 }
                 for port in ports {
-                    keys.extend(
-                        self.ports.get(port).iter().flat_map(|hosts| hosts.iter().copied()),
-                    );
+                    self.at_port(port.0, port.1, &mut |key, _| {
+                        keys.insert(key);
+                    });
                 }
                 for key in keys {
                     if let Some(entry) = self.locate(key) {
