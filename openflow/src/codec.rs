@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use crate::error::{Broken, DecodeError, EncodeError, Problem};
 use crate::frame::{HEADER, Header};
-use crate::model::{ErrorCode, ErrorMessage, Hello, Message, Opaque};
+use crate::model::{ErrorCode, ErrorMessage, FlowMod, Hello, Message, Opaque, PacketOut};
 use crate::names::name;
 use crate::types::{Cookie, PortNo, Version, Xid};
 use crate::wire::{Decoded, Put, entry, fixed, pad8, round8, stop, with_length};
@@ -191,32 +191,73 @@ pub fn encode(
     message: &Message<'_>,
     out: &mut BytesMut,
 ) -> Result<(), EncodeError> {
-    let start = out.len();
-    let written = put_message(version, xid, message, out);
-    if written.is_err() {
-        out.truncate(start);
-    }
-    written
+    put_message(version, xid, out, |out| match (version, message) {
+        // What a controller sends most goes the shortest way, as what it reads most.
+        (Version::V1_0, Message::FlowMod(flow)) => v10::put_flow_mod(flow, out),
+        (Version::V1_3, Message::FlowMod(flow)) => v13::put_flow_mod(flow, out),
+        (Version::V1_0, Message::PacketOut(packet)) => v10::put_packet_out(packet, out),
+        (Version::V1_3, Message::PacketOut(packet)) => v13::put_packet_out(packet, out),
+        _ => encode_body(version, message, out),
+    })
 }
 
+/// Appends a flow-mod, as [`encode`] does, without a [`Message`] to put it into.
+///
+/// # Errors
+/// What the version cannot express.
+pub fn encode_flow_mod(
+    version: Version,
+    xid: Xid,
+    flow: &FlowMod,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    put_message(version, xid, out, |out| match version {
+        Version::V1_0 => v10::put_flow_mod(flow, out),
+        Version::V1_3 => v13::put_flow_mod(flow, out),
+        other => Err(EncodeError::Version(other)),
+    })
+}
+
+/// Appends a packet-out, as [`encode`] does, without a [`Message`] to put it into.
+///
+/// # Errors
+/// What the version cannot express.
+pub fn encode_packet_out(
+    version: Version,
+    xid: Xid,
+    packet: &PacketOut<'_>,
+    out: &mut BytesMut,
+) -> Result<(), EncodeError> {
+    put_message(version, xid, out, |out| match version {
+        Version::V1_0 => v10::put_packet_out(packet, out),
+        Version::V1_3 => v13::put_packet_out(packet, out),
+        other => Err(EncodeError::Version(other)),
+    })
+}
+
+/// Header and body, whose type is told when it is written; nothing, on an error.
 #[inline(always)]
-fn put_message(version: Version, xid: Xid, message: &Message<'_>, out: &mut BytesMut) -> Put {
+fn put_message(
+    version: Version,
+    xid: Xid,
+    out: &mut BytesMut,
+    body: impl FnOnce(&mut BytesMut) -> Result<u8, EncodeError>,
+) -> Put {
     let start = out.len();
-    OfpHeader { version, kind: 0, length: 0, xid }.write(out)?;
-    let kind = match (version, message) {
-        // What a controller sends most goes the shortest way, as what it reads most.
-        (Version::V1_0, Message::FlowMod(flow)) => v10::put_flow_mod(flow, out)?,
-        (Version::V1_3, Message::FlowMod(flow)) => v13::put_flow_mod(flow, out)?,
-        (Version::V1_0, Message::PacketOut(packet)) => v10::put_packet_out(packet, out)?,
-        (Version::V1_3, Message::PacketOut(packet)) => v13::put_packet_out(packet, out)?,
-        _ => encode_body(version, message, out)?,
+    let written =
+        OfpHeader { version, kind: 0, length: 0, xid }.write(out).and_then(|()| body(out));
+    let length = u16::try_from(out.len() - start);
+    let refused = match (written, length) {
+        (Ok(kind), Ok(length)) => {
+            let [high, low] = length.to_be_bytes();
+            out[start + 1..start + 4].copy_from_slice(&[kind, high, low]);
+            return Ok(());
+        }
+        (Ok(_), Err(_)) => EncodeError::TooLong { what: "message" },
+        (Err(error), _) => error,
     };
-    let Ok(length) = u16::try_from(out.len() - start) else {
-        return Err(EncodeError::TooLong { what: "message" });
-    };
-    let [high, low] = length.to_be_bytes();
-    out[start + 1..start + 4].copy_from_slice(&[kind, high, low]);
-    Ok(())
+    out.truncate(start);
+    Err(refused)
 }
 
 #[inline(never)]

@@ -88,13 +88,14 @@ mod v10;
 mod v13;
 mod wire;
 
-pub use codec::{decode, encode, ended_entry};
+pub use codec::{decode, encode, encode_flow_mod, encode_packet_out, ended_entry};
 pub use error::{DecodeError, EncodeError, Part, Problem};
 pub use fields::FieldSet;
 pub use frame::{FrameError, HEADER, Header, next_frame};
 pub use model::*;
 pub use names::{multipart_name, name};
 pub use types::*;
+pub use v10::MatchKey;
 pub use v13::oxm::{Oxm, Oxms};
 
 /// The example of the front page is true.

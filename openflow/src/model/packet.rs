@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::action::{Action, Actions};
-use crate::types::{BufferId, Cookie, PortNo, TableId, newtype};
+use crate::types::{BufferId, Cookie, MacAddr, PortNo, TableId, newtype};
 
 newtype! {
     /// Why a packet came to the controller (1.3.5 §7.4.1).
@@ -40,6 +40,24 @@ pub struct PacketIn<'a> {
     /// The frame, from the destination MAC on, without frame check sequence.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::json::hex"))]
     pub data: Cow<'a, [u8]>,
+}
+
+impl PacketIn<'_> {
+    /// The frame's source; zero if it is cut short before. For more than addresses there is
+    /// [`Headers`](crate::packet::Headers).
+    #[inline]
+    pub fn eth_src(&self) -> MacAddr {
+        self.data
+            .get(6..12)
+            .and_then(<[u8]>::first_chunk)
+            .map_or(MacAddr::ZERO, |mac| MacAddr(*mac))
+    }
+
+    /// The frame's destination; zero if it is cut short before.
+    #[inline]
+    pub fn eth_dst(&self) -> MacAddr {
+        self.data.first_chunk().map_or(MacAddr::ZERO, |mac| MacAddr(*mac))
+    }
 }
 
 /// A packet to send (OFPT_PACKET_OUT).

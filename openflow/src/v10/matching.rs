@@ -36,19 +36,19 @@ const PADDING: [usize; 3] = [21, 26, 27];
 
 // ofp_flow_wildcards (§5.2.3).
 pub(super) const W_IN_PORT: u32 = 1;
-const W_DL_VLAN: u32 = 1 << 1;
-const W_DL_SRC: u32 = 1 << 2;
-const W_DL_DST: u32 = 1 << 3;
-const W_DL_TYPE: u32 = 1 << 4;
-const W_NW_PROTO: u32 = 1 << 5;
-const W_TP_SRC: u32 = 1 << 6;
-const W_TP_DST: u32 = 1 << 7;
-const NW_SRC_SHIFT: u32 = 8;
-const NW_DST_SHIFT: u32 = 14;
-const W_DL_VLAN_PCP: u32 = 1 << 20;
-const W_NW_TOS: u32 = 1 << 21;
+pub(super) const W_DL_VLAN: u32 = 1 << 1;
+pub(super) const W_DL_SRC: u32 = 1 << 2;
+pub(super) const W_DL_DST: u32 = 1 << 3;
+pub(super) const W_DL_TYPE: u32 = 1 << 4;
+pub(super) const W_NW_PROTO: u32 = 1 << 5;
+pub(super) const W_TP_SRC: u32 = 1 << 6;
+pub(super) const W_TP_DST: u32 = 1 << 7;
+pub(super) const NW_SRC_SHIFT: u32 = 8;
+pub(super) const NW_DST_SHIFT: u32 = 14;
+pub(super) const W_DL_VLAN_PCP: u32 = 1 << 20;
+pub(super) const W_NW_TOS: u32 = 1 << 21;
 /// Everything wildcarded, in the form that encoding gives.
-const W_ALL: u32 = W_IN_PORT
+pub(super) const W_ALL: u32 = W_IN_PORT
     | W_DL_VLAN
     | W_DL_SRC
     | W_DL_DST

@@ -1,6 +1,7 @@
 //! OpenFlow 1.0 on the wire (specification 1.0.0/1.0.1). Pure.
 
 mod action;
+mod key;
 mod matching;
 mod stats;
 
@@ -21,6 +22,7 @@ use crate::wire::{
     Buffer, Decoded, Lifetime, Parsed, Port16, Put, entry, fixed, list, record, whole, with_length,
 };
 use action::{actions, instructions, put_actions, put_instructions};
+pub use key::MatchKey;
 use matching::{parse_match, put_match};
 
 fixed! {
