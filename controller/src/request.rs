@@ -295,11 +295,18 @@ impl Recent {
         if message.len() > REMEMBERED_MESSAGE {
             return place;
         }
-        self.bytes.resize(REMEMBERED_BYTES, 0);
+        if self.bytes.is_empty() {
+            self.bytes.resize(REMEMBERED_BYTES, 0);
+        }
         let from = self.written as usize % REMEMBERED_BYTES;
-        let first = message.len().min(REMEMBERED_BYTES - from);
-        self.bytes[from..from + first].copy_from_slice(&message[..first]);
-        self.bytes[..message.len() - first].copy_from_slice(&message[first..]);
+        match self.bytes.get_mut(from..from + message.len()) {
+            Some(room) => room.copy_from_slice(message),
+            None => {
+                let (first, rest) = message.split_at(REMEMBERED_BYTES - from);
+                self.bytes[from..].copy_from_slice(first);
+                self.bytes[..rest.len()].copy_from_slice(rest);
+            }
+        }
         self.written = self.written.wrapping_add(place.length);
         place
     }

@@ -31,21 +31,18 @@ const SCTP: u8 = 132;
 pub(crate) fn worded<'m, 'a>(version: Version, message: &'m Message<'a>) -> Cow<'m, Message<'a>> {
     let v10 = version == Version::V1_0;
     Cow::Owned(match message {
-        // Most say nothing that a version says otherwise.
-        Message::FlowMod(flow_mod)
-            if flow_mod.matches.presupposes_nothing()
-                && !(v10 && flow_mod.instructions.iter().any(changes_frames)) =>
-        {
-            return Cow::Borrowed(message);
+        Message::FlowMod(flow_mod) if rewords(version, flow_mod) => {
+            let mut flow_mod = flow_mod.clone();
+            reword(version, &mut flow_mod);
+            Message::FlowMod(flow_mod)
         }
-        Message::FlowMod(flow_mod) => Message::FlowMod(flow_mod_in(version, flow_mod.clone())),
         Message::FlowStatsRequest(request) => {
             Message::FlowStatsRequest(request_in(version, request))
         }
         Message::AggregateStatsRequest(request) => {
             Message::AggregateStatsRequest(request_in(version, request))
         }
-        Message::PacketOut(out) if v10 && changes(&out.actions) => {
+        Message::PacketOut(out) if rewords_actions(version, &out.actions) => {
             let actions = actions_in_1_0(&out.actions).into();
             Message::PacketOut(PacketOut { actions, ..out.clone() })
         }
@@ -56,7 +53,23 @@ pub(crate) fn worded<'m, 'a>(version: Version, message: &'m Message<'a>) -> Cow<
     })
 }
 
-fn flow_mod_in(version: Version, mut flow_mod: FlowMod) -> FlowMod {
+/// Whether a flow-mod says anything that a version may say otherwise; most do not.
+#[inline]
+fn rewords(version: Version, flow_mod: &FlowMod) -> bool {
+    !flow_mod.matches.presupposes_nothing()
+        || version == Version::V1_0 && flow_mod.instructions.iter().any(changes_frames)
+}
+
+/// Puts a flow-mod in the words of a version.
+#[inline]
+pub(crate) fn reword_flow_mod(version: Version, flow_mod: &mut FlowMod) {
+    if rewords(version, flow_mod) {
+        reword(version, flow_mod);
+    }
+}
+
+#[inline(never)]
+fn reword(version: Version, flow_mod: &mut FlowMod) {
     flow_mod.matches = match_in(version, &flow_mod.matches);
     if version == Version::V1_0 {
         for instruction in &mut flow_mod.instructions {
@@ -67,7 +80,12 @@ fn flow_mod_in(version: Version, mut flow_mod: FlowMod) -> FlowMod {
             }
         }
     }
-    flow_mod
+}
+
+/// Whether a version says some of these actions otherwise.
+#[inline]
+pub(crate) fn rewords_actions(version: Version, actions: &[Action]) -> bool {
+    version == Version::V1_0 && changes(actions)
 }
 
 fn request_in(version: Version, request: &FlowStatsRequest) -> FlowStatsRequest {

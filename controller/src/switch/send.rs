@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use umlaut_openflow::{
-    Actions, BufferId, Cookie, EncodeError, FlowMod, FlowModCommand, Match, Message, PacketOut,
-    PortNo, Version, Xid, encode,
+    Actions, BufferId, Cookie, EncodeError, FlowMod, FlowModCommand, FlowModFlags, Match, MatchKey,
+    Message, PacketOut, PortNo, Version, Xid, encode, encode_flow_mod, encode_packet_out,
 };
 
 use super::entries::ENTRIES;
@@ -15,7 +15,11 @@ use crate::app::AppNo;
 use crate::path::app_cookie;
 use crate::program::{MIN_FRAME, padded};
 use crate::request::{Answer, Asker, ReplyTo, RequestError, Wanted, is_request};
-use crate::wording::worded;
+use crate::wording::{reword_flow_mod, rewords_actions, worded};
+
+/// Where match and cookie stand in a flow-mod of 1.0 (1.0 §5.3.3).
+const MATCH_IN_1_0: usize = 8;
+pub(super) const COOKIE_IN_1_0: usize = 48;
 
 /// Why a message was not sent. Nothing was sent, and nothing else changed.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -71,13 +75,9 @@ impl Switch {
     /// # Errors
     /// [`SendError`]; nothing was sent.
     pub fn send(&mut self, message: &Message<'_>) -> Result<Xid, SendError> {
-        let worded = worded(self.version, message);
-        if self.acting == AppNo::FRAMEWORK || !matches!(&*worded, Message::FlowMod(_)) {
-            return self.send_own(&worded);
-        }
-        match worded.into_owned() {
-            Message::FlowMod(flow_mod) => self.own_flow_mod(flow_mod),
-            message => self.send_own(&message),
+        match &*worded(self.version, message) {
+            Message::FlowMod(flow_mod) => self.own_flow_mod(&mut flow_mod.clone()),
+            message => self.send_own(message),
         }
     }
 
@@ -85,44 +85,50 @@ impl Switch {
     ///
     /// # Errors
     /// [`SendError`]; nothing was sent.
-    pub fn flow_mod(&mut self, flow_mod: FlowMod) -> Result<Xid, SendError> {
-        let message = Message::FlowMod(flow_mod);
-        // What needs no other words is not copied.
-        match (worded(self.version, &message), self.acting) {
-            (Cow::Borrowed(_), app) if app != AppNo::FRAMEWORK => {}
-            (worded, _) => return self.send(&worded),
-        }
-        match message {
-            Message::FlowMod(flow_mod) => self.own_flow_mod(flow_mod),
-            message => self.send_own(&message),
-        }
+    pub fn flow_mod(&mut self, mut flow_mod: FlowMod) -> Result<Xid, SendError> {
+        reword_flow_mod(self.version, &mut flow_mod);
+        self.own_flow_mod(&mut flow_mod)
     }
 
-    fn own_flow_mod(&mut self, mut flow_mod: FlowMod) -> Result<Xid, SendError> {
+    /// Sends a flow-mod, in the words of the version, as whoever acts.
+    fn own_flow_mod(&mut self, flow_mod: &mut FlowMod) -> Result<Xid, SendError> {
+        if self.acting == AppNo::FRAMEWORK {
+            return self.put_flow_mod(flow_mod);
+        }
         let cookie =
             app_cookie(self.acting, flow_mod.cookie).ok_or(SendError::Cookie(flow_mod.cookie))?;
         if self.version == Version::V1_0 {
-            return self.own_flow_mod_in_1_0(flow_mod);
+            return self.own_flow_mod_in_1_0(flow_mod, cookie);
         }
         flow_mod.cookie = cookie;
         if flow_mod.command != FlowModCommand::ADD {
             flow_mod.cookie_mask |= 0xff << 56;
         }
-        self.send_own(&Message::FlowMod(flow_mod))
+        self.put_flow_mod(flow_mod)
     }
 
-    fn own_flow_mod_in_1_0(&mut self, flow_mod: FlowMod) -> Result<Xid, SendError> {
-        let strict = match flow_mod.command {
-            FlowModCommand::MODIFY | FlowModCommand::DELETE => false,
-            FlowModCommand::MODIFY_STRICT | FlowModCommand::DELETE_STRICT => true,
-            FlowModCommand::ADD => return self.add_in_1_0(flow_mod),
-            _ => return self.send_own(&Message::FlowMod(flow_mod)),
-        };
+    fn own_flow_mod_in_1_0(
+        &mut self,
+        flow_mod: &mut FlowMod,
+        cookie: Cookie,
+    ) -> Result<Xid, SendError> {
+        match flow_mod.command {
+            FlowModCommand::ADD => self.add_in_1_0(flow_mod, cookie),
+            FlowModCommand::MODIFY | FlowModCommand::DELETE => self.change_in_1_0(flow_mod, false),
+            FlowModCommand::MODIFY_STRICT | FlowModCommand::DELETE_STRICT => {
+                self.change_in_1_0(flow_mod, true)
+            }
+            _ => self.put_flow_mod(flow_mod),
+        }
+    }
+
+    /// A modification or deletion of the application's own entries, one by one.
+    fn change_in_1_0(&mut self, flow_mod: &FlowMod, strict: bool) -> Result<Xid, SendError> {
         let deletes =
             matches!(flow_mod.command, FlowModCommand::DELETE | FlowModCommand::DELETE_STRICT);
         let command =
             if deletes { FlowModCommand::DELETE_STRICT } else { FlowModCommand::MODIFY_STRICT };
-        let chosen = self.entries.chosen(self.acting, &flow_mod, strict);
+        let chosen = self.entries.chosen(self.acting, flow_mod, strict);
         // The id of the last one; of nothing, if nothing is meant.
         let mut xid = Xid(self.next_xid);
         if chosen.is_empty() {
@@ -138,7 +144,7 @@ impl Switch {
                 out_port: PortNo::ANY,
                 ..flow_mod.clone()
             };
-            xid = self.send_own(&Message::FlowMod(one))?;
+            xid = self.put_flow_mod(&one)?;
             if deletes {
                 self.entries.deleted(cookie);
             } else {
@@ -148,17 +154,27 @@ impl Switch {
         Ok(xid)
     }
 
-    fn add_in_1_0(&mut self, add: FlowMod) -> Result<Xid, SendError> {
-        if self.entries.is_full() {
+    /// An entry with a cookie of its own, which tells of its end.
+    fn add_in_1_0(&mut self, add: &mut FlowMod, maker: Cookie) -> Result<Xid, SendError> {
+        let told = add.flags.contains(FlowModFlags::SEND_FLOW_REM);
+        // Emergency entries of 1.0 do not end by themselves and may not ask for it.
+        if !add.flags.contains(FlowModFlags::EMERG_OR_RESET_COUNTS) {
+            add.flags.0 |= FlowModFlags::SEND_FLOW_REM.0;
+        }
+        let from = self.out.len();
+        encode_flow_mod(self.version, Xid(self.next_xid), add, &mut self.out)?;
+        // What tells entries apart is what the switch reads.
+        let entered = self.out[from + MATCH_IN_1_0..]
+            .first_chunk()
+            .and_then(|wire| self.entries.add(maker, add, MatchKey::read(wire), told));
+        let Some(cookie) = entered else {
+            self.out.truncate(from);
             return Err(SendError::Entries);
-        }
-        let add = self.entries.add(self.acting, add);
-        let cookie = add.cookie;
-        let sent = self.send_own(&Message::FlowMod(add));
-        if sent.is_err() {
-            self.entries.remove(cookie);
-        }
-        sent
+        };
+        let at = from + COOKIE_IN_1_0;
+        self.out[at..at + 8].copy_from_slice(&cookie.0.to_be_bytes());
+        self.counters.flow_mods += 1;
+        Ok(self.note_own(from))
     }
 
     /// Sends a frame with these actions. `in_port` is where it came in, or `ANY`. Short frames are
@@ -174,7 +190,17 @@ impl Switch {
     ) -> Result<Xid, SendError> {
         let mut room = [0; MIN_FRAME];
         let (actions, data) = (actions.into(), padded(data, &mut room).into());
-        self.send(&Message::PacketOut(PacketOut { buffer_id: None, in_port, actions, data }))
+        self.own_packet_out(&PacketOut { buffer_id: None, in_port, actions, data })
+    }
+
+    pub(super) fn own_packet_out(&mut self, out: &PacketOut<'_>) -> Result<Xid, SendError> {
+        if rewords_actions(self.version, &out.actions) {
+            return self.send(&Message::PacketOut(out.clone()));
+        }
+        let from = self.out.len();
+        encode_packet_out(self.version, Xid(self.next_xid), out, &mut self.out)?;
+        self.counters.packet_outs += 1;
+        Ok(self.note_own(from))
     }
 
     /// Sends a request whose answer goes to `reply` instead of a handler, all parts in one. `reply`
@@ -208,15 +234,40 @@ impl Switch {
         }
         let (message, wanted) = asked(self.version, message);
         let from = self.out.len();
-        let xid = self.send_noted(&message, Sent::Other)?;
-        let place = self.recent.push(&self.out[from..]);
-        if let Some(sent) = self.sent.back_mut() {
-            *sent = Sent::App(self.acting, place);
-        }
+        encode(self.version, Xid(self.next_xid), &message, &mut self.out)?;
+        self.count(&message);
+        let xid = self.note_own(from);
         if asks {
             self.requests.add(xid, Asker::App(self.acting), wanted, self.now);
         }
         Ok(xid)
+    }
+
+    /// Sends a flow-mod as it is.
+    fn put_flow_mod(&mut self, flow_mod: &FlowMod) -> Result<Xid, SendError> {
+        let from = self.out.len();
+        encode_flow_mod(self.version, Xid(self.next_xid), flow_mod, &mut self.out)?;
+        self.counters.flow_mods += 1;
+        Ok(self.note_own(from))
+    }
+
+    /// Notes that whoever acts has sent what lies in the output from there on.
+    fn note_own(&mut self, from: usize) -> Xid {
+        let xid = Xid(self.next_xid);
+        let what = match self.acting {
+            AppNo::FRAMEWORK => Sent::Other,
+            app => Sent::App(app, self.recent.push(&self.out[from..])),
+        };
+        self.note_sent(what);
+        xid
+    }
+
+    fn count(&mut self, message: &Message<'_>) {
+        match message {
+            Message::FlowMod(_) => self.counters.flow_mods += 1,
+            Message::PacketOut(_) => self.counters.packet_outs += 1,
+            _ => {}
+        }
     }
 
     pub(super) fn send_noted(
@@ -226,11 +277,7 @@ impl Switch {
     ) -> Result<Xid, EncodeError> {
         let xid = Xid(self.next_xid);
         encode(self.version, xid, message, &mut self.out)?;
-        match message {
-            Message::FlowMod(_) => self.counters.flow_mods += 1,
-            Message::PacketOut(_) => self.counters.packet_outs += 1,
-            _ => {}
-        }
+        self.count(message);
         self.note_sent(what);
         Ok(xid)
     }

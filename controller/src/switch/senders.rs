@@ -59,12 +59,12 @@ impl Switch {
         let Some(buffer_id) = packet.buffer_id else {
             return self.packet_out(packet.in_port, actions, &packet.data);
         };
-        self.send(&Message::PacketOut(PacketOut {
+        self.own_packet_out(&PacketOut {
             buffer_id: Some(buffer_id),
             in_port: packet.in_port,
             actions: actions.into(),
             data: (&[][..]).into(),
-        }))
+        })
     }
 
     // ---- groups and meters: from 1.3 on, numbered by all applications together ----

@@ -4,6 +4,7 @@ use umlaut_openflow::{
     BufferId, Cookie, FlowModCommand, FlowRemoved, Message, PortNo, Version, Xid,
 };
 
+use super::send::COOKIE_IN_1_0;
 use super::{Sent, Switch};
 use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
@@ -31,8 +32,8 @@ impl Switch {
         }
         match self.entries.remove(removed.cookie) {
             Some(entry) if entry.told => {
-                removed.cookie = entry.cookie;
-                Ended::App(entry.app)
+                removed.cookie = entry.cookie();
+                Ended::App(entry.app())
             }
             _ => Ended::Unasked,
         }
@@ -41,7 +42,7 @@ impl Switch {
     /// The application that made an entry, and the cookie as it gave it.
     pub(crate) fn made_by(&self, cookie: Cookie) -> Option<(AppNo, Cookie)> {
         match self.version {
-            Version::V1_0 => self.entries.find(cookie).map(|entry| (entry.app, entry.cookie)),
+            Version::V1_0 => self.entries.find(cookie).map(|entry| (entry.app(), entry.cookie())),
             _ => of_app(cookie),
         }
     }
@@ -157,9 +158,10 @@ impl Switch {
     /// An application's message was refused: an entry that it would have made is not there. `message`
     /// is its beginning.
     pub(crate) fn app_refused(&mut self, message: &[u8]) {
-        /// OFPT_FLOW_MOD of 1.0: its cookie and command (1.0 §5.3.3).
+        /// OFPT_FLOW_MOD of 1.0.
         const FLOW_MOD: u8 = 14;
-        const COOKIE: usize = 48;
+        /// Its command is behind the cookie (1.0 §5.3.3).
+        const COOKIE: usize = COOKIE_IN_1_0;
         if self.version == Version::V1_0
             && message.get(1) == Some(&FLOW_MOD)
             && let Some(Ok(cookie)) = message.get(COOKIE..COOKIE + 8).map(<[u8; 8]>::try_from)
