@@ -2,7 +2,7 @@
 //! their effects are messages in the switch's buffer and commands to other switches.
 
 use std::any::type_name;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use umlaut_openflow::{
 use crate::command::{Command, Job};
 use crate::concerned::Concerned;
 use crate::directory::Undelivered;
+use crate::host_cache::HostCache;
 use crate::hosts::{Domain, HostEntry, HostKey, Keeps, Seen, Sighting};
 use crate::inbox::{Teller, Told};
 use crate::notice::{HostAt, Notice};
@@ -73,6 +74,8 @@ pub struct Context<'a, P = ()> {
     pub policy: &'a P,
     pub(crate) app: AppNo,
     pub(crate) taken: Cell<bool>,
+    /// What the switch's session was told of hosts; for packet-ins only.
+    pub(crate) hosts: Option<&'a RefCell<HostCache>>,
 }
 
 impl<'a, P> Deref for Context<'a, P> {
@@ -91,7 +94,10 @@ impl<P> Context<'_, P> {
 
     /// Notes where a host was admitted. If it moved, all switches decide its paths again.
     pub fn see_host(&self, domain: Domain, mac: MacAddr, at: Attachment, seen: Seen) -> Sighting {
-        let sighting = self.net.hosts.see((domain, mac), at, seen, self.now);
+        let sighting = match self.hosts {
+            Some(hosts) => hosts.borrow_mut().see(self, (domain, mac), at, seen),
+            None => self.net.hosts.see((domain, mac), at, seen, self.now),
+        };
         let host = HostAt { domain, mac, at };
         match sighting {
             Sighting::New => self.net.notice(Notice::HostLocated(host)),
@@ -102,6 +108,15 @@ impl<P> Context<'_, P> {
             Sighting::Same | Sighting::Guarded | Sighting::Full => {}
         }
         sighting
+    }
+
+    /// Where a host was admitted, or is guessed to be. For more of it there is
+    /// [`HostTable::locate`](crate::hosts::HostTable::locate).
+    pub fn host_at(&self, domain: Domain, mac: MacAddr) -> Option<Attachment> {
+        match self.hosts {
+            Some(hosts) => hosts.borrow_mut().locate(self, (domain, mac)),
+            None => self.net.hosts.locate((domain, mac)).map(|host| host.at),
+        }
     }
 
     // ---- other switches ----

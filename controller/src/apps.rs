@@ -2,7 +2,7 @@
 //! panics. Pure but for the shared tables of [`View`].
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +13,7 @@ use umlaut_openflow::packet::Headers;
 use crate::app::{App, AppNo, Context, Fabric, Policy};
 use crate::command::{Command, Job};
 use crate::concerned::Concerned;
+use crate::host_cache::HostCache;
 use crate::hosts::{HostEntry, HostKey, Keeps};
 use crate::origin::Origin;
 use crate::path::FlowKey;
@@ -217,6 +218,7 @@ impl<P: Policy> Apps<P> {
         switch: &mut Switch,
         view: View<'_>,
         policy: &P,
+        hosts: &RefCell<HostCache>,
         packet: &PacketIn<'_>,
     ) {
         let routes = view.net.routes();
@@ -225,7 +227,7 @@ impl<P: Policy> Apps<P> {
         });
         // The cookie of the entry that sent the packet here is shown to its maker as it gave it.
         let made = switch.made_by(packet.cookie);
-        let mut cx = context(view, policy);
+        let mut cx = Context { hosts: Some(hosts), ..context(view, policy) };
         for (no, entry) in self.loaded() {
             if rule.is_some_and(|rule| !rule.apps.iter().any(|name| name == entry.app.name())) {
                 continue;
@@ -343,7 +345,7 @@ impl<P: Policy> Apps<P> {
 }
 
 pub(crate) fn context<'a, P>(view: View<'a>, policy: &'a P) -> Context<'a, P> {
-    Context { view, policy, app: AppNo::FRAMEWORK, taken: Cell::new(false) }
+    Context { view, policy, app: AppNo::FRAMEWORK, taken: Cell::new(false), hosts: None }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -16,6 +16,7 @@ pub mod command;
 mod concerned;
 pub mod directory;
 pub mod discovery;
+mod host_cache;
 pub mod hosts;
 pub mod inbox;
 pub mod inspect;

@@ -13,6 +13,7 @@
 mod adopt;
 mod join;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use umlaut_openflow::{
 use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
 use crate::hosts::HostKey;
+use crate::host_cache::HostCache;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
 use crate::path::{LLDP_TYPE, SessionNo, of_app};
@@ -115,6 +117,7 @@ pub struct Session<P: Policy> {
     /// Whether a new policy refused it: it is not waited for.
     refused: bool,
     lldp: Bucket,
+    hosts: RefCell<HostCache>,
     /// Commands to run: those that came before the switch was ready wait here.
     commands: VecDeque<Command>,
     /// Whether one of those that wait was lost.
@@ -158,6 +161,7 @@ impl<P: Policy> Session<P> {
             broken: 0,
             refused: false,
             lldp: Bucket::new(LLDP_RATE, now),
+            hosts: RefCell::new(HostCache::new(now)),
             commands: VecDeque::new(),
             overrun: false,
             changed: Vec::new(),
@@ -729,7 +733,7 @@ impl<P: Policy> Session<P> {
             }
         }
         let view = view(shared, &self.world, now);
-        shared.apps.packet_in(switch, view, &self.world.policy, packet);
+        shared.apps.packet_in(switch, view, &self.world.policy, &self.hosts, packet);
     }
 
     /// The World knows of a port's change before the next message is handled.

@@ -2,7 +2,6 @@
 
 use umlaut_controller::hosts::{Domain, Seen, Sighting};
 use umlaut_controller::{App, Context, Policy, Switch};
-use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Action, Attachment, FlowMod, Match, PacketIn, Port, PortNo, Vid};
 
 /// Seconds without traffic until an entry ends.
@@ -13,15 +12,15 @@ pub struct LearningSwitch;
 
 impl<P: Policy> App<P> for LearningSwitch {
     fn packet_in(&self, sw: &mut Switch, cx: &Context<'_, P>, packet: &PacketIn<'_>) {
-        let Headers { eth_src, eth_dst, .. } = Headers::parse(&packet.data);
+        let (eth_src, eth_dst) = (packet.eth_src(), packet.eth_dst());
         // Hosts are known per switch: the datapath id is the domain.
         let domain = Domain(sw.dpid().0);
         let here = Attachment { dpid: sw.dpid(), port: packet.in_port, vid: Vid::Untagged };
         if let Sighting::Moved { .. } = cx.see_host(domain, eth_src, here, Seen::default()) {
             let _ = sw.delete_flows(Match::new().eth_dst(eth_src));
         }
-        let known = cx.net.hosts.locate((domain, eth_dst)).filter(|_| !eth_dst.is_group());
-        let out = known.map_or(PortNo::FLOOD, |host| host.at.port);
+        let known = cx.host_at(domain, eth_dst).filter(|_| !eth_dst.is_group());
+        let out = known.map_or(PortNo::FLOOD, |at| at.port);
         if known.is_some() {
             let flow = Match::new().in_port(packet.in_port).eth_src(eth_src).eth_dst(eth_dst);
             let entry = FlowMod::add(flow).timeouts(IDLE_TIMEOUT, 0);

@@ -8,7 +8,9 @@ mod bed;
 use allocation_counter::measure;
 use bed::{Answers, Bed, Size};
 use bytes::BytesMut;
+use umlaut::samples::LearningSwitch;
 use umlaut::sliceable::SlicePolicy;
+use umlaut_controller::Apps;
 use umlaut_openflow::Version;
 
 const VERSIONS: [Version; 2] = [Version::V1_0, Version::V1_3];
@@ -25,6 +27,26 @@ fn a_host_seen_again_allocates_nothing() {
     let size = Size::SMALL;
     for version in VERSIONS {
         let mut bed = Bed::sliceable(size, version);
+        let pins = bed.pins(size, 0, 1);
+        for _ in 0..WARM {
+            bed.receive(0, &pins);
+            bed.turns(0);
+            is_set_up(bed.answers(0), size.hosts);
+        }
+        bed.receive(0, &pins);
+        let used = measure(|| bed.turns(0));
+        is_set_up(bed.answers(0), size.hosts);
+        assert_eq!(used.count_total, 0, "{version}: {used:?}");
+    }
+}
+
+#[test]
+fn the_learning_switch_allocates_nothing_for_hosts_seen_again() {
+    let size = Size::SMALL;
+    for version in VERSIONS {
+        let apps: Apps<()> = Apps::new().with(LearningSwitch);
+        let mut bed = Bed::new(apps, (), size, version);
+        bed.introduce(size);
         let pins = bed.pins(size, 0, 1);
         for _ in 0..WARM {
             bed.receive(0, &pins);
