@@ -57,7 +57,7 @@ enum Outputs {
     None,
     /// One port, by its number in 1.0.
     One(u16),
-    /// Others, in [`Entries::outputs`].
+    /// Any others, in [`Entries::outputs`].
     Many,
 }
 
@@ -136,10 +136,13 @@ impl Entries {
     }
 
     fn note_outputs(&mut self, slot: u16, instructions: &[Instruction]) -> Outputs {
-        let mut ports = outputs(instructions);
-        let noted = match (ports.next(), ports.next()) {
-            (None, _) => Outputs::None,
-            (Some(port), None) if let Some(port) = port.to_v10() => Outputs::One(port),
+        let actions = match instructions {
+            [Instruction::Apply(actions)] => actions.as_slice(),
+            _ => &[],
+        };
+        let noted = match actions {
+            [Action::Output { port, .. }] if let Some(port) = port.to_v10() => Outputs::One(port),
+            _ if outputs(instructions).next().is_none() => Outputs::None,
             _ => Outputs::Many,
         };
         if noted == Outputs::Many {

@@ -3,11 +3,9 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use bytes::BytesMut;
-
 use super::matching::{
     NW_DST_SHIFT, NW_SRC_SHIFT, OfpMatch, W_ALL, W_DL_DST, W_DL_SRC, W_DL_TYPE, W_DL_VLAN,
-    W_DL_VLAN_PCP, W_IN_PORT, W_NW_PROTO, W_NW_TOS, W_TP_DST, W_TP_SRC, parse_match, put_match,
+    W_DL_VLAN_PCP, W_IN_PORT, W_NW_PROTO, W_NW_TOS, W_TP_DST, W_TP_SRC, fill_match, parse_match,
 };
 use crate::error::EncodeError;
 use crate::model::Match;
@@ -35,11 +33,9 @@ impl MatchKey {
     /// # Errors
     /// What 1.0 cannot express.
     pub fn new(matches: &Match) -> Result<MatchKey, EncodeError> {
-        let mut wire = BytesMut::with_capacity(MatchKey::SIZE);
-        put_match(matches, &mut wire)?;
-        let mut block = [0; MatchKey::SIZE];
-        block.copy_from_slice(&wire);
-        Ok(MatchKey::read(&block))
+        let mut wire = [0; MatchKey::SIZE];
+        fill_match(matches, &mut wire)?;
+        Ok(MatchKey::read(&wire))
     }
 
     /// The key of a match as it is on the wire. Any bytes give one.

@@ -7,8 +7,8 @@ use bytes::{BufMut, BytesMut};
 use crate::common::lacks;
 use crate::error::EncodeError;
 use crate::model::{Masked, Match, MatchField, VlanMatch};
-use crate::types::{MacAddr, PortNo, Version};
-use crate::wire::{Parsed, Port16, Put, fixed};
+use crate::types::{MacAddr, Version};
+use crate::wire::{Parsed, Port16, Put, Wire, fixed};
 
 fixed! {
     /// `ofp_match` (§5.2.3).
@@ -154,117 +154,114 @@ fn encodes_to(matches: &Match, wire: &[u8; OfpMatch::SIZE]) -> bool {
     let mut wanted = *wire;
     PADDING.iter().for_each(|at| wanted[*at] = 0);
     let mut again = [0; OfpMatch::SIZE];
-    let filled = canonical(matches).and_then(|m| m.fill(&mut again));
-    filled.is_ok() && again == wanted
+    fill_canonical(matches, &mut again).is_ok() && again == wanted
 }
 
-#[inline(always)]
-fn put_fields(matches: &Match, out: &mut BytesMut) -> Put {
-    canonical(matches)?.write(out)
-}
+// Where the fields stand.
+const WILDCARDS: usize = 0;
+const IN_PORT: usize = 4;
+const DL_SRC: usize = 6;
+const DL_DST: usize = 12;
+const DL_VLAN: usize = 18;
+const DL_VLAN_PCP: usize = 20;
+const DL_TYPE: usize = 22;
+const NW_TOS: usize = 24;
+const NW_PROTO: usize = 25;
+const NW_SRC: usize = 28;
+const NW_DST: usize = 32;
+const TP_SRC: usize = 36;
+const TP_DST: usize = 38;
 
+/// Writes the fields to their places in a block of zeros.
 #[inline(always)]
-fn canonical(matches: &Match) -> Result<OfpMatch, EncodeError> {
-    let mut m = OfpMatch {
-        wildcards: W_ALL,
-        in_port: PortNo(0),
-        dl_src: MacAddr::ZERO,
-        dl_dst: MacAddr::ZERO,
-        dl_vlan: 0,
-        dl_vlan_pcp: 0,
-        dl_type: 0,
-        nw_tos: 0,
-        nw_proto: 0,
-        nw_src: Ipv4Addr::UNSPECIFIED,
-        nw_dst: Ipv4Addr::UNSPECIFIED,
-        tp_src: 0,
-        tp_dst: 0,
-    };
+fn fill_canonical(matches: &Match, block: &mut [u8; OfpMatch::SIZE]) -> Put {
+    let mut wildcards = W_ALL;
     let exact = |masked| if masked { lacks("a masked MAC address", V) } else { Ok(()) };
     for field in matches.fields() {
         match field {
             MatchField::InPort(port) => {
-                claim(&mut m.wildcards, W_IN_PORT)?;
-                m.in_port = *port;
+                claim(&mut wildcards, W_IN_PORT)?;
+                Port16::write(port, &mut block[IN_PORT..])?;
             }
             MatchField::EthSrc(mac) => {
                 exact(mac.mask.is_some())?;
-                claim(&mut m.wildcards, W_DL_SRC)?;
-                m.dl_src = mac.value;
+                claim(&mut wildcards, W_DL_SRC)?;
+                MacAddr::write(&mac.value, &mut block[DL_SRC..])?;
             }
             MatchField::EthDst(mac) => {
                 exact(mac.mask.is_some())?;
-                claim(&mut m.wildcards, W_DL_DST)?;
-                m.dl_dst = mac.value;
+                claim(&mut wildcards, W_DL_DST)?;
+                MacAddr::write(&mac.value, &mut block[DL_DST..])?;
             }
             MatchField::VlanVid(vlan) => {
-                claim(&mut m.wildcards, W_DL_VLAN)?;
-                m.dl_vlan = match *vlan {
+                claim(&mut wildcards, W_DL_VLAN)?;
+                let vid = match *vlan {
                     VlanMatch::Absent => NO_VLAN,
                     VlanMatch::Tagged(vid) if vid <= MAX_VID => vid,
                     VlanMatch::Tagged(_) => return Err(EncodeError::Value { what: "VlanVid" }),
                     _ => return lacks("any tagged frame, or a masked VID", V),
                 };
+                u16::write(&vid, &mut block[DL_VLAN..])?;
             }
             MatchField::VlanPcp(pcp) => {
-                claim(&mut m.wildcards, W_DL_VLAN_PCP)?;
+                claim(&mut wildcards, W_DL_VLAN_PCP)?;
                 if *pcp > MAX_PCP {
                     return Err(EncodeError::Value { what: "VlanPcp" });
                 }
-                m.dl_vlan_pcp = *pcp;
+                block[DL_VLAN_PCP] = *pcp;
             }
             MatchField::EthType(eth_type) => {
-                claim(&mut m.wildcards, W_DL_TYPE)?;
-                m.dl_type = *eth_type;
+                claim(&mut wildcards, W_DL_TYPE)?;
+                u16::write(eth_type, &mut block[DL_TYPE..])?;
             }
             MatchField::IpDscp(dscp) => {
-                claim(&mut m.wildcards, W_NW_TOS)?;
+                claim(&mut wildcards, W_NW_TOS)?;
                 if *dscp > 63 {
                     return Err(EncodeError::Value { what: "IpDscp" });
                 }
-                m.nw_tos = dscp << 2;
+                block[NW_TOS] = dscp << 2;
             }
             MatchField::IpProto(proto) => {
-                claim(&mut m.wildcards, W_NW_PROTO)?;
-                m.nw_proto = *proto;
+                claim(&mut wildcards, W_NW_PROTO)?;
+                block[NW_PROTO] = *proto;
             }
             MatchField::ArpOp(op) => {
-                claim(&mut m.wildcards, W_NW_PROTO)?;
-                m.nw_proto = match u8::try_from(*op) {
+                claim(&mut wildcards, W_NW_PROTO)?;
+                block[NW_PROTO] = match u8::try_from(*op) {
                     Ok(op) => op,
                     Err(_) => return lacks("an ARP operation above 255", V),
                 };
             }
             MatchField::Ipv4Src(address) | MatchField::ArpSpa(address) => {
-                claim(&mut m.wildcards, 32 << NW_SRC_SHIFT)?;
-                m.wildcards |= wild_bits(address)? << NW_SRC_SHIFT;
-                m.nw_src = address.value;
+                claim(&mut wildcards, 32 << NW_SRC_SHIFT)?;
+                wildcards |= wild_bits(address)? << NW_SRC_SHIFT;
+                Ipv4Addr::write(&address.value, &mut block[NW_SRC..])?;
             }
             MatchField::Ipv4Dst(address) | MatchField::ArpTpa(address) => {
-                claim(&mut m.wildcards, 32 << NW_DST_SHIFT)?;
-                m.wildcards |= wild_bits(address)? << NW_DST_SHIFT;
-                m.nw_dst = address.value;
+                claim(&mut wildcards, 32 << NW_DST_SHIFT)?;
+                wildcards |= wild_bits(address)? << NW_DST_SHIFT;
+                Ipv4Addr::write(&address.value, &mut block[NW_DST..])?;
             }
             MatchField::TcpSrc(port) | MatchField::UdpSrc(port) | MatchField::TpSrc(port) => {
-                claim(&mut m.wildcards, W_TP_SRC)?;
-                m.tp_src = *port;
+                claim(&mut wildcards, W_TP_SRC)?;
+                u16::write(port, &mut block[TP_SRC..])?;
             }
             MatchField::TcpDst(port) | MatchField::UdpDst(port) | MatchField::TpDst(port) => {
-                claim(&mut m.wildcards, W_TP_DST)?;
-                m.tp_dst = *port;
+                claim(&mut wildcards, W_TP_DST)?;
+                u16::write(port, &mut block[TP_DST..])?;
             }
             MatchField::Icmpv4Type(kind) => {
-                claim(&mut m.wildcards, W_TP_SRC)?;
-                m.tp_src = u16::from(*kind);
+                claim(&mut wildcards, W_TP_SRC)?;
+                u16::write(&u16::from(*kind), &mut block[TP_SRC..])?;
             }
             MatchField::Icmpv4Code(code) => {
-                claim(&mut m.wildcards, W_TP_DST)?;
-                m.tp_dst = u16::from(*code);
+                claim(&mut wildcards, W_TP_DST)?;
+                u16::write(&u16::from(*code), &mut block[TP_DST..])?;
             }
             _ => return lacks("this match field", V),
         }
     }
-    Ok(m)
+    u32::write(&wildcards, &mut block[WILDCARDS..])
 }
 
 /// Turns a wildcard off, once.
@@ -287,14 +284,23 @@ fn wild_bits(address: &Masked<Ipv4Addr>) -> Result<u32, EncodeError> {
     }
 }
 
-/// Writes a match: as it came, if it came from the wire and its fields alone do not say it all.
+/// Writes a match to a block of zeros: as it came, if it came from the wire and its fields alone do not
+/// say it all.
 #[inline(always)]
-pub(super) fn put_match(matches: &Match, out: &mut BytesMut) -> Put {
+pub(super) fn fill_match(matches: &Match, block: &mut [u8; OfpMatch::SIZE]) -> Put {
     match &matches.v10_wire {
         Some(wire) => {
-            out.put_slice(&wire[..]);
+            *block = **wire;
             Ok(())
         }
-        None => put_fields(matches, out),
+        None => fill_canonical(matches, block),
     }
+}
+
+#[inline(always)]
+pub(super) fn put_match(matches: &Match, out: &mut BytesMut) -> Put {
+    let mut block = [0; OfpMatch::SIZE];
+    fill_match(matches, &mut block)?;
+    out.put_slice(&block);
+    Ok(())
 }
