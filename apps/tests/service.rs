@@ -219,6 +219,24 @@ fn a_policy_that_is_gone_or_wrong_is_reported_once_and_read_when_it_is_right() {
 }
 
 #[test]
+fn a_byte_order_mark_says_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.yaml");
+    let check = |text: &str| {
+        std::fs::write(&policy, format!("\u{feff}{text}")).unwrap();
+        let output = umlaut(&["check", policy.to_str().unwrap()]);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(check(&policy_of(2)).0, Some(0));
+    let (code, told) = check("umlaut: 1\nslices: {a: {members: [{prt: 0x1/1}]}}\n");
+    assert_eq!(code, Some(78), "{told}");
+    assert!(told.contains("policy.yaml:2:25"), "{told}");
+    let (code, told) = check("umlot: 1\n");
+    assert_eq!(code, Some(78), "{told}");
+    assert!(told.contains("policy.yaml:1:1"), "{told}");
+}
+
+#[test]
 fn a_hangup_ends_nothing_where_there_is_nothing_to_read_again() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("notify");

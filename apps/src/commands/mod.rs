@@ -38,6 +38,8 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
   1   something failed while running, such as an address in use
   2   the arguments are wrong
   78  the policy file or a certificate file is missing or wrong";
+/// U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The arguments are wrong, as the parser of arguments has it.
 const EX_USAGE: u8 = 2;
 /// The policy file or another file of the configuration is wrong (EX_CONFIG of sysexits.h).
@@ -143,7 +145,11 @@ pub(crate) fn policy_text(path: &Path) -> anyhow::Result<String> {
     if size > POLICY_BYTES as u64 {
         return Err(unreadable(path, format!("larger than {} MiB", POLICY_BYTES >> 20)));
     }
-    let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let mut bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    // Some editors begin a file with it. Left in the text, it would count as a character of line 1.
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     String::from_utf8(bytes).map_err(|error| unreadable(path, error))
 }
 
