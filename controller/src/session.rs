@@ -28,8 +28,8 @@ use umlaut_openflow::{
 
 use crate::app::{Policy, SwitchError};
 use crate::command::{Command, HopFailure};
-use crate::hosts::HostKey;
 use crate::host_cache::HostCache;
+use crate::hosts::HostKey;
 use crate::mailbox::{MAILBOX_COMMANDS, Mailbox};
 use crate::origin::Origin;
 use crate::path::{LLDP_TYPE, SessionNo, of_app};

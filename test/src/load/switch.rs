@@ -219,7 +219,7 @@ impl FakeSwitch {
 
     /// Decodes some of the answers, so that nobody is fast by what no switch could read.
     fn look_into(&mut self, message: &[u8], before: u64) {
-        if before % LOOKED_INTO == 0
+        if before.is_multiple_of(LOOKED_INTO)
             && let Err(error) = decode(message)
         {
             self.broken = Some(error);
