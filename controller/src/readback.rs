@@ -336,7 +336,7 @@ mod tests {
         let ip = (
             0u8..64,
             0u8..4,
-            prop_oneof![Just(TCP), Just(UDP), Just(ICMP), Just(ICMPV6), any::<u8>()],
+            prop_oneof![Just(TCP), Just(UDP), Just(SCTP), Just(ICMP), Just(ICMPV6), any::<u8>()],
         );
         let l4 = (1u16.., 1u16.., any::<u8>(), any::<u8>());
         (
@@ -386,7 +386,9 @@ mod tests {
                     h.ip_ecn = Field::Is(ecn);
                     h.ip_proto = Field::Is(proto);
                     match proto {
-                        TCP | UDP => (h.tp_src, h.tp_dst) = (Field::Is(sport), Field::Is(dport)),
+                        TCP | UDP | SCTP => {
+                            (h.tp_src, h.tp_dst) = (Field::Is(sport), Field::Is(dport))
+                        }
                         ICMP | ICMPV6 => {
                             (h.icmp_type, h.icmp_code) = (Field::Is(kind), Field::Is(code))
                         }
