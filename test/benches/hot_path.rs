@@ -13,7 +13,6 @@ use std::time::Instant;
 use bed::{Bed, Size};
 use bytes::BytesMut;
 use umlaut::samples::LearningSwitch;
-use umlaut::sliceable::SlicePolicy;
 use umlaut_controller::{Apps, Policy};
 use umlaut_openflow::Version;
 
@@ -71,81 +70,6 @@ fn new_paths(name: &str, mut bed: Bed<impl Policy>, size: Size) {
     println!("{name}: {count} packet-ins, {:.1} ns each", nanos as f64 / count as f64);
 }
 
-/// (r): all registered paths are decided again under another policy that says the same.
-fn decided_again(name: &str, mut bed: Bed<SlicePolicy>, size: Size) {
-    let mut paths = 0;
-    for apart in (1..16).step_by(2) {
-        for switch in 0..size.switches {
-            let pins = bed.pins(size, switch, apart);
-            bed.receive(switch as usize, &pins);
-            bed.turns(switch as usize);
-            paths += bed.answers(switch as usize).flow_mods;
-        }
-    }
-    let policy = bed.same_policy(size, "");
-    let begun = Instant::now();
-    bed.set_policy(policy);
-    let published = begun.elapsed();
-    for switch in 0..size.switches {
-        measured(&mut bed, switch as usize, &[]);
-    }
-    let all = begun.elapsed();
-    let deleted: u64 = (0..size.switches).map(|s| bed.answers(s as usize).flow_mods).sum();
-    assert_eq!(deleted, 0, "nothing has changed");
-    println!(
-        "{name}: {paths} paths in {:.1} ms, the policy in force after {:.1} ms of them",
-        all.as_secs_f64() * 1e3,
-        published.as_secs_f64() * 1e3
-    );
-}
-
-/// (e): one member of a million is taken out of a policy file, with all hosts known and their paths
-/// registered: from the closed file to the last path that was decided again.
-fn one_edit(name: &str, mut bed: Bed<SlicePolicy>, size: Size) {
-    let mut paths = 0;
-    for switch in 0..size.switches as usize {
-        let pins = bed.pins(size, switch as u64, 1);
-        bed.receive(switch, &pins);
-        bed.turns(switch);
-        paths += bed.answers(switch).flow_mods;
-    }
-    let mut text = size.policy();
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("policy.yaml");
-    for host in [992, 16, 3200] {
-        // A port that speaks for nobody any more but for those who are bound otherwise.
-        let (dpid, port) = (size.switches / 2, size.port(host));
-        let line = format!("      - {{port: {dpid:#x}/{port}}}\n");
-        let before = text.len();
-        text = text.replacen(&line, "", 1);
-        assert!(text.len() < before, "it is a member");
-        std::fs::write(&file, &text).expect("a file");
-        let begun = Instant::now();
-        let read = std::fs::read(&file).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let read = read.expect("what was written");
-        let read_after = begun.elapsed();
-        let policy = bed.edited_policy(read);
-        let parsed_after = begun.elapsed();
-        bed.set_policy(policy);
-        let published = begun.elapsed();
-        for switch in 0..size.switches {
-            measured(&mut bed, switch as usize, &[]);
-        }
-        let all = begun.elapsed();
-        let changed: u64 = (0..size.switches).map(|s| bed.answers(s as usize).flow_mods).sum();
-        let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
-        println!(
-            "{name}: {} members, {paths} paths, {changed} flow-mods; read after {:.1} ms, parsed after {:.1}, \
-             in force after {:.1}, all decided after {:.1}",
-            size.members(),
-            ms(read_after),
-            ms(parsed_after),
-            ms(published),
-            ms(all)
-        );
-    }
-}
-
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|a| a == name);
@@ -169,17 +93,6 @@ fn main() {
         }
         if wanted("b") {
             new_paths(&format!("(b) new paths, {tail}"), Bed::sliceable(size, version), size);
-        }
-        if wanted("r") {
-            let bed = Bed::sliceable(size, version);
-            decided_again(&format!("(r) decided again, {tail}"), bed, size);
-        }
-        if wanted("e") && !small && version == Version::V1_3 {
-            one_edit(
-                &format!("(e) one edit, {tail}"),
-                Bed::sliceable(Size::MILLION, version),
-                Size::MILLION,
-            );
         }
         if wanted("d") {
             let size = Size { rules: 1_000, ..size };
