@@ -265,12 +265,14 @@ impl SliceableSwitch {
         let standing = |stamp| Standing { revision, stamp };
         let (of_src, of_dst) =
             (standing(sw.stamp(&cx.view, src)), standing(sw.stamp(&cx.view, dst)));
+        // Neither look-up waits for the other.
         let recent = sw.keeping::<Recent>();
-        let known = at.and_then(|at| recent.sender(src, at, of_src));
+        let (sender, receiver) = (recent.host(src), recent.host(dst));
+        let known = at.zip(sender).and_then(|(at, host)| host.sends_from(at, of_src));
         network.settled.set(known.is_some());
         let admission = known.map(Ok).or_else(|| at.map(|at| admit(policy, at, src)));
         let slice = admission.and_then(Result::ok).map(|admission| admission.slice);
-        let found = slice.and_then(|slice| recent.receiver(dst, slice, of_dst));
+        let found = slice.zip(receiver).and_then(|(slice, host)| host.receives(slice, of_dst));
         if !self.within_rate(sw, cx, at, slice, (in_port, headers)) {
             return;
         }

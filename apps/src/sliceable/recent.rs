@@ -8,14 +8,14 @@
 //!
 //! [`Switch::stamp`]: umlaut_controller::Switch::stamp
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use foldhash::fast::RandomState;
-use umlaut_openflow::{Attachment, MacAddr, Vid};
+use hashbrown::HashTable;
+use umlaut_openflow::{Attachment, MacAddr, PortNo, Vid};
 use umlaut_slice_db::{Admission, Destination, Location, SliceId};
 
-/// Senders, and as many receivers, of one switch. When there are as many, all are forgotten and found
-/// out again.
+/// Hosts of one switch's frames. When there are as many, all are forgotten and found out again.
 const RECENT: usize = 16_384;
 
 /// What an answer stands on.
@@ -27,34 +27,67 @@ pub(super) struct Standing {
     pub(super) stamp: u32,
 }
 
-/// Where frames for a receiver go: the host is there, and so is the point.
+/// A host as a sender: it is admitted there, and the host table says that it is there.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct Sender {
+    port: PortNo,
+    vid: Vid,
+    admission: Admission,
+}
+
+/// A host as a receiver: it is there, and so is the point.
+#[derive(Clone, Copy, Debug)]
+struct Receiver {
+    slice: SliceId,
     to: Attachment,
     tentative: bool,
 }
 
-/// In words, which a hasher takes fastest.
-type Key = (u64, u64);
-type Table<V> = HashMap<Key, (Standing, V), RandomState>;
+/// What was found out about a host, in one line of memory: a new path has two of them, which are the
+/// most that it waits for.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct Host {
+    mac: MacAddr,
+    stamp: u32,
+    revision: u64,
+    sender: Option<Sender>,
+    receiver: Option<Receiver>,
+}
 
-/// The hosts of one switch's frames.
-#[derive(Debug, Default)]
+const _: () = assert!(size_of::<Host>() == 64);
+
+impl Host {
+    fn stands_on(&self, standing: Standing) -> bool {
+        self.stamp == standing.stamp && self.revision == standing.revision
+    }
+
+    /// What is known of it as a sender at an attachment of this switch: it is admitted, and the host
+    /// table says that it is there.
+    pub(super) fn sends_from(&self, at: Attachment, standing: Standing) -> Option<Admission> {
+        let sender = self.sender.filter(|_| self.stands_on(standing))?;
+        ((sender.port, sender.vid) == (at.port, at.vid)).then_some(sender.admission)
+    }
+
+    /// Where frames of this slice for it go.
+    pub(super) fn receives(&self, slice: SliceId, standing: Standing) -> Option<Destination> {
+        let Receiver { slice: of, to, tentative } =
+            self.receiver.filter(|_| self.stands_on(standing))?;
+        let location = Location { at: to, tentative };
+        (of == slice).then_some(Destination::At { location, to })
+    }
+}
+
+/// The hosts of one switch's frames, by address. One that is in several slices has its last answers.
+#[derive(Default)]
 pub(super) struct Recent {
-    senders: Table<Admission>,
-    receivers: Table<Place>,
+    hosts: HashTable<Host>,
+    hasher: RandomState,
 }
 
 impl Recent {
-    /// What is known of a sender at an attachment of this switch: it is admitted, and the host table
-    /// says that it is there.
-    pub(super) fn sender(
-        &self,
-        mac: MacAddr,
-        at: Attachment,
-        standing: Standing,
-    ) -> Option<Admission> {
-        find(&self.senders, sender(mac, at), standing)
+    pub(super) fn host(&self, mac: MacAddr) -> Option<&Host> {
+        self.hosts.find(hash(&self.hasher, mac), |host| host.mac == mac)
     }
 
     pub(super) fn note_sender(
@@ -64,18 +97,8 @@ impl Recent {
         standing: Standing,
         admission: Admission,
     ) {
-        note(&mut self.senders, sender(mac, at), standing, admission);
-    }
-
-    /// What is known of a receiver.
-    pub(super) fn receiver(
-        &self,
-        mac: MacAddr,
-        slice: SliceId,
-        standing: Standing,
-    ) -> Option<Destination> {
-        let Place { to, tentative } = find(&self.receivers, receiver(mac, slice), standing)?;
-        Some(Destination::At { location: Location { at: to, tentative }, to })
+        let sender = Sender { port: at.port, vid: at.vid, admission };
+        self.entry(mac, standing).sender = Some(sender);
     }
 
     /// Notes where a receiver is, if it is at a point of its slice.
@@ -89,38 +112,38 @@ impl Recent {
         if let Destination::At { location: Location { at, tentative }, to } = destination
             && at == to
         {
-            let place = Place { to, tentative };
-            note(&mut self.receivers, receiver(mac, slice), standing, place);
+            self.entry(mac, standing).receiver = Some(Receiver { slice, to, tentative });
         }
     }
-}
 
-fn receiver(mac: MacAddr, slice: SliceId) -> Key {
-    (mac.to_u64(), slice.0.into())
-}
-
-fn sender(mac: MacAddr, at: Attachment) -> Key {
-    let vid = match at.vid {
-        Vid::Untagged => 0,
-        Vid::Tagged(vid) => vid.number(),
-    };
-    (mac.to_u64(), u64::from(at.port.0) << 16 | u64::from(vid))
-}
-
-fn find<V: Copy>(table: &Table<V>, key: Key, standing: Standing) -> Option<V> {
-    table.get(&key).filter(|(stood_on, _)| *stood_on == standing).map(|(_, answer)| *answer)
-}
-
-fn note<V>(table: &mut Table<V>, key: Key, standing: Standing, answer: V) {
-    if table.len() >= RECENT && !table.contains_key(&key) {
-        table.clear();
+    /// What is known of a host that stands on this; nothing else is kept of it.
+    fn entry(&mut self, mac: MacAddr, standing: Standing) -> &mut Host {
+        let Recent { hosts, hasher } = self;
+        let Standing { revision, stamp } = standing;
+        let nothing = Host { mac, stamp, revision, sender: None, receiver: None };
+        let of_it = hash(hasher, mac);
+        if hosts.len() >= RECENT && hosts.find(of_it, |host| host.mac == mac).is_none() {
+            hosts.clear();
+        }
+        let host = hosts
+            .entry(of_it, |host| host.mac == mac, |host| hash(hasher, host.mac))
+            .or_insert(nothing)
+            .into_mut();
+        if !host.stands_on(standing) {
+            *host = nothing;
+        }
+        host
     }
-    table.insert(key, (standing, answer));
+}
+
+/// A hasher takes words faster than bytes.
+fn hash(hasher: &RandomState, mac: MacAddr) -> u64 {
+    hasher.hash_one(mac.to_u64())
 }
 
 #[cfg(test)]
 mod tests {
-    use umlaut_openflow::{DatapathId, PortNo};
+    use umlaut_openflow::{DatapathId, VlanId};
     use umlaut_slice_db::{AdmittedBy, MemberId};
 
     use super::*;
@@ -141,15 +164,38 @@ mod tests {
         let location = Location { at: HERE, tentative: false };
         let there = Destination::At { location, to: HERE };
         recent.note_receiver(mac, SLICE, standing(1, 1), there);
-        assert_eq!(recent.sender(mac, HERE, standing(1, 1)), Some(admission));
-        assert_eq!(recent.receiver(mac, SLICE, standing(1, 1)), Some(there));
+        let host = *recent.host(mac).unwrap();
+        assert_eq!(host.sends_from(HERE, standing(1, 1)), Some(admission));
+        assert_eq!(host.receives(SLICE, standing(1, 1)), Some(there));
         for other in [standing(2, 1), standing(1, 2)] {
-            assert_eq!(recent.sender(mac, HERE, other), None);
-            assert_eq!(recent.receiver(mac, SLICE, other), None);
+            assert_eq!(host.sends_from(HERE, other), None);
+            assert_eq!(host.receives(SLICE, other), None);
         }
-        let elsewhere = Attachment { port: PortNo(2), ..HERE };
-        assert_eq!(recent.sender(mac, elsewhere, standing(1, 1)), None);
-        assert_eq!(recent.receiver(mac, SliceId(4), standing(1, 1)), None);
+        let vid = Vid::Tagged(VlanId::new(1).unwrap());
+        for elsewhere in [Attachment { port: PortNo(2), ..HERE }, Attachment { vid, ..HERE }] {
+            assert_eq!(host.sends_from(elsewhere, standing(1, 1)), None);
+        }
+        assert_eq!(host.receives(SliceId(4), standing(1, 1)), None);
+        assert!(recent.host(MacAddr::from_u64(8)).is_none());
+    }
+
+    #[test]
+    fn what_stood_on_less_does_not_come_back_with_an_answer_of_the_other_kind() {
+        let (mut recent, mac) = (Recent::default(), MacAddr::from_u64(7));
+        let admission = Admission { slice: SLICE, by: AdmittedBy::Mac, member: MemberId(1) };
+        let location = Location { at: HERE, tentative: true };
+        let there = Destination::At { location, to: HERE };
+        recent.note_sender(mac, HERE, standing(1, 1), admission);
+        recent.note_receiver(mac, SLICE, standing(1, 2), there);
+        let host = *recent.host(mac).unwrap();
+        assert_eq!(host.receives(SLICE, standing(1, 2)), Some(there));
+        for old in [standing(1, 1), standing(1, 2)] {
+            assert_eq!(host.sends_from(HERE, old), None);
+        }
+        recent.note_sender(mac, HERE, standing(2, 2), admission);
+        let host = *recent.host(mac).unwrap();
+        assert_eq!(host.sends_from(HERE, standing(2, 2)), Some(admission));
+        assert_eq!(host.receives(SLICE, standing(2, 2)), None);
     }
 
     #[test]
@@ -159,6 +205,6 @@ mod tests {
         for mac in 0..=RECENT as u64 {
             recent.note_sender(MacAddr::from_u64(mac), HERE, standing(1, 1), admission);
         }
-        assert_eq!(recent.senders.len(), 1);
+        assert_eq!(recent.hosts.len(), 1);
     }
 }
