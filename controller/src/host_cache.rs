@@ -17,6 +17,10 @@ use crate::view::View;
 const HOSTS: usize = 1 << 14;
 const _: () = assert!(HOSTS <= 1 << u16::BITS);
 
+/// In how many beats [`REFRESH`] is divided: as many kinds of hosts each have theirs at another one, so
+/// that the table does not hear of all at one moment.
+const BEATS: u32 = 16;
+
 /// What the table said of a host.
 #[derive(Clone, Copy, Debug)]
 struct Known {
@@ -39,10 +43,10 @@ pub(crate) struct HostCache {
     /// Their places, by domain and address.
     places: HashTable<u16>,
     hasher: RandomState,
-    /// When the session began, the time that was last looked at, and how many [`REFRESH`] it is since.
+    /// When the session began, the time that was last looked at, and how many [`BEATS`] it is since.
     since: Instant,
     now: Instant,
-    period: u32,
+    beats: u32,
 }
 
 impl HostCache {
@@ -53,22 +57,24 @@ impl HostCache {
             hasher: RandomState::default(),
             since: now,
             now,
-            period: 0,
+            beats: 0,
         }
     }
 
     /// What answers about a host stand on: that nothing about it has changed, nor the World; and for
-    /// no longer than a second, so that the table hears of hosts that are busy. None of the three goes
-    /// down, so their sum is the same only if they are.
+    /// no longer than a second, so that the table hears of hosts that are busy, of one in sixteen at a
+    /// time. None of the three goes down, so their sum is the same only if they are.
     #[inline]
     fn stamp(&mut self, view: &View<'_>, mac: MacAddr) -> u32 {
         if view.now != self.now {
             self.now = view.now;
             let time = view.now.saturating_duration_since(self.since);
-            self.period = (time.as_secs() / REFRESH.as_secs()) as u32;
+            self.beats = (time.as_millis() / (REFRESH.as_millis() / u128::from(BEATS))) as u32;
         }
+        let [.., a, b] = mac.0;
+        let period = (self.beats + u32::from(a ^ b) % BEATS) / BEATS;
         let changes = view.net.hosts.changes(mac);
-        changes.wrapping_add(self.period).wrapping_add(view.revision as u32)
+        changes.wrapping_add(period).wrapping_add(view.revision as u32)
     }
 
     #[inline]
@@ -213,6 +219,30 @@ mod tests {
             });
             assert!(now - net.hosts.locate(HOST).unwrap().last_seen() < REFRESH * 2);
             now += Duration::from_millis(300);
+        }
+    }
+
+    #[test]
+    fn the_table_does_not_hear_of_all_at_one_moment() {
+        const KINDS: usize = 256;
+        let (net, t0) = (Net::new(Box::new(Unobserved), 1), Instant::now());
+        let mut cache = HostCache::new(t0);
+        let hosts: Vec<HostKey> =
+            (0..KINDS as u64).map(|n| (Domain(1), MacAddr::from_u64(n))).collect();
+        let beat = REFRESH / BEATS;
+        for beats in 0..=3 * BEATS {
+            let now = t0 + beat * beats;
+            with(&net, &mut cache, now, 1, |cache, view| {
+                for (n, host) in (1..).zip(&hosts) {
+                    cache.see(view, *host, at(n), Seen::default());
+                }
+            });
+            let told = |host: &&HostKey| net.hosts.locate(**host).unwrap().last_seen() == now;
+            let told = hosts.iter().filter(told).count();
+            // The first second's are as old as the session.
+            if beats > 2 * BEATS {
+                assert_eq!(told, KINDS / BEATS as usize, "after {beats}");
+            }
         }
     }
 

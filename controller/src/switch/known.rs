@@ -12,16 +12,19 @@ use crate::program::{MIN_FRAME, flow_match};
 use crate::registry::{Held, Known};
 use crate::view::{Frame, View};
 
-/// Seconds until the frames of a known path are decided again though nothing has changed.
-pub(super) const DECIDED_EVERY: u64 = 16;
+/// Of how many beats the time is until the frames of a known path are decided again though nothing has
+/// changed: 16 seconds. As many kinds of hosts each have theirs at another beat.
+const BEATS: u32 = 256;
+pub(super) const BEATS_PER_SECOND: u32 = BEATS / 16;
 
 impl Switch {
     /// A number that changes when the host table says something else of hosts with this MAC, and every
-    /// 16 seconds, so that what is known of a host that is busy is looked at once in a while. Read
-    /// before the table is asked, it tells later whether the answers still hold.
+    /// 16 seconds, so that what is known of a host that is busy is looked at once in a while: hosts in
+    /// turn, not all at one moment. Read before the table is asked, it tells later whether the answers
+    /// still hold.
     #[inline]
     pub fn stamp(&self, view: &View<'_>, mac: MacAddr) -> u32 {
-        view.net.hosts.changes(mac).wrapping_add(self.period)
+        view.net.hosts.changes(mac).wrapping_add(period(self.beats, mac))
     }
 
     /// Sends a frame on like the one before it, if a path of this application is registered and
@@ -174,4 +177,30 @@ impl Switch {
 fn shape(known: &Known, in_port: PortNo, headers: &Headers) -> Option<Shape> {
     let timeouts = (known.idle_timeout, known.hard_timeout);
     Shape::new(known.width, headers, known.vid, timeouts, (in_port, known.out_port))
+}
+
+/// Which period of a host it is; never 0, so that a stamp of 0 is none.
+#[inline]
+fn period(beats: u32, mac: MacAddr) -> u32 {
+    let [.., a, b] = mac.0;
+    beats.wrapping_add(u32::from(a ^ b)) / BEATS + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_has_its_turn_every_16_seconds_and_not_all_at_once() {
+        let hosts: Vec<MacAddr> = (0..4096).map(MacAddr::from_u64).collect();
+        let mut periods: Vec<u32> = hosts.iter().map(|mac| period(0, *mac)).collect();
+        assert!(periods.iter().all(|period| *period > 0));
+        for beat in 1..=BEATS {
+            let before = periods.clone();
+            periods = hosts.iter().map(|mac| period(beat, *mac)).collect();
+            let turned = before.iter().zip(&periods).filter(|(a, b)| a != b).count();
+            assert_eq!(turned, hosts.len() / BEATS as usize, "beat {beat}");
+        }
+        assert!(hosts.iter().zip(&periods).all(|(mac, now)| *now == period(0, *mac) + 1));
+    }
 }

@@ -210,10 +210,10 @@ pub struct Switch {
     acting: AppNo,
     /// When the connection was made.
     since: Instant,
-    /// The time of this turn, and how many [`DECIDED_EVERY`] have begun since the connection was made:
-    /// never 0, so that a stamp of 0 is none.
+    /// The time of this turn, and how many beats have passed since the connection was made; the
+    /// frames of a known path are decided again after so many ([`Switch::stamp`]).
     now: Instant,
-    period: u32,
+    beats: u32,
     /// Whose frame was looked up, and its hosts' stamp before it was decided.
     asked: Option<(MacAddr, MacAddr, u32)>,
     stencils: Stencils,
@@ -270,7 +270,7 @@ impl Switch {
             acting: AppNo::FRAMEWORK,
             since: now,
             now,
-            period: 0,
+            beats: 0,
             asked: None,
             stencils: Stencils::default(),
             requests: Requests::default(),

@@ -9,7 +9,7 @@ use umlaut_openflow::{
 };
 
 use super::entries::ENTRIES;
-use super::known::DECIDED_EVERY;
+use super::known::BEATS_PER_SECOND;
 use super::{REMEMBERED_SENDS, Sent, Switch};
 use crate::app::AppNo;
 use crate::path::app_cookie;
@@ -57,8 +57,11 @@ impl Switch {
     /// A turn begins.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.now = now;
-        let periods = now.saturating_duration_since(self.since).as_secs() / DECIDED_EVERY;
-        self.period = periods as u32 + 1;
+        let since = now.saturating_duration_since(self.since);
+        let (seconds, within) = (since.as_secs() as u32, since.subsec_micros());
+        // Of eight years; then it begins anew.
+        self.beats =
+            seconds.wrapping_mul(BEATS_PER_SECOND) + within / (1_000_000 / BEATS_PER_SECOND);
     }
 
     /// Sends any message and returns its transaction id. Answers and errors come to the handlers of
