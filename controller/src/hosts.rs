@@ -40,7 +40,7 @@ pub const HOSTS_PER_DOMAIN: usize = 65_536;
 /// Hosts over all, about 400 bytes each. When there are as many, further ones are noted as with a full
 /// domain. So the table never has more than these, [`HOSTS_SURE`] for each domain on each port, and the
 /// hosts that the policy names.
-pub const HOSTS: usize = 1_048_576;
+pub const HOSTS: usize = 2_097_152;
 /// So many hosts a domain may have behind each port, however full its other ports and other domains are.
 pub const HOSTS_SURE: usize = 64;
 /// Tentative hosts of one domain behind one port. When there are as many, a further one is not noted.
