@@ -82,8 +82,7 @@ impl PathRef {
 
     /// The path that a cookie names, if it is of this epoch.
     pub fn from_cookie(cookie: Cookie, epoch: u8) -> Option<PathRef> {
-        let found = PathCookie::read(cookie)?;
-        (found.epoch == epoch | PATH_EPOCH).then_some(found.path)
+        PathCookie::read(cookie).filter(|found| found.is_of(epoch)).map(|found| found.path)
     }
 }
 
@@ -134,6 +133,11 @@ impl PathCookie {
             },
             mark: Mark { leg, first: bits >> 36 & 1 == 1, last: bits >> 37 & 1 == 1 },
         })
+    }
+
+    /// Whether the run of this epoch made it.
+    pub fn is_of(&self, epoch: u8) -> bool {
+        self.epoch == epoch | PATH_EPOCH
     }
 }
 

@@ -419,3 +419,48 @@ options: {reverse_flow: true}
         }
     }
 }
+
+/// Where the new way crosses a switch the other way round, its hop there is what a hop of the old way
+/// back was, for other frames: it is an entry of its own.
+#[test]
+fn a_way_that_turns_round_between_two_switches_has_all_its_entries() {
+    let links = "[s2/9, s3/8], [s3/9, s4/8], \
+                 [s1/7, s6/8], [s6/9, s7/8], [s7/9, s8/8], [s8/9, s4/7], \
+                 [s2/7, s9/8], [s9/9, s10/8], [s10/9, s11/8], [s11/9, s5/7]";
+    let policy = |more: &str| {
+        format!(
+            r#"
+umlaut: 1
+switches: {{s1: 1, s2: 2, s3: 3, s4: 4, s5: 5, s6: 6, s7: 7, s8: 8, s9: 9, s10: 10, s11: 11}}
+hosts:
+  a1: {{mac: "00:00:00:00:00:01", at: s1/1}}
+  a2: {{mac: "00:00:00:00:00:02", at: s5/1}}
+slices: {{a: {{members: [{{port: s1/1}}, {{port: s5/1}}]}}}}
+links: [{links}{more}]
+options: {{reverse_flow: true, links: declared}}
+"#
+        )
+    };
+    let straight = policy(", [s1/9, s2/8], [s4/9, s5/8]");
+    let (one, two) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let there = |token: &[u8]| umlaut_openflow::build::tcp(one, two, 1000, 80, 2, token);
+    let back = |token: &[u8]| umlaut_openflow::build::tcp(two, one, 80, 1000, 16, token);
+    for version in VERSIONS {
+        let mut bed = Bed::new(&straight, version, 1);
+        for name in ["a1", "a2"] {
+            bed.say(name, "all");
+        }
+        assert_eq!(bed.say_ip("a1", "a2", there), saw(&["a2"]), "{version}");
+        assert_eq!(bed.say_ip("a2", "a1", back), saw(&["a1"]), "{version}");
+        let before = bed.flows();
+        assert_eq!((before["s3"], before["s6"]), (2, 0), "{version}: {before:?}");
+        bed.set_policy(&policy(""));
+        bed.run(Duration::from_secs(2));
+        let after = bed.flows();
+        assert_eq!((after["s3"], after["s6"]), (2, 2), "{version}: {after:?}");
+        audit(&bed);
+        assert_eq!(bed.say_ip("a1", "a2", there), saw(&["a2"]), "{version}");
+        assert_eq!(bed.say_ip("a2", "a1", back), saw(&["a1"]), "{version}");
+        assert_eq!(bed.flows(), after, "{version}: nothing was asked for");
+    }
+}

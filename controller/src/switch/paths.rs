@@ -91,7 +91,7 @@ impl Switch {
             self.send_reply_entrance(view, name);
             return self.install_again(view, name, frame);
         }
-        self.install_hops(view, name, Some((in_port, frame)), &[])
+        self.install_hops(view, name, Some((in_port, frame)), [&[], &[]])
     }
 
     /// The hops from here to an attachment.
@@ -165,27 +165,28 @@ impl Switch {
         if single {
             self.complete(view, name);
         } else {
-            self.install_hops(view, name, None, &[]);
+            self.install_hops(view, name, None, [&[], &[]]);
         }
     }
 
     /// Queues the entries of both ways but their first ones, by which frames enter, egress first; those
     /// follow when all are confirmed. So no frame is on a way, or on the way back, of which a part could
-    /// not be had: it would go where another slice has the rest. `kept` are hops that are there already
-    /// and need nothing.
+    /// not be had: it would go where another slice has the rest. `kept` are the hops of each way that are
+    /// there already and need nothing; the same hop of the other way is another entry.
     fn install_hops(
         &mut self,
         view: &View<'_>,
         name: PathRef,
         frame: Option<(PortNo, Frame<'_>)>,
-        kept: &[Hop],
+        kept: [&[Hop]; 2],
     ) -> Outcome {
         let Some(path) = self.registry.by_ref(name) else { return Outcome::NoPath };
         let Kind::Forward { route, .. } = &path.kind else { return Outcome::NoPath };
         let route = *route;
         let entries: Vec<_> = [Leg::Forward, Leg::Reverse]
             .into_iter()
-            .flat_map(|leg| {
+            .zip(kept)
+            .flat_map(|(leg, kept)| {
                 let hops = path.hops(leg).iter().enumerate().skip(1).rev();
                 let new = hops.filter(|(_, hop)| !kept.contains(hop));
                 new.filter_map(|hop| entry_of(name, &path, leg, hop)).collect::<Vec<_>>()
@@ -515,8 +516,7 @@ impl Switch {
         });
         self.old_ways.add(name, unused);
         self.withdraw_old_ways(view, name, new_policy);
-        let kept: Hops = old.into_iter().chain(old_reverse).collect();
-        self.install_hops(view, name, None, &kept);
+        self.install_hops(view, name, None, [&old, &old_reverse]);
     }
 
     /// The paths from or to any of these hosts.

@@ -9,7 +9,7 @@ use super::{Sent, Switch};
 use crate::app::AppNo;
 use crate::command::{Command, HopFailure};
 use crate::hosts::Domain;
-use crate::path::{HopName, Kind, Leg, Path, PathRef, of_app};
+use crate::path::{HopName, Kind, Leg, Mark, Path, PathCookie, PathRef, of_app};
 use crate::view::{Frame, View};
 
 /// Whose entry ended.
@@ -67,21 +67,27 @@ impl Switch {
     }
 
     /// An entry of a path ended. Switches tell the fields of its match in an order of their own; the
-    /// ingress port tells the legs and the old ways of a path apart.
+    /// cookie tells the legs of a path apart, the ingress port its old ways.
     pub(crate) fn flow_removed(&mut self, view: &View<'_>, cookie: Cookie, in_port: PortNo) {
-        let Some(name) = PathRef::from_cookie(cookie, view.net.epoch) else { return };
-        let legs = [Leg::Forward, Leg::Reverse].into_iter();
-        for leg in legs.take_while(|_| !self.hops.is_empty()) {
-            let hop = HopName { path: name, leg, in_port };
-            match self.hops.get(&hop) {
-                None => continue,
-                // An earlier entry of this name, which was taken back.
-                Some(known) if !known.confirmed => return,
-                Some(_) => {}
+        let Some(PathCookie { path: name, mark: Mark { leg, .. }, .. }) =
+            PathCookie::read(cookie).filter(|cookie| cookie.is_of(view.net.epoch))
+        else {
+            return;
+        };
+        let hop = HopName { path: name, leg, in_port };
+        let known = (!self.hops.is_empty()).then(|| self.hops.get(&hop)).flatten();
+        match known.map(|known| known.confirmed) {
+            // An earlier entry of this name, which was taken back.
+            Some(false) => return,
+            Some(true) => {
+                self.take_hop(hop);
+                let command = Command::HopGone { hop, dpid: self.dpid };
+                return view.net.directory.insist_session(name.session, command);
             }
-            self.take_hop(hop);
-            let command = Command::HopGone { hop, dpid: self.dpid };
-            return view.net.directory.insist_session(name.session, command);
+            None => {}
+        }
+        if leg == Leg::Reverse {
+            return;
         }
         if name.session != self.session {
             return;
