@@ -105,6 +105,10 @@ impl<P> Context<'_, P> {
                 self.net.directory.insist_all(|| Command::HostChanged { domain, mac });
                 self.net.notice(Notice::HostMoved { host, from });
             }
+            Sighting::Lost { .. } => {
+                self.net.directory.insist_all(|| Command::HostChanged { domain, mac });
+                self.net.notice(Notice::HostGone { domain, mac });
+            }
             Sighting::Same | Sighting::Guarded | Sighting::Full => {}
         }
         sighting

@@ -101,7 +101,7 @@ impl HostCache {
             return Sighting::Same;
         }
         let sighting = view.net.hosts.see(key, at, seen, view.now);
-        if !matches!(sighting, Sighting::Guarded | Sighting::Full) {
+        if !matches!(sighting, Sighting::Guarded | Sighting::Full | Sighting::Lost { .. }) {
             self.note(hash, Known { domain: key.0, mac: key.1, seen: Some(seen), at, stamp });
         }
         sighting

@@ -89,6 +89,11 @@ pub enum Sighting {
     Guarded,
     /// The domain has its fill of hosts behind that port, or in all.
     Full,
+    /// It is not where it was, and where it is the domain has its fill: it is not known any more.
+    Lost {
+        /// Where it was.
+        from: Attachment,
+    },
 }
 
 /// A host as the table knows it.
@@ -278,6 +283,9 @@ impl HostTable {
             Entry::Vacant(place) => {
                 let generation = self.next_generation();
                 let entry = HostEntry { at, tentative, generation, seen, since: now, last: now };
+                // Before anybody can take it away.
+                *self.counts.entry(key.0).or_default() += 1;
+                self.count.fetch_add(1, Ordering::Relaxed);
                 let held = place.insert(entry);
                 self.changed(key.1);
                 drop(held);
@@ -306,7 +314,8 @@ impl HostTable {
                     return Sighting::Guarded;
                 } else if !room {
                     self.full.fetch_add(1, Ordering::Relaxed);
-                    return Sighting::Full;
+                    held.remove();
+                    (Sighting::Lost { from: old.at }, Some(old))
                 } else {
                     let generation = self.next_generation();
                     *entry = HostEntry { at, tentative, generation, seen, since: now, last: now };
@@ -317,14 +326,14 @@ impl HostTable {
         };
         match sighting {
             Sighting::Full => return sighting,
+            Sighting::Lost { from } => {
+                self.unindex(key, from);
+                return sighting;
+            }
             Sighting::Same if old.is_some_and(|old| old.seen == seen) => return sighting,
             _ => {}
         }
         self.index(key, at, seen.widely, tentative, old.map(|old| old.at));
-        if old.is_none() {
-            *self.counts.entry(key.0).or_default() += 1;
-            self.count.fetch_add(1, Ordering::Relaxed);
-        }
         sighting
     }
 
@@ -475,8 +484,14 @@ impl HostTable {
         if self.hosts.remove_if(&key, |_, held| held.generation == entry.generation).is_none() {
             return false;
         }
+        self.unindex(key, entry.at);
+        true
+    }
+
+    /// Takes a host that was removed out of all indexes.
+    fn unindex(&self, key: HostKey, at: Attachment) {
         self.changed(key.1);
-        self.unlist((entry.at.dpid, entry.at.port), key);
+        self.unlist((at.dpid, at.port), key);
         self.unlearn(key);
         if let Entry::Occupied(mut held) = self.domains.entry(key.1) {
             held.get_mut().remove(&key.0);
@@ -495,7 +510,6 @@ impl HostTable {
         if let Some(entry) = self.locate(key) {
             self.index(key, entry.at, entry.seen.widely, entry.tentative, None);
         }
-        true
     }
 
     /// Forgets the hosts behind a port: it went down or is a link. Returns them.
@@ -718,6 +732,18 @@ mod tests {
         table.see(own(3), at(1, 2), WIDELY, t0);
         let moved = Sighting::Moved { from: at(1, 2) };
         assert_eq!(table.see(own(3), at(1, 1), WIDELY, t0 + MOVE_GUARD), moved);
+        // One that is not named is not where it was any more, nor is it noted where it is.
+        table.see(own(5), at(1, 2), PLAIN, t0);
+        let (known, changes) = (table.len(), table.changes(own(5).1));
+        assert_eq!(table.see(own(5), at(1, 1), PLAIN, t0), Sighting::Guarded);
+        let later = t0 + MOVE_GUARD;
+        let lost = Sighting::Lost { from: at(1, 2) };
+        assert_eq!(table.see(own(5), at(1, 1), PLAIN, later), lost);
+        assert_eq!((table.locate(own(5)), table.len()), (None, known - 1));
+        assert_ne!(table.changes(own(5).1), changes);
+        assert_eq!(table.count_at(DatapathId(1), PortNo(2)), 0);
+        assert_eq!(table.see(own(5), at(1, 1), PLAIN, later), Sighting::Full);
+        assert_eq!(table.see(own(5), at(1, 2), PLAIN, later), Sighting::New);
         // Others, and its own on other ports, do not notice.
         let other = |mac| (Domain(2), MacAddr::from_u64(mac));
         assert_eq!(table.see(other(1), at(1, 1), PLAIN, t0), Sighting::New);
