@@ -253,7 +253,7 @@ async fn follow(mut sources: Vec<Box<dyn Source>>, mut watch: Watch, mut hangup:
                 continue;
             }
             match source.content() {
-                Content::Unsettled if !forced => watch.note(group, Change::Written, now),
+                Content::Unsettled if !forced => watch.note(group, Change::Unready, now),
                 Content::Same if !forced => {}
                 _ => due.push(source),
             }

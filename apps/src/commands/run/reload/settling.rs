@@ -35,6 +35,8 @@ pub(super) enum Change {
     Gone,
     /// Its attributes changed, or nobody knows what did.
     Touched,
+    /// It was read, and changed while it was.
+    Unready,
 }
 
 /// Whether a file, or several that belong together, is to be read, and when.
@@ -62,7 +64,8 @@ impl Settling {
                 (now + self.together).min(since + PATIENCE * self.together).max(now)
             }
             // Its writer, if it has one, is waited for all the same.
-            Change::Touched if self.due.is_some() => return,
+            Change::Touched | Change::Unready if self.due.is_some() => return,
+            Change::Unready => now + HELD_OPEN,
             Change::Made | Change::Gone | Change::Touched => now + self.together.max(ABSENCE),
         });
     }
@@ -145,6 +148,15 @@ mod tests {
         assert_eq!(reads(&[(0, Made)]), [100]);
         assert_eq!(reads(&[(0, Touched)]), [100]);
         assert_eq!(reads(&[(0, Written), (3, Touched), (300, Closed)]), [305]);
+    }
+
+    #[test]
+    fn what_changed_while_it_was_read_waits_for_its_writer_only() {
+        let held = HELD_OPEN.as_millis() as u64;
+        // Another writer has begun and closed meanwhile.
+        assert_eq!(reads(&[(0, Closed), (6, Written), (7, Closed), (8, Unready)]), [5, 12]);
+        assert_eq!(reads(&[(0, Closed), (6, Unready)]), [5, 6 + held]);
+        assert_eq!(reads(&[(0, Closed), (6, Unready), (40, Closed)]), [5, 45]);
     }
 
     #[test]
