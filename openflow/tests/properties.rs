@@ -59,6 +59,11 @@ proptest! {
             && let Some(MatchField::InPort(PortNo(1..0xff00))) = removed.matches.fields().first()
         {
             prop_assert!(ended_entry(bytes).is_some(), "read from its places: {:?}", removed);
+            // What is too long is left to `decode`, which refuses it.
+            let mut longer = [bytes, &[0; 16]].concat();
+            let length = (longer.len() as u16).to_be_bytes();
+            longer[2..4].copy_from_slice(&length);
+            prop_assert_eq!((ended_entry(&longer), decode(&longer).is_err()), (None, true));
         }
         prop_assert_eq!(decoded.into_owned(), message);
         check_bytes(bytes)?;

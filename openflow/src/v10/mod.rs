@@ -277,7 +277,7 @@ pub(crate) fn put_packet_out(
 /// Cookie and ingress port of a flow-removed, if its match has the port (1.0 §5.2.3, 5.4.3).
 #[inline]
 pub(crate) fn ended_entry(body: &[u8]) -> Option<(Cookie, PortNo)> {
-    let [_, _, _, wildcards, a, b, ..] = *body.first_chunk::<80>()?;
+    let [_, _, _, wildcards, a, b, ..] = *<&[u8; 80]>::try_from(body).ok()?;
     let cookie = u64::from_be_bytes(*body[40..].first_chunk()?);
     // The last ports of 16 bits have other numbers in the model.
     let port = u16::from_be_bytes([a, b]);
