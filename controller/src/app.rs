@@ -114,6 +114,17 @@ impl<P> Context<'_, P> {
         sighting
     }
 
+    /// Notes where a refused host may be, unless it is known better
+    /// ([`HostTable::see_tentative`](crate::hosts::HostTable::see_tentative)). Paths to where it was
+    /// guessed to be before are decided again.
+    pub fn guess_host(&self, domain: Domain, mac: MacAddr, at: Attachment) {
+        if let Sighting::Moved { .. } | Sighting::Lost { .. } =
+            self.net.hosts.guess((domain, mac), at, self.now)
+        {
+            self.net.directory.insist_all(|| Command::HostChanged { domain, mac });
+        }
+    }
+
     /// Where a host was admitted, or is guessed to be. For more of it there is
     /// [`HostTable::locate`](crate::hosts::HostTable::locate).
     pub fn host_at(&self, domain: Domain, mac: MacAddr) -> Option<Attachment> {

@@ -257,10 +257,12 @@ impl HostTable {
 
     /// Notes where a refused host may be, unless it is known better. Returns whether it was noted.
     pub fn see_tentative(&self, key: HostKey, at: Attachment, now: Instant) -> bool {
-        matches!(
-            self.note(key, at, Seen::default(), true, now),
-            Sighting::New | Sighting::Same | Sighting::Moved { .. }
-        )
+        matches!(self.guess(key, at, now), Sighting::New | Sighting::Same | Sighting::Moved { .. })
+    }
+
+    /// The same; says what it changed.
+    pub(crate) fn guess(&self, key: HostKey, at: Attachment, now: Instant) -> Sighting {
+        self.note(key, at, Seen::default(), true, now)
     }
 
     fn note(

@@ -452,3 +452,27 @@ options: {match: exact}
         one_more(&bed, "what is neither IP nor ARP");
     }
 }
+
+/// A refused host's place is a guess; when it is refused elsewhere, so is what was installed for it.
+#[test]
+fn a_guess_that_moves_takes_its_paths_along() {
+    let text = r#"
+umlaut: 1
+switches: {s1: 0x1}
+hosts:
+  a1: {mac: "00:00:00:00:00:01", at: s1/1}
+  a2: {mac: "00:00:00:00:00:02", at: s1/2}
+  a3: {mac: "00:00:00:00:00:03", at: s1/3}
+slices: {a: {members: [{mac: "00:00:00:00:00:01"}, {port: s1/2}, {port: s1/3}]}}
+options: {restrict_hosts: true}
+"#;
+    let (name, mac) = ("00:00:00:00:00:09", MacAddr::from_u64(9));
+    for version in VERSIONS {
+        let mut bed = Bed::new(text, version, 1);
+        bed.say("a1", "all");
+        for at in ["a2", "a3"] {
+            assert_eq!(bed.say_raw(at, MacAddr::from_u64(1), mac, &[], 0x88b5), [], "{version}");
+            assert_eq!(bed.say("a1", name), saw(&[at]), "{version}: it was refused there");
+        }
+    }
+}

@@ -376,8 +376,7 @@ impl SliceableSwitch {
             Ok(_) => {}
             Err(_) => {
                 for slice in &decision.tentative {
-                    let key = (cx.policy.domain(*slice), headers.eth_src);
-                    cx.net.hosts.see_tentative(key, at, cx.now);
+                    cx.guess_host(cx.policy.domain(*slice), headers.eth_src, at);
                 }
             }
         }
