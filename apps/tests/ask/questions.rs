@@ -106,7 +106,9 @@ fn every_question_has_its_answer_for_people_and_for_programs() {
         .collect();
     let kinds = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
     assert_eq!((kinds("switch-ready"), kinds("link-up")), (2, 2));
-    let alice = events.iter().find(|event| event["host"] == "alice").unwrap();
+    // She may have spoken before her port was settled, which is told, too.
+    let located = |event: &&Value| event["event"] == "host-located" && event["host"] == "alice";
+    let alice = events.iter().find(located).unwrap();
     assert_eq!((&alice["slice"], &alice["at"]), (&json!("lab"), &json!("s1/1")));
     let only = c.text(&["events", "--kind", "host-refused"]);
     assert!(
