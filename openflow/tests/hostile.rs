@@ -110,6 +110,15 @@ fn a_lie_is_refused_at_its_field_with_the_error_that_the_specification_asks_for(
         (4, 14, &[FLOW13, "0001 0008 80009a00"], "oxm_length", 55, (4, 1)),
         (4, 14, &[FLOW13, "0001 0008 00000000"], "oxm_length", 55, (4, 1)),
         (4, 14, &[FLOW13, "0001 0006 8000 0000"], "oxm_header", 52, (4, 1)),
+        // The same in a packet-in, behind its port.
+        (
+            4,
+            10,
+            &["ffffffff 0000 00 00 0000000000000000 0001 0010 80000004 00000001 00000000 0000"],
+            "oxm_length",
+            39,
+            (4, 1),
+        ),
         (4, 14, &[FLOW13, "0001 000b 80000003 000001 0000000000"], "oxm_length", 55, (4, 1)),
         (4, 14, &[FLOW13, "0001 000c 80000704 00000000 00000000"], "oxm_length", 55, (4, 1)),
         // An experimenter's field without the experimenter.

@@ -51,7 +51,7 @@ pub(crate) fn packet_in_10(message: &[u8]) -> Cut<'_> {
     Some((header(message), Message::PacketIn(packet)))
 }
 
-/// Bytes of a field of the basic class, 0 where it is unknown (1.3.5 table 12).
+/// Bytes of each field of the basic class (1.3.5 table 12).
 const WIDTHS: [u8; 40] = [
     4, 4, 8, 6, 6, 2, 2, 1, 1, 1, 1, 4, 4, 2, 2, 2, 2, 2, 2, 1, 1, 2, 4, 4, 6, 6, 16, 16, 4, 1, 1,
     16, 6, 6, 4, 1, 1, 3, 8, 2,
@@ -79,19 +79,16 @@ pub(crate) fn packet_in_13(message: &[u8]) -> Cut<'_> {
         let (class, field, has_mask, len) =
             (u16_at(head, 0), head[2] >> 1, head[2] & 1, usize::from(head[3]));
         let body = list.get(at + 4..at + 4 + len)?;
-        if class == 0x8000 {
-            if let Some(width) = WIDTHS.get(usize::from(field)) {
-                if len != usize::from(*width) << has_mask {
-                    return None;
-                }
-            } else if has_mask == 1 && len % 2 != 0 {
+        match WIDTHS.get(usize::from(field)).filter(|_| class == 0x8000) {
+            Some(width) if len != usize::from(*width) << has_mask => return None,
+            Some(_) => {}
+            None if len == 0 || class == 0xffff && len < 4 || has_mask == 1 && len % 2 != 0 => {
                 return None;
             }
-            if field == 0 && in_port.is_none() {
-                in_port = Some(if has_mask == 1 { PortNo::ANY } else { PortNo(u32_at(body, 0)) });
-            }
-        } else if class == 0xffff && len < 4 || has_mask == 1 && len % 2 != 0 {
-            return None;
+            None => {}
+        }
+        if class == 0x8000 && field == 0 && in_port.is_none() {
+            in_port = Some(if has_mask == 1 { PortNo::ANY } else { PortNo(u32_at(body, 0)) });
         }
         at += 4 + len;
     }
