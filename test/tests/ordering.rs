@@ -9,8 +9,12 @@ use bytes::BytesMut;
 use common::audit::audit;
 use common::{Bed, VERSIONS, saw};
 use umlaut_controller::command::Command;
-use umlaut_controller::path::Leg;
-use umlaut_openflow::{Cookie, DatapathId, FlowMod, Match, Message, Version, Xid, encode};
+use umlaut_controller::path::{Leg, PathCookie};
+use umlaut_openflow::build::ethernet;
+use umlaut_openflow::{
+    Cookie, DatapathId, FlowMod, FlowRemoved, FlowRemovedReason, MacAddr, Match, Message, Version,
+    Xid, encode,
+};
 
 const LINE: &str = r#"
 umlaut: 1
@@ -462,5 +466,65 @@ options: {{reverse_flow: true, links: declared}}
         assert_eq!(bed.say_ip("a1", "a2", there), saw(&["a2"]), "{version}");
         assert_eq!(bed.say_ip("a2", "a1", back), saw(&["a1"]), "{version}");
         assert_eq!(bed.flows(), after, "{version}: nothing was asked for");
+    }
+}
+
+/// Rule 2, where a way back enters by the port of its path: two VLANs of one port. What the switch
+/// tells of the way back is not taken for the path's own end, not even if it tells it twice.
+#[test]
+fn a_way_back_by_the_port_of_its_path_ends_alone() {
+    let text = r#"
+umlaut: 1
+switches: {s1: 0x1}
+hosts: {trunk: {mac: "00:00:00:00:00:09", at: s1/1}}
+slices: {a: {members: [{port: s1/1, vlan: 10}, {port: s1/1, vlan: 20}]}}
+options: {reverse_flow: true}
+"#;
+    let macs: [MacAddr; 2] = ["00:00:00:00:00:01", "00:00:00:00:00:02"].map(|m| m.parse().unwrap());
+    let (one, two) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+    let there = umlaut_openflow::build::tcp(one, two, 1000, 80, 2, b"there");
+    let back = umlaut_openflow::build::tcp(two, one, 80, 1000, 16, b"back");
+    let s1 = DatapathId(1);
+    for version in VERSIONS {
+        let mut bed = Bed::new(text, version, 1);
+        let send = |bed: &mut Bed, vid: u16, [src, dst]: [MacAddr; 2], packet: &[u8]| {
+            let frame = ethernet(dst, src, &[(0x8100, vid)], 0x0800, packet);
+            bed.network.with_host("trunk", |host, _| host.send_raw(frame)).unwrap();
+            bed.run(Duration::from_millis(100));
+        };
+        send(&mut bed, 20, [macs[1], MacAddr::BROADCAST], &back);
+        send(&mut bed, 10, macs, &there);
+        assert_eq!((bed.paths(), bed.flows()["s1"]), (1, 2), "{version}");
+        let flows = bed.network.with_switch(s1, |switch, now| switch.flows(now)).unwrap();
+        let reverse = |cookie| PathCookie::read(cookie).is_some_and(|c| c.mark.leg == Leg::Reverse);
+        let entry = flows.into_iter().find(|flow| reverse(flow.cookie)).unwrap();
+        // Nobody answers: the way back ends by itself.
+        for _ in 0..3 {
+            bed.run(Duration::from_secs(25));
+            send(&mut bed, 10, macs, &there);
+        }
+        assert_eq!((bed.paths(), bed.flows()["s1"]), (1, 1), "{version}");
+        let again = Message::FlowRemoved(FlowRemoved {
+            cookie: entry.cookie,
+            priority: entry.priority,
+            reason: FlowRemovedReason::DELETE,
+            table_id: entry.table_id,
+            duration: Duration::from_secs(1),
+            idle_timeout: entry.idle_timeout,
+            hard_timeout: 0,
+            packet_count: 0,
+            byte_count: 0,
+            matches: entry.matches,
+        });
+        let mut bytes = BytesMut::new();
+        encode(version, Xid(0), &again, &mut bytes).unwrap();
+        let channel = bed.network.controller().0.channel_of(s1).unwrap();
+        bed.network.with_controller(|driven, now| {
+            driven.0.input(channel, &bytes);
+            driven.0.turn(channel, now);
+        });
+        bed.run(Duration::from_millis(50));
+        assert_eq!((bed.paths(), bed.flows()["s1"]), (1, 1), "{version}");
+        audit(&bed);
     }
 }
