@@ -136,7 +136,9 @@ proptest! {
         // Conflicts are mistakes of the file; such policies do not exist.
         let Ok((policy, _)) = Policy::parse("p", &text) else { return Ok(()) };
         let (from, to) = (at(places[0]), at(places[1]));
-        prop_assume!(from != to);
+        if from == to {
+            return Ok(());
+        }
         let wrong = judge(&policy, &policy.cases()[0], &PolicyFiles::new()).wrong;
         if wrong.is_some() {
             return Ok(());

@@ -93,6 +93,7 @@ fn load(controller: SocketAddr, version: Version, population: Population) -> Loa
         // Tests are about counts.
         pid: None,
         settle: Duration::from_millis(100),
+        awake: false,
     }
 }
 
@@ -113,8 +114,9 @@ fn every_packet_in_to_the_canned_responder_is_answered_and_counted() {
         for packet_outs in [false, true] {
             let responder = Responder::start(Canned { packet_outs });
             let population = Population::new(5, 30, 4).unwrap();
-            let mut generator =
-                Generator::connect(load(responder.address, version, population)).unwrap();
+            // Awake or not, it counts the same.
+            let load = load(responder.address, version, population);
+            let mut generator = Generator::connect(Load { awake: packet_outs, ..load }).unwrap();
             for pace in PACES {
                 let measured = generator.run(&phase(pace, 1003)).unwrap();
                 let outs = if packet_outs { 1003 } else { 0 };

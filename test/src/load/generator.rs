@@ -62,6 +62,9 @@ pub struct Load {
     pub pid: Option<u32>,
     /// How long the controller must have asked nothing before the load begins.
     pub settle: Duration,
+    /// Whether it is awake all the time while it measures, and takes a processor: where it sleeps,
+    /// whoever writes to it pays for waking it, a controller on the same machine.
+    pub awake: bool,
 }
 
 /// A switch on its socket.
@@ -298,6 +301,10 @@ impl Generator {
     }
 
     // ---- turns ----
+
+    pub(super) fn is_awake(&self) -> bool {
+        self.load.awake
+    }
 
     pub(super) fn at(&self, now: Instant) -> u64 {
         now.saturating_duration_since(self.start).as_nanos() as u64

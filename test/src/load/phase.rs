@@ -105,7 +105,8 @@ impl Generator {
             if at >= end || end == u64::MAX && self.is_done(at) {
                 break at;
             }
-            let mut timeout = nanos(CHECK).min(end - at);
+            let longest = if self.is_awake() { 0 } else { nanos(CHECK) };
+            let mut timeout = longest.min(end - at);
             if let Pace::Rate(rate) = phase.pace {
                 let due = self.become_due(&mut next, at, rate)?;
                 timeout = match due.saturating_sub(at) {

@@ -65,6 +65,10 @@ pub(super) struct Args {
     /// Seconds for which the controller must have asked nothing before the load begins
     #[arg(long, default_value = "1.5", value_name = "SECONDS", value_parser = seconds)]
     settle: Duration,
+    /// Never sleep while measuring: a controller on this machine does not pay for waking the
+    /// generator, which takes a processor of its own
+    #[arg(long)]
+    awake: bool,
     /// The controller's process, for its processor time; looked for if it is on this machine
     #[arg(long)]
     pid: Option<u32>,
@@ -197,6 +201,7 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
         buffers: args.buffers,
         pid: args.pid,
         settle: args.settle,
+        awake: args.awake,
     };
     let mut generator = Generator::connect(load).map_err(usage)?;
     if !args.cold {
