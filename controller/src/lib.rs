@@ -22,6 +22,7 @@ pub mod inbox;
 pub mod inspect;
 pub mod lost;
 pub mod mailbox;
+mod near;
 pub mod notice;
 pub mod origin;
 pub mod path;

@@ -20,6 +20,7 @@ use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo, Vid};
 use crate::app::AppNo;
 use crate::concerned::Concerned;
 use crate::hosts::{Domain, HostKey};
+use crate::near::fetch;
 use crate::path::{DropClass, FlowKey, Hop, Hops, Kind, Path, PathRef, Route, SessionNo, State};
 
 /// How many paths one switch registers. When it is full, frames of further paths are forwarded one
@@ -345,6 +346,16 @@ impl Registry {
 
     fn tag(&self, domain: Domain, mac: MacAddr) -> u32 {
         self.hasher.hash_one((domain.0, mac.to_u64())) as u32
+    }
+
+    /// Asks for what is in a slot ([`fetch`]).
+    #[inline]
+    pub(crate) fn fetch(&self, slot: u32) {
+        if let Some(slot) = self.slots.get(slot as usize) {
+            // It lies in two lines, mostly.
+            fetch(&slot.headers);
+            fetch(&slot.holds);
+        }
     }
 
     // ---- changes ----

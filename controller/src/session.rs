@@ -11,6 +11,7 @@
 //! and what was kept is decided again (`adopt`).
 
 mod adopt;
+mod ahead;
 mod join;
 
 use std::cell::RefCell;
@@ -453,6 +454,7 @@ impl<P: Policy> Session<P> {
     fn run_messages(&mut self, now: Instant, shared: &Shared<P>) -> bool {
         let mut input = std::mem::take(&mut self.input);
         let (mut handled, mut at) = (0, 0);
+        let mut ahead = ahead::Ahead::default();
         while handled < MESSAGES_PER_TURN && self.closed().is_none() {
             let rest = &input[at..];
             let length = match next_frame(rest) {
@@ -463,6 +465,9 @@ impl<P: Policy> Session<P> {
                     break;
                 }
             };
+            if let Some(switch) = &self.switch {
+                ahead.look(&input, (handled, at + length), switch);
+            }
             self.heard = now;
             self.echo_sent = false;
             let message = &rest[..length];

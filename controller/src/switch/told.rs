@@ -66,6 +66,14 @@ impl Switch {
         }
     }
 
+    /// What the switch tells of this entry's end comes soon.
+    #[inline]
+    pub(crate) fn expect_end(&self, cookie: Cookie) {
+        if let Some(cookie) = PathCookie::read(cookie) {
+            self.registry.fetch(cookie.path.slot);
+        }
+    }
+
     /// An entry of a path ended. Switches tell the fields of its match in an order of their own; the
     /// cookie tells the legs of a path apart, the ingress port its old ways.
     pub(crate) fn flow_removed(&mut self, view: &View<'_>, cookie: Cookie, in_port: PortNo) {
