@@ -15,6 +15,7 @@ mod check;
 mod decode;
 mod doctor;
 mod explain;
+mod input;
 #[cfg(feature = "lab")]
 mod lab;
 mod new;
@@ -22,7 +23,6 @@ mod pki;
 mod run;
 mod test;
 
-use std::fs;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
@@ -139,13 +139,10 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Loaded> {
 /// The text of a policy file.
 ///
 /// # Errors
-/// [`Failure::Config`]: the file cannot be read.
+/// [`Failure::Config`]: the file cannot be read or is too large.
 pub(crate) fn policy_text(path: &Path) -> anyhow::Result<String> {
-    let size = fs::metadata(path).map_err(|error| unreadable(path, error))?.len();
-    if size > POLICY_BYTES as u64 {
-        return Err(unreadable(path, format!("larger than {} MiB", POLICY_BYTES >> 20)));
-    }
-    let mut bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let read = input::file(path, POLICY_BYTES as u64);
+    let mut bytes = read.map_err(|error| unreadable(path, error))?;
     // Some editors begin a file with it. Left in the text, it would count as a character of line 1.
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());
