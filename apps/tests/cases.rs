@@ -181,8 +181,132 @@ fn wrong_files_and_no_cases_have_their_exit_codes() {
         assert_eq!(output.status.code(), Some(code), "{file}");
         assert!(text(&output.stderr).contains(told), "{file}: {}", text(&output.stderr));
     }
+    let half = write("half.yaml", HALF);
+    let output = umlaut(&["test", "--only", "zzz", &half]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stdout), format!("{half}: no case has \"zzz\" in its name\n"));
+    let told = "umlaut: no case has \"zzz\" in its name: nothing was tested\n";
+    assert_eq!(text(&output.stderr), told);
     assert_eq!(umlaut(&["test", "--on", "moon", &none]).status.code(), Some(2));
     assert_eq!(umlaut(&["test"]).status.code(), Some(2));
+}
+
+/// Files that cannot be tested: one that is no policy, one that is empty, one that is not there, and one
+/// with a case that names the last.
+#[test]
+fn what_cannot_be_read_is_an_error_in_the_reports_and_no_old_report_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: &str| {
+        std::fs::write(directory.path().join(name), text).unwrap();
+        path(name)
+    };
+    let twice = write("twice.yaml", "umlaut: 1\numlaut: 1\nslices: {}\n");
+    let empty = write("empty.yaml", "");
+    let gone = path("gone.yaml");
+    let good = write("good.yaml", &HALF.replace("  - a reaches c\n", ""));
+    let names = HALF.replace("- a reaches b", "- {after: policy gone.yaml, expect: a reaches b}");
+    let names = write("names.yaml", &names);
+    let (junit, json) = (write("old.xml", "<old/>"), write("old.json", "old"));
+    let reports = ["--junit", &junit, "--json", &json];
+    let files = [twice.as_str(), &empty, &gone, &names, &good];
+    let output = umlaut(&[&["test"], &reports[..], &files].concat());
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(text(&output.stdout), "");
+
+    let told = std::fs::read_to_string(&junit).unwrap();
+    let root = told.lines().nth(1).unwrap();
+    assert!(root.contains("tests=\"4\" failures=\"0\" errors=\"4\""), "{root}");
+    for (file, line, message) in [
+        (&twice, 2, "umlaut is given twice"),
+        (&empty, 1, "the file is empty"),
+        (&gone, 1, "No such file or directory"),
+        (&names, 9, "gone.yaml: No such file or directory"),
+    ] {
+        let case = told.split("<testcase ").find(|case| case.contains(&format!("file=\"{file}\"")));
+        let case = case.unwrap_or_else(|| panic!("no {file} in {told}"));
+        assert!(case.starts_with(&format!("name=\"{file} can be tested\"")), "{case}");
+        assert!(case.contains(&format!("line=\"{line}\"")), "{case}");
+        let message_there = case.split("<error message=\"").nth(1).unwrap_or_default();
+        assert!(message_there.contains(message), "{case}");
+    }
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&json).unwrap()).unwrap();
+    let errors = report["errors"].as_array().unwrap();
+    let of = |file: &str| errors.iter().filter(|error| error["file"] == file).count();
+    assert_eq!(files.map(of).map(|count| count > 0), [true, true, true, true, false]);
+    assert_eq!((&errors[0]["line"], report["passed"].as_u64()), (&2.into(), Some(0)));
+}
+
+#[test]
+fn reports_that_would_overwrite_something_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("half.yaml");
+    std::fs::write(&file, HALF).unwrap();
+    let file = file.to_str().unwrap();
+    let report = directory.path().join("report");
+    let other = directory.path().join(".").join("report");
+    let (report, other) = (report.to_str().unwrap(), other.to_str().unwrap());
+    for (junit, json, told) in [
+        ("-", "-", "--junit and --json cannot both go to standard output"),
+        (report, report, "--junit and --json are one file: "),
+        (report, other, "--junit and --json are one file: "),
+        ("-", file, "the report would overwrite the policy"),
+    ] {
+        let output = umlaut(&["test", "--junit", junit, "--json", json, file]);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{junit} {json}");
+        assert!(text(&output.stderr).contains(told), "{}", text(&output.stderr));
+    }
+    assert!(!directory.path().join("report").exists());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), HALF);
+}
+
+/// Runs a shell line with `umlaut` in it.
+fn shell(directory: &Path, line: &str) -> Output {
+    let line = format!("umlaut() {{ '{}' \"$@\"; }}; {line}", env!("CARGO_BIN_EXE_umlaut"));
+    Command::new("bash").args(["-c", &line]).current_dir(directory).output().unwrap()
+}
+
+#[test]
+fn output_that_is_full_is_an_error_and_output_that_is_closed_none() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("half.yaml"), HALF).unwrap();
+    std::fs::write(directory.path().join("bad.yaml"), "umlaut: 2\n").unwrap();
+    let only = "--only 'a reaches b'";
+    for (command, code) in [
+        ("test half.yaml", 1),
+        (&format!("test {only} half.yaml"), 0),
+        (&format!("test {only} --json - half.yaml"), 0),
+        (&format!("test {only} --junit - half.yaml"), 0),
+        ("check half.yaml", 0),
+        ("check --format json half.yaml", 0),
+    ] {
+        let output = shell(directory.path(), &format!("umlaut {command} >/dev/full"));
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {stderr}");
+        assert_eq!(
+            stderr, "umlaut: standard output: No space left on device (os error 28)\n",
+            "{command}"
+        );
+        // A pipe that nobody reads any more.
+        let output = shell(
+            directory.path(),
+            &format!(
+                "mkfifo pipe; exec 3<>pipe 4>pipe 3<&-; umlaut {command} >&4; code=$?; \
+                      rm pipe; exit $code"
+            ),
+        );
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(code), ""), "{command}");
+    }
+    // Mistakes have nobody to be told to, but the exit code is what it is.
+    for command in ["check bad.yaml", "test bad.yaml", "check gone.yaml"] {
+        let output = shell(directory.path(), &format!("umlaut {command} 2>/dev/full"));
+        assert_eq!(output.status.code(), Some(78), "{command}");
+    }
+    // The files are written all the same.
+    let output = shell(directory.path(), "umlaut test --junit r.xml half.yaml >/dev/full");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(directory.path().join("r.xml").exists());
 }
 
 /// The workflow of the docs is YAML, and the command in it runs.

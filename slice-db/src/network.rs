@@ -155,6 +155,12 @@ impl OfflineNetwork {
         }
     }
 
+    /// Whether there is such a port, up or down, on a switch that runs or stands still.
+    pub(crate) fn has_port(&self, dpid: DatapathId, port: PortNo) -> bool {
+        let Wiring { ports, ends, .. } = &*self.wiring;
+        ports.contains(&(dpid, port)) || ends.contains(&(dpid, port))
+    }
+
     /// A host speaks somewhere: if the policy admits it there, it is located. A guess never takes
     /// the place of what is known.
     pub fn speak(&mut self, policy: &Policy, mac: MacAddr, at: Attachment) {

@@ -53,8 +53,11 @@ fn each_word_means_what_it_says() {
         ("lab never reaches lab", "alice can reach carol"),
         ("mallory is refused", ""),
         ("mallory is refused because restricted", ""),
-        ("mallory is refused because no-binding", "the frame of mallory is refused: restricted"),
-        ("alice is refused", "the frame of alice is flooded to s1/5, s2/1"),
+        (
+            "mallory is refused because no-binding",
+            "the frame of mallory is refused: restricted; expected: refused because no-binding",
+        ),
+        ("alice is refused", "the frame of alice is flooded to s1/5, s2/1; expected: refused"),
         // Nobody is bound by this port: one that stands for whoever is there.
         ("guests reaches eve", ""),
         ("nobody never reaches lab", "nobody of nobody has a place, so that the case says nothing"),
@@ -72,12 +75,12 @@ fn each_word_means_what_it_says() {
         ("{from: alice, to: carol, tcp_dst: 22, expect: forwarded, out: s2/1}", ""),
         (
             "{from: alice, to: carol, expect: forwarded, out: {port: s2/1, vlan: 7}}",
-            "the frame of alice is forwarded to s2/1",
+            "the frame of alice to carol is forwarded to s2/1; expected: forwarded to s2/1 vlan 7",
         ),
         ("{from: alice, to: all, expect: flooded, out: [s2/1, s1/5]}", ""),
         (
             "{from: alice, to: all, expect: flooded, out: s1/5}",
-            "the frame of alice is flooded to s1/5, s2/1",
+            "the frame of alice is flooded to s1/5, s2/1; expected: flooded to s1/5",
         ),
         ("{from: alice, to: all, expect: flooded, out: s1/5, before: nobody spoke}", ""),
         ("{from: alice, to: eve, expect: refused, because: Filtered}", ""),
@@ -91,7 +94,27 @@ fn each_word_means_what_it_says() {
             "{in: s2/6, vlan: 20, src: \"00:00:00:00:00:77\", dst: all, expect: refused, because: no-binding}",
             "",
         ),
+        // Tags that no host speaks with.
+        (
+            "{from: alice, in: s1/1, vlan: 4095, to: carol, expect: refused, because: reserved-vid}",
+            "",
+        ),
+        ("{from: alice, in: s1/1, vlan: 0, to: carol, expect: forwarded, out: s2/1}", ""),
+        (
+            "{from: alice, in: s1/1, vlan: [10, 20], to: carol, expect: refused, because: double-tag}",
+            "",
+        ),
+        (
+            "{from: alice, in: s1/1, vlan: [10, 20], vlan_pcp: 3, to: all, expect: flooded}",
+            "the frame of alice is refused: double-tag; expected: flooded",
+        ),
         // Sequences.
+        ("{after: [port s1/24 down, port s2/5 down], expect: alice never reaches carol}", ""),
+        (
+            "{after: port s1/77 down, expect: alice reaches carol}",
+            "nothing is at port s1/77: the policy does not name it",
+        ),
+        ("{after: [carol moves to s1/9, port s1/9 down], expect: alice never reaches carol}", ""),
         ("{after: link s1/24-s2/23 down, expect: alice never reaches carol}", ""),
         ("{after: [link s1/24-s2/23 down, link s2/23-s1/24 up], expect: alice reaches carol}", ""),
         ("{after: link s1/24-s2/23 down, expect: alice reaches printer}", ""),
@@ -136,6 +159,153 @@ fn each_word_means_what_it_says() {
     ]);
     for (case, expected) in table {
         assert_eq!(said(NETWORK, case, &files), expected, "{case}");
+    }
+}
+
+/// A sender is refused when none of its frames passes: not to everybody, to a host of its slice, or to
+/// an address that nobody has.
+#[test]
+fn who_is_refused_reaches_nobody_in_any_way() {
+    let network = |filters: &str| {
+        format!(
+            "umlaut: 1
+switches: {{s1: 0x1}}
+hosts: {{a: {{mac: \"00:00:00:00:00:01\", at: s1/1}}, b: {{mac: \"00:00:00:00:00:02\", at: s1/2}}}}
+slices: {{x: {{members: [{{port: s1/1}}, {{port: s1/2}}, {{port: s1/3}}]}}}}
+filters: [{filters}]
+"
+        )
+    };
+    let deny = |field: &str, mac: &str| format!("{{match: {{{field}: \"{mac}\"}}, action: deny}}");
+    let all = deny("eth_dst", "ff:ff:ff:ff:ff:ff");
+    let to_b = deny("eth_dst", "00:00:00:00:00:02");
+    let to_stranger = deny("eth_dst", "02:75:6d:00:00:02");
+    let cases = ["a is refused", "{after: b speaks, expect: a is refused because filtered}"];
+    for (filters, because) in [
+        (String::new(), "the frame of a is flooded to s1/2, s1/3"),
+        (all.clone(), "the frame of a to b is forwarded to s1/2"),
+        (format!("{all}, {to_b}"), "the frame of a to a host at s1/3 is flooded to s1/2, s1/3"),
+        (
+            format!("{all}, {to_b}, {to_stranger}"),
+            "the frame of a to an address that nobody has is flooded to s1/2, s1/3",
+        ),
+        (deny("eth_src", "00:00:00:00:00:01"), ""),
+    ] {
+        let words = ["refused", "refused because filtered"];
+        for (case, expected) in cases.into_iter().zip(words) {
+            let expected = match because {
+                "" => String::new(),
+                because => format!("{because}; expected: {expected}"),
+            };
+            assert_eq!(said(&network(&filters), case, &PolicyFiles::new()), expected, "{case}");
+        }
+    }
+    // On one frame it is this frame.
+    let case = "{from: a, to: all, expect: refused, because: filtered}";
+    assert_eq!(said(&network(&all), case, &PolicyFiles::new()), "");
+}
+
+/// The name of a case in reports says all by which it differs from others.
+#[test]
+fn cases_that_differ_have_names_that_differ() {
+    let table = [
+        ("alice reaches carol", "alice reaches carol"),
+        ("{from: alice, to: carol, expect: forwarded}", "alice to carol: forwarded"),
+        (
+            "{from: alice, to: carol, expect: forwarded, out: s1/77}",
+            "alice to carol: forwarded to s1/77",
+        ),
+        (
+            "{from: alice, to: carol, expect: forwarded, out: {port: s1/77, vlan: 5}}",
+            "alice to carol: forwarded to s1/77 vlan 5",
+        ),
+        (
+            "{from: alice, to: all, expect: flooded, out: [s2/1, s1/5]}",
+            "alice to all: flooded to s1/5, s2/1",
+        ),
+        (
+            "{from: alice, to: carol, dst: printer, expect: refused, because: no-receivers}",
+            "alice to carol, dst printer: refused because no-receivers",
+        ),
+        (
+            "{from: alice, in: s1/9, vlan: [10, 20], to: carol, src: printer, expect: refused}",
+            "alice to carol, in s1/9, vlan [10, 20], src printer: refused",
+        ),
+        (
+            "{in: s1/9, vlan: 4095, src: printer, dst: carol, expect: refused}",
+            "printer to carol, in s1/9, vlan 4095: refused",
+        ),
+        (
+            "{after: alice speaks, tcp_dst: 22, before: nobody spoke, expect: alice reaches carol}",
+            "alice reaches carol, tcp_dst 22, after alice speaks, before anybody spoke",
+        ),
+    ];
+    for (case, name) in table {
+        let policy = read(&format!("{NETWORK}cases:\n  - {case}\n"));
+        assert_eq!(policy.cases()[0].text, name, "{case}");
+    }
+}
+
+#[test]
+fn cases_that_say_nothing_or_what_is_not_so_are_refused() {
+    let table = [
+        // case, code, message, help
+        (
+            "alice never reaches any of carol",
+            "unknown-host",
+            "carol is a host, not a slice",
+            Some("write: alice never reaches carol"),
+        ),
+        (
+            "{from: alice, to: carol, eth_type: arp, tcp_dst: 22, expect: refused}",
+            "contradiction",
+            "tcp_dst does not exist in frames of this eth_type or ip_proto",
+            None,
+        ),
+        (
+            "{from: alice, to: all, expect: flooded, out: [s2/1, 0x2/1]}",
+            "repeated-place",
+            "s2/1 is given twice",
+            None,
+        ),
+        (
+            "{after: [], expect: alice reaches carol}",
+            "no-events",
+            "after lists no event",
+            Some("leave after out"),
+        ),
+        (
+            "{after: alice speaks, out: s1/7, expect: alice reaches carol}",
+            "wrong-key",
+            "out says nothing beside a sentence",
+            None,
+        ),
+        (
+            "{from: alice, in: s1/1, vlan: 4095, to: carol, expect: never reached}",
+            "wrong-value",
+            "hosts speak without a tag or with one of 1 to 4094",
+            Some("such tags are for cases that expect refused, forwarded or flooded"),
+        ),
+        (
+            "{from: alice, in: s1/1, vlan: 4096, to: carol, expect: refused}",
+            "wrong-value",
+            "\"4096\" is not a VLAN id (1 to 4094), 0 or 4095, or a list of two",
+            None,
+        ),
+        (
+            "{from: alice, in: s1/1, vlan: [10], to: carol, expect: refused}",
+            "wrong-value",
+            "a list stands where a VLAN id (1 to 4094), 0 or 4095, or a list of two is wanted",
+            None,
+        ),
+    ];
+    for (case, code, message, help) in table {
+        let text = format!("{NETWORK}cases:\n  - {case}\n");
+        let mistakes = Policy::parse("p.yaml", &text).unwrap_err();
+        let told: Vec<_> =
+            mistakes.iter().map(|m| (m.code, m.message.as_str(), m.help.as_deref())).collect();
+        assert_eq!(told, [(code, message, help)], "{case}");
+        assert_eq!(mistakes[0].line(), Some(text.lines().count()), "{case}");
     }
 }
 

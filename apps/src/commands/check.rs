@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use umlaut_slice_db::Severity;
 
-use super::{EX_CONFIG, complain, load};
+use super::{EX_CONFIG, complain, lament, load, print};
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Format {
@@ -35,13 +35,13 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
                 if let Format::Text = args.format {
                     let members: usize =
                         policy.slices().map(|(slice, _)| policy.member_count(slice)).sum();
-                    println!(
-                        "{}: good: {} slices, {members} members, {} filters, {} cases",
+                    print(&format!(
+                        "{}: good: {} slices, {members} members, {} filters, {} cases\n",
                         file.display(),
                         policy.slices().count(),
                         policy.filter_count(),
                         policy.cases().len()
-                    );
+                    ))?;
                 }
                 all.extend(warnings);
             }
@@ -56,10 +56,10 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             complain(&all);
             let errors = all.iter().filter(|d| d.severity == Severity::Error).count();
             if !all.is_empty() {
-                eprintln!("{errors} errors, {} warnings", all.len() - errors);
+                lament(format_args!("{errors} errors, {} warnings", all.len() - errors));
             }
         }
-        Format::Json => println!("{}", serde_json::to_string_pretty(&all)?),
+        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&all)?))?,
     }
     Ok(if failed { ExitCode::from(EX_CONFIG) } else { ExitCode::SUCCESS })
 }

@@ -7,13 +7,15 @@ mod segment;
 mod show;
 mod streams;
 
-use std::io::{ErrorKind, IsTerminal, Read, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use serde_json::Value;
 use umlaut_openflow::next_frame;
+
+use super::input::{self, CAPTURE_BYTES};
 
 /// Arguments of `umlaut decode`.
 #[derive(Debug, clap::Args)]
@@ -66,11 +68,7 @@ fn messages(args: &Args) -> anyhow::Result<Vec<Shown>> {
         [] if std::io::stdin().is_terminal() => {
             bail!("nothing to decode: give hex, --file, --pcap or --lines")
         }
-        [] => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes)?;
-            contained(&bytes)
-        }
+        [] => contained(&input::standard(CAPTURE_BYTES)?),
         [path] if Path::new(path).is_file() && hex::bytes(path.as_bytes()).is_err() => {
             contained(&read(Path::new(path))?).with_context(|| path.clone())
         }
@@ -79,7 +77,7 @@ fn messages(args: &Args) -> anyhow::Result<Vec<Shown>> {
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| path.display().to_string())
+    input::file(path, CAPTURE_BYTES).with_context(|| path.display().to_string())
 }
 
 /// The messages in a file's bytes: a capture, hex, or messages as they are.

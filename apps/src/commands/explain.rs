@@ -1,6 +1,6 @@
 //! `umlaut explain`: the decision on frames, with its grounds. Runtime.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +13,7 @@ use umlaut_slice_db::{Ingress, Policy};
 use super::ask::Asking;
 use super::decode::capture::Packet;
 use super::decode::{capture, hex};
+use super::input::{self, CAPTURE_BYTES};
 use super::{EX_CONFIG, Failure, complain, load};
 use crate::control::answer::explain::FRAME_DIGITS;
 use crate::control::protocol::{Problem, Question};
@@ -23,6 +24,8 @@ use crate::sliceable::{Domains, SlicePolicy};
 
 /// LINKTYPE_ETHERNET.
 const ETHERNET: u32 = 1;
+/// A frame in hex on standard input: of 65,535 bytes, with room between the digits.
+const FRAME_BYTES: u64 = 1 << 20;
 
 /// Arguments of `umlaut explain`.
 #[derive(Debug, clap::Args)]
@@ -184,7 +187,7 @@ fn ask(args: &Args, output: &mut impl Write) -> anyhow::Result<()> {
         return show(ask(bytes.as_deref())?);
     };
     let name = path.display().to_string();
-    let file = std::fs::read(path).with_context(|| name.clone())?;
+    let file = input::file(path, CAPTURE_BYTES).with_context(|| name.clone())?;
     let packets = capture::packets(&file).with_context(|| name.clone())?;
     if let Some(number) = args.frame_number {
         return show(ask(Some(chosen(&name, &packets, number)?))?);
@@ -221,11 +224,11 @@ fn chosen<'p>(name: &str, packets: &[Packet<'p>], number: usize) -> anyhow::Resu
 
 /// The bytes of a frame in hex, from standard input for `-`.
 fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
-    let mut read = Vec::new();
+    let read;
     let text = match text {
         "-" => {
-            std::io::stdin().read_to_end(&mut read)?;
-            &read
+            read = input::standard(FRAME_BYTES).context("--frame")?;
+            &read[..]
         }
         text => text.as_bytes(),
     };
@@ -283,7 +286,7 @@ impl Explainer<'_> {
     /// All frames of a capture, a line each; one in full.
     fn capture(&self, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
         let name = path.display().to_string();
-        let file = std::fs::read(path).with_context(|| name.clone())?;
+        let file = input::file(path, CAPTURE_BYTES).with_context(|| name.clone())?;
         let packets = capture::packets(&file).with_context(|| name.clone())?;
         if let Some(number) = self.args.frame_number {
             return self.whole(&Headers::parse(chosen(&name, &packets, number)?), output);

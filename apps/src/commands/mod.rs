@@ -15,6 +15,7 @@ mod check;
 mod decode;
 mod doctor;
 mod explain;
+mod input;
 #[cfg(feature = "lab")]
 mod lab;
 mod new;
@@ -22,11 +23,11 @@ mod pki;
 mod run;
 mod test;
 
-use std::fs;
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 use umlaut_slice_db::{Diagnostic, POLICY_BYTES, Policy};
 
@@ -114,7 +115,7 @@ impl Cli {
         match done {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("umlaut: {error:#}");
+                lament(format_args!("umlaut: {error:#}"));
                 match error.downcast_ref() {
                     Some(Failure::Usage(_)) => ExitCode::from(EX_USAGE),
                     Some(Failure::Config(_)) => ExitCode::from(EX_CONFIG),
@@ -139,13 +140,10 @@ pub(crate) fn load(path: &Path) -> anyhow::Result<Loaded> {
 /// The text of a policy file.
 ///
 /// # Errors
-/// [`Failure::Config`]: the file cannot be read.
+/// [`Failure::Config`]: the file cannot be read or is too large.
 pub(crate) fn policy_text(path: &Path) -> anyhow::Result<String> {
-    let size = fs::metadata(path).map_err(|error| unreadable(path, error))?.len();
-    if size > POLICY_BYTES as u64 {
-        return Err(unreadable(path, format!("larger than {} MiB", POLICY_BYTES >> 20)));
-    }
-    let mut bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let read = input::file(path, POLICY_BYTES as u64);
+    let mut bytes = read.map_err(|error| unreadable(path, error))?;
     // Some editors begin a file with it. Left in the text, it would count as a character of line 1.
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());
@@ -162,6 +160,23 @@ pub(crate) fn unreadable(path: &Path, why: impl std::fmt::Display) -> anyhow::Er
 pub(crate) fn complain(diagnostics: &[Diagnostic]) {
     let colours = std::io::stderr().is_terminal();
     for diagnostic in diagnostics {
-        eprintln!("{}\n", diagnostic.render(colours));
+        lament(format_args!("{}\n", diagnostic.render(colours)));
+    }
+}
+
+/// Prints a line on standard error. Where that is closed or full, there is nobody to tell.
+pub(crate) fn lament(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints on standard output. Whoever closed it has seen enough: that is no error.
+///
+/// # Errors
+/// It cannot be written to.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("standard output"),
     }
 }

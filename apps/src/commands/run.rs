@@ -23,6 +23,7 @@ use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
 
 use super::applications::{self, Application};
+use super::input::{self, SETTINGS_BYTES};
 use super::{EX_CONFIG, complain, load, unreadable};
 use crate::control::events::EventLog;
 use crate::control::{Control, SetLog, SocketArgs, Vocabulary, answer_at};
@@ -168,7 +169,8 @@ async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {
 fn read_config(path: Option<&Path>) -> anyhow::Result<Result<Config, String>> {
     let Some(path) = path else { return Ok(Ok(Config::default())) };
     let name = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+    let bytes = input::file(path, SETTINGS_BYTES).map_err(|error| unreadable(path, error))?;
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(path, error))?;
     Ok(Config::parse(&text).map_err(|mistake| format!("{name}: {mistake}")))
 }
 

@@ -9,7 +9,7 @@ use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo};
 use super::stations::{Station, hosts};
 use super::{Case, Event};
 use crate::network::{HOST_AGE, Network, OfflineNetwork, PortRole};
-use crate::policy::{Policy, admit};
+use crate::policy::{Binding, Policy, admit};
 
 /// The policy files that events name, by the path that they give.
 pub type PolicyFiles = BTreeMap<String, Policy>;
@@ -28,6 +28,17 @@ pub struct CaseWorld<'a> {
     pub(crate) places: BTreeMap<MacAddr, BTreeSet<Attachment>>,
     /// The same by place, when all is over.
     pub(crate) remembered: BTreeMap<Attachment, Vec<MacAddr>>,
+}
+
+/// Whether a policy names a port at which it does not bind anybody yet.
+fn is_named(policy: &Policy, port: (DatapathId, PortNo)) -> bool {
+    let is_there = |at: &Attachment| (at.dpid, at.port) == port;
+    let mut members = policy.slices().flat_map(|(slice, _)| policy.members(slice));
+    policy.interfaces().any(|(end, _)| end == port)
+        || members.any(|(_, member)| match &member.binding {
+            Binding::Mac { only_at: Some(pins), .. } => pins.iter().any(is_there),
+            _ => false,
+        })
 }
 
 impl<'a> CaseWorld<'a> {
@@ -131,6 +142,10 @@ impl<'a> CaseWorld<'a> {
                 }
             }
             Event::Port { port: (dpid, port), up } => {
+                if !self.network.has_port(*dpid, *port) && !is_named(self.policy, (*dpid, *port)) {
+                    let name = self.port_name(*dpid, *port);
+                    return Err(format!("nothing is at port {name}: the policy does not name it"));
+                }
                 self.network.set_port(*dpid, *port, *up);
                 if !up {
                     self.forget(|at| (at.dpid, at.port) == (*dpid, *port));

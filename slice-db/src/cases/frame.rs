@@ -65,14 +65,19 @@ impl FrameFields {
 
     /// The frame from one end to the other on this VLAN, with `data` at its end.
     pub(crate) fn bytes(&self, from: End, to: End, vid: Vid, data: &[u8]) -> Vec<u8> {
-        let pcp = self.first(&[Test::Pcp]).map(|pcp| pcp as u16);
-        let tags = match (vid, pcp) {
-            (Vid::Untagged, None) => vec![],
-            (Vid::Untagged, Some(pcp)) => vec![(TPID, pcp << 13)],
-            (Vid::Tagged(vid), pcp) => {
-                vec![(TPID, pcp.unwrap_or(0) << 13 | vid.number())]
-            }
-        };
+        match vid {
+            Vid::Untagged if self.first(&[Test::Pcp]).is_none() => self.tagged(from, to, &[], data),
+            Vid::Untagged => self.tagged(from, to, &[0], data),
+            Vid::Tagged(vid) => self.tagged(from, to, &[vid.number()], data),
+        }
+    }
+
+    /// The same with these tags, which need not be of any VLAN; the outer one has the priority.
+    pub(crate) fn tagged(&self, from: End, to: End, vids: &[u16], data: &[u8]) -> Vec<u8> {
+        let mut tags: Vec<(u16, u16)> = vids.iter().map(|vid| (TPID, *vid)).collect();
+        if let (Some(pcp), Some((_, outer))) = (self.first(&[Test::Pcp]), tags.first_mut()) {
+            *outer |= (pcp as u16) << 13;
+        }
         let both_v6 = matches!((from.ip, to.ip), (Some(IpAddr::V6(_)), None | Some(IpAddr::V6(_))))
             || matches!((from.ip, to.ip), (None, Some(IpAddr::V6(_))));
         let usual = if both_v6 { IPV6 } else { IPV4 };

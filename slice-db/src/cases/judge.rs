@@ -119,12 +119,17 @@ pub struct Probe {
     pub arrives: Arrival,
     fields: FrameFields,
     ends: (End, End),
+    /// Its tags from the outside, if not that of the place.
+    vids: Option<Vec<u16>>,
 }
 
 impl Probe {
     /// Its bytes, with `data` at their end so that it can be told from others.
     pub fn bytes(&self, data: &[u8]) -> Vec<u8> {
-        self.fields.bytes(self.ends.0, self.ends.1, self.at.vid, data)
+        match &self.vids {
+            None => self.fields.bytes(self.ends.0, self.ends.1, self.at.vid, data),
+            Some(vids) => self.fields.tagged(self.ends.0, self.ends.1, vids, data),
+        }
     }
 
     fn headers(&self) -> Headers {
@@ -219,6 +224,7 @@ impl<'a> Court<'_, 'a> {
             at: spec.at.unwrap_or(from.at),
             arrives,
             fields: spec.fields.clone(),
+            vids: spec.vids.clone(),
             ends: (
                 End { mac: spec.src.unwrap_or(from.mac), ..from.end() },
                 End { mac: spec.dst.unwrap_or(to.mac), ..to },
@@ -409,15 +415,17 @@ impl<'a> Court<'_, 'a> {
             }
             _ => return Err(plain("the case names no sender")),
         };
-        let tos: Vec<End> = match &self.case.to {
-            Some(to) => world.now(&self.peers(to)?).iter().map(Station::end).collect(),
-            None => vec![End { mac: MacAddr::BROADCAST, ip: None }],
+        let tos: Vec<Receiver> = match &self.case.to {
+            Some(to) => world.now(&self.peers(to)?).iter().map(Receiver::host).collect(),
+            None => vec![Receiver::everybody()],
         };
+        let silenced = matches!(self.case.expect, Expectation::Silenced { .. });
         let mut tried = 0;
         for from in &world.now(&froms) {
-            for to in tos.iter().filter(|to| to.mac != from.mac) {
+            let own = silenced.then(|| self.receivers(&world, from));
+            for to in own.as_ref().unwrap_or(&tos).iter().filter(|to| to.end.mac != from.mac) {
                 tried += 1;
-                self.verdict(&world, from, *to)?;
+                self.verdict(&world, from, to)?;
             }
         }
         match tried {
@@ -426,8 +434,32 @@ impl<'a> Court<'_, 'a> {
         }
     }
 
-    fn verdict(&mut self, world: &CaseWorld<'a>, from: &Station, to: End) -> Result<(), Wrong> {
-        let probe = self.frame(from, to, self.arrival());
+    /// Who must not get anything of a sender that is refused: everybody, each host of its slice, and
+    /// an address that nobody has.
+    fn receivers(&self, world: &CaseWorld<'a>, from: &Station) -> Vec<Receiver> {
+        let spec = &self.case.frame;
+        let mut receivers = vec![Receiver::everybody()];
+        if spec.dst.is_some() {
+            return receivers;
+        }
+        let (at, src) = (spec.at.unwrap_or(from.at), spec.src.unwrap_or(from.mac));
+        if let Ok(admission) = admit(world.policy, at, src) {
+            let own = stations(world.policy, &Peer::Slice(admission.slice));
+            receivers.extend(world.now(&own).iter().map(Receiver::host));
+        }
+        let unknown = End { mac: unknown_mac(world.policy), ip: None };
+        receivers
+            .push(Receiver { name: Some("an address that nobody has".to_owned()), end: unknown });
+        receivers
+    }
+
+    fn verdict(
+        &mut self,
+        world: &CaseWorld<'a>,
+        from: &Station,
+        to: &Receiver,
+    ) -> Result<(), Wrong> {
+        let probe = self.frame(from, to.end, self.arrival());
         if !world.hears(probe.at) {
             return Err(closed(world, from, probe.at));
         }
@@ -438,9 +470,12 @@ impl<'a> Court<'_, 'a> {
         let places = |outputs: &[Attachment]| {
             let names: Vec<_> =
                 outputs.iter().map(|at| world.policy.attachment_name(*at)).collect();
-            names.join(", ")
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
         };
-        let name = &from.name;
+        let name = match &to.name {
+            Some(to) => format!("{} to {to}", from.name),
+            None => from.name.clone(),
+        };
         let is = match &verdict {
             Verdict::Drop(reason) => format!("the frame of {name} is refused: {}", reason.code()),
             Verdict::Flood { outputs } => {
@@ -451,9 +486,10 @@ impl<'a> Court<'_, 'a> {
             }
         };
         let good = match (&self.case.expect, &verdict) {
-            (Expectation::Refused { because }, Verdict::Drop(reason)) => {
-                because.as_ref().is_none_or(|code| code == reason.code())
-            }
+            (
+                Expectation::Refused { because } | Expectation::Silenced { because },
+                Verdict::Drop(reason),
+            ) => because.as_ref().is_none_or(|code| code == reason.code()),
             (Expectation::Forwarded { out }, Verdict::Forward { to }) => {
                 out.is_none_or(|out| out == *to)
             }
@@ -462,7 +498,12 @@ impl<'a> Court<'_, 'a> {
             }
             _ => false,
         };
-        if good { Ok(()) } else { Err(self.wrong(is, world, &probe)) }
+        let expected = self.case.expect.words(self.judge.policy);
+        if good {
+            Ok(())
+        } else {
+            Err(self.wrong(format!("{is}; expected: {expected}"), world, &probe))
+        }
     }
 
     /// What a network must do with the frame of a case on one frame.
@@ -480,6 +521,23 @@ impl<'a> Court<'_, 'a> {
         let headers = probe.headers();
         let ingress = Ingress { dpid: probe.at.dpid, port: probe.at.port, headers: &headers };
         Wrong { what, explanation: Some(Box::new(explain(world.policy, &world.network, ingress))) }
+    }
+}
+
+/// Whom a frame is for, in cases on what is decided.
+struct Receiver {
+    /// As failures name it; `None`: everybody.
+    name: Option<String>,
+    end: End,
+}
+
+impl Receiver {
+    fn everybody() -> Receiver {
+        Receiver { name: None, end: End { mac: MacAddr::BROADCAST, ip: None } }
+    }
+
+    fn host(station: &Station) -> Receiver {
+        Receiver { name: Some(station.name.clone()), end: station.end() }
     }
 }
 

@@ -13,7 +13,7 @@
 //! | A reaches B | after both have spoken a frame from A comes out where B is, whoever else has spoken |
 //! | A never reaches B | no frame that A can send comes out where B is, whoever has spoken |
 //! | A is isolated from B | neither reaches the other, ever |
-//! | A is refused because R | with everybody located (unless nobody spoke) its frame is dropped for R |
+//! | A is refused because R | with everybody located (unless nobody spoke) its frames to everybody, to each host of its slice and to an unknown address are dropped for R |
 
 mod events;
 mod frame;
@@ -24,7 +24,7 @@ mod witness;
 
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo};
 
-use crate::policy::SliceId;
+use crate::policy::{Policy, SliceId};
 
 pub use events::{CaseWorld, PolicyFiles};
 pub use frame::FrameFields;
@@ -54,6 +54,12 @@ pub enum Expectation {
         /// The code of the reason.
         because: Option<String>,
     },
+    /// As [`Expectation::Refused`], said of a sender: of its frames to everybody, to each host of its
+    /// slice, and to an address that nobody has.
+    Silenced {
+        /// The code of the reason.
+        because: Option<String>,
+    },
     /// The frame goes to one place: this one, if it is given.
     Forwarded {
         /// Where it comes out.
@@ -64,6 +70,32 @@ pub enum Expectation {
         /// Where it comes out, in order.
         out: Option<Vec<Attachment>>,
     },
+}
+
+impl Expectation {
+    /// In words, as in the name of a case: `refused because filtered`.
+    pub fn words(&self, policy: &Policy) -> String {
+        let places = |word: &str, out: &[Attachment]| {
+            let names: Vec<_> = out.iter().map(|at| policy.attachment_name(*at)).collect();
+            match names.is_empty() {
+                true => format!("{word} to nobody"),
+                false => format!("{word} to {}", names.join(", ")),
+            }
+        };
+        match self {
+            Expectation::Reaches => "reached".to_owned(),
+            Expectation::NeverReaches => "never reached".to_owned(),
+            Expectation::Isolated => "isolated".to_owned(),
+            Expectation::Refused { because } | Expectation::Silenced { because } => match because {
+                None => "refused".to_owned(),
+                Some(code) => format!("refused because {code}"),
+            },
+            Expectation::Forwarded { out: None } => "forwarded".to_owned(),
+            Expectation::Forwarded { out: Some(out) } => places("forwarded", &[*out]),
+            Expectation::Flooded { out: None } => "flooded".to_owned(),
+            Expectation::Flooded { out: Some(out) } => places("flooded", out),
+        }
+    }
 }
 
 /// The frame of a case, where it is not simply one from the sender to the receiver.
@@ -77,6 +109,8 @@ pub struct FrameSpec {
     pub dst: Option<MacAddr>,
     /// Its protocol fields.
     pub fields: FrameFields,
+    /// The VIDs of its tags from the outside, where they are not those of the place that it comes in at.
+    pub vids: Option<Vec<u16>>,
 }
 
 /// What happens before the expectation is looked at.

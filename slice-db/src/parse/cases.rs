@@ -77,7 +77,15 @@ fn read_fields(r: &mut Reader, item: &At<'_>, policy: &Policy) -> Option<Case> {
     let expect = r.text(expect_at, "an expectation")?;
     let frame = read_frame(r, &fields, policy);
     if fields.get("from").is_none() && fields.get("src").is_none() {
-        let case = sentence(r, &expect_at.place, &expect, policy)?;
+        let mut case = sentence(r, &expect_at.place, &expect, policy)?;
+        for key in ["to", "out", "because"] {
+            if let Some(at) = fields.get(key) {
+                r.error("wrong-key", &at.place, format!("{key} says nothing beside a sentence"));
+                return None;
+            }
+        }
+        case.text.push_str(&field_words(&fields, &["in", "vlan", "dst"]));
+        check_tags(r, &fields, &case.expect, frame.as_ref()?)?;
         return Some(Case { after: after?, silent, frame: frame?, ..case });
     }
     let mut named = |key: &str| {
@@ -103,7 +111,8 @@ fn read_fields(r: &mut Reader, item: &At<'_>, policy: &Policy) -> Option<Case> {
         r.error("no-receiver", &item.place, "such a case needs from and to");
         return None;
     }
-    let text = format!("{text}: {}", expectation_words(&expect));
+    check_tags(r, &fields, &expect, frame.as_ref()?)?;
+    let text = format!("{text}: {}", expect.words(policy));
     Some(Case { text, from, to, frame: frame?, expect, after: after?, silent, item: 0 })
 }
 
@@ -121,31 +130,75 @@ fn words(
     };
     let given = |key: &str| fields.get(key).and_then(|at| at.node.scalar());
     let from = shown(from).or(given("src")).unwrap_or_default();
-    let to = given("dst").or(shown(to)).unwrap_or_else(|| "all".to_owned());
-    let mut text = format!("{from} to {to}");
-    for key in ["in", "vlan", "src"].into_iter().chain(protocol_names()) {
-        if let Some(value) = given(key).filter(|value| *value != from) {
+    // Addresses are named where somebody else is: they say more than the peers do.
+    let mut keys = vec!["in", "vlan"];
+    keys.extend((given("src").as_ref() != Some(&from)).then_some("src"));
+    keys.extend(shown(to).is_some().then_some("dst"));
+    let to = shown(to).or(given("dst")).unwrap_or_else(|| "all".to_owned());
+    format!("{from} to {to}{}", field_words(fields, &keys))
+}
+
+/// What a case says of its frame under these keys and by protocol fields: `, vlan 20, tcp_dst 23`.
+fn field_words(fields: &Fields<'_>, keys: &[&'static str]) -> String {
+    let mut text = String::new();
+    for key in keys.iter().copied().chain(protocol_names()) {
+        let Some(at) = fields.get(key) else { continue };
+        let value = match at.node {
+            Node::List(items) => {
+                let items: Vec<String> = items.iter().filter_map(Node::scalar).collect();
+                Some(format!("[{}]", items.join(", ")))
+            }
+            node => node.scalar(),
+        };
+        if let Some(value) = value {
             text.push_str(&format!(", {key} {value}"));
         }
     }
     text
 }
 
-fn expectation_words(expect: &Expectation) -> String {
-    match expect {
-        Expectation::Reaches => "reached".to_owned(),
-        Expectation::NeverReaches => "never reached".to_owned(),
-        Expectation::Isolated => "isolated".to_owned(),
-        Expectation::Refused { because: None } => "refused".to_owned(),
-        Expectation::Refused { because: Some(code) } => format!("refused because {code}"),
-        Expectation::Forwarded { .. } => "forwarded".to_owned(),
-        Expectation::Flooded { .. } => "flooded".to_owned(),
+/// Tags that no host speaks with are for cases on what is decided.
+fn check_tags(
+    r: &mut Reader,
+    fields: &Fields<'_>,
+    expect: &Expectation,
+    frame: &FrameSpec,
+) -> Option<()> {
+    let meets =
+        matches!(expect, Expectation::Reaches | Expectation::NeverReaches | Expectation::Isolated);
+    match fields.get("vlan").filter(|_| meets && frame.vids.is_some()) {
+        None => Some(()),
+        Some(at) => {
+            let message = "hosts speak without a tag or with one of 1 to 4094";
+            r.error("wrong-value", &at.place, message)
+                .help("such tags are for cases that expect refused, forwarded or flooded");
+            None
+        }
     }
+}
+
+/// The VLAN of a case's frame: that of its place, and its tags where they are of none.
+fn read_tags(r: &mut Reader, at: Option<&At<'_>>) -> Option<(Vid, Option<Vec<u16>>)> {
+    let wanted = "a VLAN id (1 to 4094), 0 or 4095, or a list of two";
+    let vid = |node: &Node| values::up_to(node, 4095).map(|vid| vid as u16);
+    let Some(at) = at else { return Some((Vid::Untagged, None)) };
+    let vids = match at.node {
+        Node::List(items) if items.len() == 2 => items.iter().map(vid).collect(),
+        Node::List(_) => None,
+        node => match values::vlan(node) {
+            Some(vid) => return Some((Vid::Tagged(vid), None)),
+            None => vid(node).map(|vid| vec![vid]),
+        },
+    };
+    if vids.is_none() {
+        r.wrong(at, wanted);
+    }
+    vids.map(|vids: Vec<u16>| (Vid::Untagged, Some(vids)))
 }
 
 /// Ingress, addresses and protocol fields.
 fn read_frame(r: &mut Reader, fields: &Fields<'_>, policy: &Policy) -> Option<FrameSpec> {
-    let vid = read_vid(r, fields.get("vlan"));
+    let (vid, vids) = read_tags(r, fields.get("vlan")).unzip();
     let at = match (fields.get("in"), fields.get("vlan")) {
         (Some(at), _) => {
             let end = read_port(r, at, &policy.switches);
@@ -189,6 +242,7 @@ fn read_frame(r: &mut Reader, fields: &Fields<'_>, policy: &Policy) -> Option<Fr
         src: src.map_or(Some(None), |mac| mac.map(Some))?,
         dst: dst.map_or(Some(None), |mac| mac.map(Some))?,
         fields: FrameFields(criteria),
+        vids: vids.flatten(),
     })
 }
 
@@ -270,8 +324,15 @@ fn read_outputs(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Option<Vec<Atta
             }
         });
     }
+    for (index, output) in outputs.iter().enumerate() {
+        if let Some(first) = outputs[..index].iter().position(|other| other == output) {
+            let message = format!("{} is given twice", policy.attachment_name(*output));
+            r.error("repeated-place", &items[index].place, message)
+                .other(&items[first].place, "first here");
+            return None;
+        }
+    }
     outputs.sort_unstable();
-    outputs.dedup();
     Some(outputs)
 }
 
@@ -284,10 +345,10 @@ fn sentence(r: &mut Reader, place: &Place, text: &str, policy: &Policy) -> Optio
         }
         [from, "never", "reaches", to] => (from, Some((to, false)), Expectation::NeverReaches),
         [from, "is", "isolated", "from", to] => (from, Some((to, false)), Expectation::Isolated),
-        [from, "is", "refused"] => (from, None, Expectation::Refused { because: None }),
+        [from, "is", "refused"] => (from, None, Expectation::Silenced { because: None }),
         [from, "is", "refused", "because", code] => {
             let code = reason(r, place, code)?;
-            (from, None, Expectation::Refused { because: Some(code) })
+            (from, None, Expectation::Silenced { because: Some(code) })
         }
         _ => {
             r.error("unknown-sentence", place, format!("{text:?} is not a case"))
@@ -295,10 +356,15 @@ fn sentence(r: &mut Reader, place: &Place, text: &str, policy: &Policy) -> Optio
             return None;
         }
     };
-    let from = peer(r, place, from, policy);
+    let sender = peer(r, place, from, policy);
     let to = match to {
         Some((name, true)) => match policy.slice(name) {
             Some(slice) => Some(Peer::Slice(slice)),
+            None if policy.host(name).is_some() => {
+                r.error("unknown-host", place, format!("{name} is a host, not a slice"))
+                    .help(format!("write: {from} never reaches {name}"));
+                return None;
+            }
             None => {
                 unknown_peer(r, place, name, "slice", policy);
                 return None;
@@ -309,7 +375,7 @@ fn sentence(r: &mut Reader, place: &Place, text: &str, policy: &Policy) -> Optio
     };
     Some(Case {
         text: text.to_owned(),
-        from: Some(from?),
+        from: Some(sender?),
         to,
         frame: FrameSpec::default(),
         expect,
@@ -366,6 +432,10 @@ fn read_events(r: &mut Reader, at: &At<'_>, policy: &Policy) -> Option<Vec<Event
         Node::List(_) => r.items(at, "a list of events")?,
         _ => vec![at.clone()],
     };
+    if items.is_empty() {
+        r.error("no-events", &at.place, "after lists no event").help("leave after out");
+        return None;
+    }
     let read: Vec<_> = items.iter().map(|item| read_event(r, item, policy)).collect();
     read.into_iter().collect()
 }

@@ -211,8 +211,8 @@ fn moved_warnings(
         for label in &mut warning.labels {
             label.line = line(label.line)?;
         }
-        for (number, _) in &mut warning.excerpts {
-            *number = line(*number)?;
+        for excerpt in &mut warning.excerpts {
+            excerpt.line = line(excerpt.line)?;
         }
     }
     Some(warnings)

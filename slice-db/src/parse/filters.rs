@@ -285,6 +285,7 @@ fn check_protocols(r: &mut Reader, all: &[(Criterion, Place, &str)], good: &mut 
     let value = |test: Test| all.iter().find(|(c, _, _)| c.test == test).map(|(c, _, _)| c.value);
     let eth_type = value(Test::EthType);
     let proto = value(Test::IpProto);
+    let mut told: Vec<&Place> = Vec::new();
     for (criterion, place, name) in all {
         let exists = match criterion.test {
             Test::IpProto | Test::TpSrc | Test::TpDst | Test::Dscp | Test::Ecn => {
@@ -297,7 +298,11 @@ fn check_protocols(r: &mut Reader, all: &[(Criterion, Place, &str)], good: &mut 
         let ports = matches!(criterion.test, Test::TpSrc | Test::TpDst);
         if !exists || ports && !proto.is_none_or(|p| [TCP, UDP, SCTP].contains(&p)) {
             let message = format!("{name} does not exist in frames of this eth_type or ip_proto");
-            r.error("contradiction", place, message);
+            // What a field implies contradicts for the same reason as the field.
+            if !told.contains(&place) {
+                r.error("contradiction", place, message);
+                told.push(place);
+            }
             *good = false;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::diagnostic::{Diagnostic, Label, Severity, nearest};
+use crate::diagnostic::{Diagnostic, Excerpt, Label, Severity, nearest, shortened};
 use crate::layout::Layout;
 use crate::values;
 use crate::yaml::{Hop, Node, Place, Position, Unreadable};
@@ -233,7 +233,7 @@ impl Reader {
                     code: finding.code,
                     severity: finding.severity,
                     file: file.to_owned(),
-                    message: finding.message,
+                    message: shortened(finding.message),
                     labels,
                     help: finding.help,
                     excerpts,
@@ -267,7 +267,7 @@ pub(super) fn unreadable(file: &str, text: &str, error: Unreadable) -> Diagnosti
         code: "not-yaml",
         severity: Severity::Error,
         file: file.to_owned(),
-        message: error.message,
+        message: shortened(error.message),
         labels,
         help: None,
         excerpts,
@@ -279,13 +279,14 @@ fn mark(
     position: Position,
     text: String,
     labels: &mut Vec<Label>,
-    excerpts: &mut Vec<(usize, String)>,
+    excerpts: &mut Vec<Excerpt>,
 ) {
     let line = lines.get(position.line - 1).copied().unwrap_or("");
-    let rest: String = line.chars().skip(position.column - 1).collect();
-    labels.push(Label { line: position.line, column: position.column, length: token(&rest), text });
-    if excerpts.iter().all(|(number, _)| *number != position.line) {
-        excerpts.push((position.line, line.to_owned()));
+    let (at, _) = line.char_indices().nth(position.column - 1).unwrap_or((line.len(), ' '));
+    let length = token(&line[at..]);
+    labels.push(Label { line: position.line, column: position.column, length, text });
+    if !excerpts.iter().any(|excerpt| excerpt.has(position.line, position.column)) {
+        excerpts.push(Excerpt::of(position.line, line, position.column));
     }
 }
 

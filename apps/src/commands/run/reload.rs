@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use umlaut_controller::runtime::Tls;
 use umlaut_controller::{Shared, Teller};
 
+use super::super::input::{self, SETTINGS_BYTES};
 use super::super::policy_text;
 use super::service;
 use crate::sliceable::{Domains, SlicePolicy};
@@ -65,7 +66,7 @@ pub(super) struct Held(Option<Vec<Option<Vec<u8>>>>);
 impl Held {
     /// Whether they hold something else now.
     fn differs(&mut self, files: &[PathBuf]) -> bool {
-        let new = files.iter().map(|file| std::fs::read(file).ok()).collect();
+        let new = files.iter().map(|file| input::file(file, SETTINGS_BYTES).ok()).collect();
         let old = self.0.replace(new);
         old.is_some() && old != self.0
     }

@@ -4,6 +4,7 @@
 mod ground;
 mod report;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,8 +12,8 @@ use std::time::Instant;
 use anyhow::Context;
 use umlaut_slice_db::{Case, Event, Judge, Policy, PolicyFiles};
 
-use super::{EX_CONFIG, Failure, complain, load};
-use report::{Outcome, Report, Verdict};
+use super::{EX_CONFIG, Failure, complain, lament, load, print};
+use report::{Mistake, Outcome, Report, Verdict};
 
 /// Where cases are tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
@@ -55,25 +56,34 @@ pub(super) struct Args {
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
+    distinct(args)?;
     let mut suites = Vec::new();
-    let mut broken = false;
+    let mut report = Report::new(args.only.clone());
     for file in &args.files {
-        match read(file)? {
-            Some(suite) => suites.push(suite),
-            None => broken = true,
+        match read(file) {
+            Ok(suite) => suites.push(suite),
+            Err(mistakes) => report.unreadable(&file.display().to_string(), mistakes),
         }
     }
-    if broken {
+    if report.is_broken() {
+        write(args, &report)?;
         return Ok(ExitCode::from(EX_CONFIG));
     }
     let reports = args.junit.is_some() || args.json.is_some();
-    let mut report = Report::default();
     for suite in &suites {
         let Suite { policy, .. } = suite;
         report.begin(policy.file());
         let wanted = |case: &&Case| args.only.as_ref().is_none_or(|part| case.text.contains(part));
         let cases: Vec<&Case> = policy.cases().iter().filter(wanted).collect();
-        for (case, (verdict, seconds)) in cases.iter().zip(try_all(args, suite, &cases)?) {
+        let tried = match try_all(args, suite, &cases) {
+            Ok(tried) => tried,
+            Err(error) => {
+                report.unreadable(policy.file(), vec![Mistake::new(None, format!("{error:#}"))]);
+                write(args, &report)?;
+                return Err(error);
+            }
+        };
+        for (case, (verdict, seconds)) in cases.iter().zip(tried) {
             report.add(Outcome {
                 // Looking for it reads the file once more.
                 line: match args.verbose || reports || !matches!(verdict, Verdict::Holds) {
@@ -86,24 +96,63 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             });
         }
     }
-    let to_stdout = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
-    if !to_stdout(&args.junit) && !to_stdout(&args.json) {
-        print!("{}", report.text(args.verbose));
+    write(args, &report)?;
+    match (report.is_empty(), &args.only) {
+        (true, Some(part)) => anyhow::bail!("no case has {part:?} in its name: nothing was tested"),
+        (true, None) => anyhow::bail!("there are no cases: nothing was tested"),
+        _ if report.failures() > 0 => Ok(ExitCode::FAILURE),
+        _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+const STDOUT: &str = "-";
+
+/// Reports that would overwrite each other or a policy.
+fn distinct(args: &Args) -> Result<(), Failure> {
+    // A report need not be there yet; its folder is.
+    let place = |path: &Path| {
+        let there = path.canonicalize().ok();
+        there.or_else(|| {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
+        })
+    };
+    let same = |a: &Path, b: &Path| a == b || place(a).is_some_and(|a| Some(a) == place(b));
+    let usage = |text: String| Err(Failure::Usage(text));
+    if let (Some(junit), Some(json)) = (&args.junit, &args.json)
+        && same(junit, json)
+    {
+        return usage(match junit.as_os_str() == STDOUT {
+            true => "--junit and --json cannot both go to standard output".to_owned(),
+            false => format!("--junit and --json are one file: {}", junit.display()),
+        });
+    }
+    let reports = [&args.junit, &args.json].into_iter().flatten();
+    for report in reports.filter(|report| report.as_os_str() != STDOUT) {
+        if args.files.iter().any(|file| same(file, report)) {
+            return usage(format!("{}: the report would overwrite the policy", report.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Writes the reports, files first: standard output may be closed or full.
+fn write(args: &Args, report: &Report) -> anyhow::Result<()> {
+    let mut shown = None;
     for (path, content) in
         [(&args.junit, Report::junit as fn(&Report) -> String), (&args.json, Report::json)]
     {
         match path.as_deref() {
-            Some(path) if path == Path::new("-") => print!("{}", content(&report)),
-            Some(path) => std::fs::write(path, content(&report))
-                .with_context(|| path.display().to_string())?,
+            Some(path) if path.as_os_str() == STDOUT => shown = Some(content(report)),
+            Some(path) => {
+                std::fs::write(path, content(report)).with_context(|| path.display().to_string())?
+            }
             None => {}
         }
     }
-    if report.is_empty() {
-        anyhow::bail!("there are no cases: nothing was tested");
-    }
-    Ok(if report.failures() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    // What is wrong with files was told on standard error.
+    let text = || if report.is_broken() { String::new() } else { report.text(args.verbose) };
+    print(&shown.unwrap_or_else(text))
 }
 
 /// A policy file with the files that its cases name.
@@ -134,37 +183,49 @@ fn try_all(args: &Args, suite: &Suite, cases: &[&Case]) -> anyhow::Result<Vec<(V
     }
 }
 
-/// Reads a policy and the policies that its cases name. `None`: mistakes, which have been told.
-fn read(file: &Path) -> anyhow::Result<Option<Suite>> {
-    let policy = match load(file)? {
-        Ok((policy, _)) => policy,
-        Err(mistakes) => {
-            complain(&mistakes);
-            return Ok(None);
-        }
-    };
+/// Reads a policy and the policies that its cases name.
+///
+/// # Errors
+/// What is wrong with them, which has been told.
+fn read(file: &Path) -> Result<Suite, Vec<Mistake>> {
+    let policy = read_policy(file, None)?;
     let mut suite = Suite { policy, files: PolicyFiles::new() };
-    let mut good = true;
+    let mut mistakes = Vec::new();
+    let mut bad = BTreeSet::new();
     for case in suite.policy.cases() {
         for event in &case.after {
             let Event::Policy(name) = event else { continue };
-            if suite.files.contains_key(name) {
+            if suite.files.contains_key(name) || !bad.insert(name) {
                 continue;
             }
             let path = file.parent().unwrap_or(Path::new("")).join(name);
             let line = suite.policy.case_line(case).unwrap_or_default();
-            let at = format!("{}:{line}", suite.policy.file());
-            let read = load(&path).map_err(|error| Failure::Config(format!("{at}: {error:#}")))?;
-            match read {
-                Ok((other, _)) => {
+            match read_policy(&path, Some((suite.policy.file(), line))) {
+                Ok(other) => {
                     suite.files.insert(name.clone(), other);
                 }
-                Err(mistakes) => {
-                    complain(&mistakes);
-                    good = false;
-                }
+                Err(more) => mistakes.extend(more),
             }
         }
     }
-    Ok(good.then_some(suite))
+    if mistakes.is_empty() { Ok(suite) } else { Err(mistakes) }
+}
+
+/// Reads one policy, which a line of a file may name.
+fn read_policy(path: &Path, named: Option<(&str, usize)>) -> Result<Policy, Vec<Mistake>> {
+    match load(path) {
+        Ok(Ok((policy, _))) => Ok(policy),
+        Ok(Err(mistakes)) => {
+            complain(&mistakes);
+            Err(mistakes.iter().map(Mistake::from).collect())
+        }
+        Err(error) => {
+            let what = match named {
+                Some((file, line)) => format!("{file}:{line}: {error:#}"),
+                None => format!("{error:#}"),
+            };
+            lament(format_args!("umlaut: {what}"));
+            Err(vec![Mistake::new(named.map(|(_, line)| line), what)])
+        }
+    }
 }

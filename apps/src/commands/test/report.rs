@@ -5,7 +5,7 @@ use std::fmt::Write;
 use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event as XmlEvent};
 use serde::Serialize;
-use umlaut_slice_db::{Explanation, Wrong};
+use umlaut_slice_db::{Diagnostic, Explanation, Wrong};
 
 /// What came of a case.
 #[derive(Clone, Debug)]
@@ -48,15 +48,47 @@ impl Outcome {
     }
 }
 
+/// Why a file could not be tested.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Mistake {
+    /// The line that is wrong, from 1; `None`: the whole file is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// In one line, with its place.
+    what: String,
+    /// For people, in several.
+    #[serde(skip)]
+    whole: String,
+}
+
+impl Mistake {
+    /// Of a whole file, or in a line of it.
+    pub(super) fn new(line: Option<usize>, what: String) -> Mistake {
+        Mistake { line, whole: what.clone(), what }
+    }
+}
+
+impl From<&Diagnostic> for Mistake {
+    fn from(told: &Diagnostic) -> Mistake {
+        Mistake { line: told.line(), what: told.to_string(), whole: told.render(false) }
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Suite {
     file: String,
     outcomes: Vec<Outcome>,
+    /// None, or there is nothing else to tell of it.
+    mistakes: Vec<Mistake>,
 }
 
 /// The outcomes of all files.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Report(Vec<Suite>);
+#[derive(Clone, Debug)]
+pub(super) struct Report {
+    suites: Vec<Suite>,
+    /// The text by which cases were chosen.
+    only: Option<String>,
+}
 
 #[derive(Serialize)]
 struct JsonCase<'a> {
@@ -74,26 +106,51 @@ struct JsonCase<'a> {
 }
 
 #[derive(Serialize)]
+struct JsonError<'a> {
+    file: &'a str,
+    #[serde(flatten)]
+    mistake: &'a Mistake,
+}
+
+#[derive(Serialize)]
 struct JsonReport<'a> {
     passed: usize,
     failed: usize,
     not_tried: usize,
+    errors: Vec<JsonError<'a>>,
     cases: Vec<JsonCase<'a>>,
 }
 
 impl Report {
+    /// Of no file yet; `only`: the text by which cases are chosen.
+    pub(super) fn new(only: Option<String>) -> Report {
+        Report { suites: Vec::new(), only }
+    }
+
     pub(super) fn begin(&mut self, file: &str) {
-        self.0.push(Suite { file: file.to_owned(), outcomes: Vec::new() });
+        let (outcomes, mistakes) = (Vec::new(), Vec::new());
+        self.suites.push(Suite { file: file.to_owned(), outcomes, mistakes });
+    }
+
+    /// A file whose cases cannot be tried.
+    pub(super) fn unreadable(&mut self, file: &str, mistakes: Vec<Mistake>) {
+        self.suites.retain(|suite| suite.file != file);
+        self.suites.push(Suite { file: file.to_owned(), outcomes: Vec::new(), mistakes });
+    }
+
+    /// Whether there are such files.
+    pub(super) fn is_broken(&self) -> bool {
+        self.suites.iter().any(|suite| !suite.mistakes.is_empty())
     }
 
     pub(super) fn add(&mut self, outcome: Outcome) {
-        if let Some(suite) = self.0.last_mut() {
+        if let Some(suite) = self.suites.last_mut() {
             suite.outcomes.push(outcome);
         }
     }
 
     fn all(&self) -> impl Iterator<Item = (&str, &Outcome)> {
-        self.0
+        self.suites
             .iter()
             .flat_map(|suite| suite.outcomes.iter().map(|outcome| (suite.file.as_str(), outcome)))
     }
@@ -127,7 +184,7 @@ impl Report {
                 }
             }
         }
-        for suite in &self.0 {
+        for suite in &self.suites {
             let failed = suite.outcomes.iter().filter(|outcome| outcome.wrong().is_some()).count();
             let all = suite.outcomes.len();
             let left =
@@ -138,6 +195,9 @@ impl Report {
                 left => format!(", {left} not tried"),
             };
             match (all, failed) {
+                (0, _) if let Some(part) = &self.only => {
+                    line_to(&mut out, format_args!("{file}: no case has {part:?} in its name"))
+                }
                 (0, _) => line_to(&mut out, format_args!("{file}: no cases")),
                 (_, 0) => {
                     line_to(&mut out, format_args!("{file}: {} cases hold{rest}", all - left))
@@ -161,15 +221,20 @@ impl Report {
     fn write_junit(&self, xml: &mut Writer<Vec<u8>>) -> std::io::Result<()> {
         xml.write_event(XmlEvent::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))?;
         let all: Vec<&Outcome> = self.all().map(|(_, outcome)| outcome).collect();
-        let sums = Sums::of(all.iter().copied()).attributes();
+        let broken = self.suites.iter().filter(|suite| !suite.mistakes.is_empty()).count();
+        let sums = Sums::of(all.iter().copied(), broken).attributes();
         let root = xml.create_element("testsuites");
         root.with_attributes(pairs(&sums)).write_inner_content(|xml| {
-            for suite in &self.0 {
+            for suite in &self.suites {
                 let file = printable(&suite.file);
                 let mut attributes = vec![("name", file.clone())];
-                attributes.extend(Sums::of(suite.outcomes.iter()).attributes());
+                let broken = usize::from(!suite.mistakes.is_empty());
+                attributes.extend(Sums::of(suite.outcomes.iter(), broken).attributes());
                 let element = xml.create_element("testsuite");
                 element.with_attributes(pairs(&attributes)).write_inner_content(|xml| {
+                    if broken > 0 {
+                        write_error(xml, &file, &suite.mistakes)?;
+                    }
                     suite.outcomes.iter().try_for_each(|outcome| write_case(xml, &file, outcome))
                 })?;
             }
@@ -196,7 +261,11 @@ impl Report {
             .collect();
         let passed = cases.iter().filter(|case| case.passed).count();
         let not_tried = cases.len() - passed - failed;
-        let report = JsonReport { passed, failed, not_tried, cases };
+        let errors = self.suites.iter().flat_map(|Suite { file, mistakes, .. }| {
+            mistakes.iter().map(move |mistake| JsonError { file, mistake })
+        });
+        let errors = errors.collect();
+        let report = JsonReport { passed, failed, not_tried, errors, cases };
         // Names, numbers and texts only: it can always be written.
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         format!("{text}\n")
@@ -219,19 +288,21 @@ fn line_to(out: &mut String, text: std::fmt::Arguments<'_>) {
 struct Sums {
     tests: usize,
     failures: usize,
+    errors: usize,
     skipped: usize,
     seconds: f64,
 }
 
 impl Sums {
-    fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> Sums {
-        outcomes.fold(Sums { tests: 0, failures: 0, skipped: 0, seconds: 0.0 }, |sums, outcome| {
-            Sums {
-                tests: sums.tests + 1,
-                failures: sums.failures + usize::from(outcome.wrong().is_some()),
-                skipped: sums.skipped + usize::from(outcome.not_tried().is_some()),
-                seconds: sums.seconds + outcome.seconds,
-            }
+    /// `broken`: how many files could not be tested; each is a case of its own here.
+    fn of<'a>(outcomes: impl Iterator<Item = &'a Outcome>, broken: usize) -> Sums {
+        let none = Sums { tests: broken, failures: 0, errors: broken, skipped: 0, seconds: 0.0 };
+        outcomes.fold(none, |sums, outcome| Sums {
+            tests: sums.tests + 1,
+            failures: sums.failures + usize::from(outcome.wrong().is_some()),
+            skipped: sums.skipped + usize::from(outcome.not_tried().is_some()),
+            seconds: sums.seconds + outcome.seconds,
+            ..sums
         })
     }
 
@@ -239,7 +310,7 @@ impl Sums {
         vec![
             ("tests", self.tests.to_string()),
             ("failures", self.failures.to_string()),
-            ("errors", "0".to_owned()),
+            ("errors", self.errors.to_string()),
             ("skipped", self.skipped.to_string()),
             ("time", format!("{:.6}", self.seconds)),
         ]
@@ -248,6 +319,22 @@ impl Sums {
 
 fn pairs<'a>(attributes: &'a [(&'static str, String)]) -> impl Iterator<Item = (&'a str, &'a str)> {
     attributes.iter().map(|(name, value)| (*name, value.as_str()))
+}
+
+/// A file that could not be tested, as a case that says so.
+fn write_error(xml: &mut Writer<Vec<u8>>, file: &str, mistakes: &[Mistake]) -> std::io::Result<()> {
+    let line = mistakes.iter().find_map(|mistake| mistake.line).unwrap_or(1).to_string();
+    let name = format!("{file} can be tested");
+    let attributes = [("name", &*name), ("classname", file), ("file", file), ("line", &*line)];
+    let whole: Vec<&str> = mistakes.iter().map(|mistake| mistake.whole.as_str()).collect();
+    let whole = printable(&whole.join("\n\n"));
+    let message = mistakes.first().map(|mistake| printable(&mistake.what)).unwrap_or_default();
+    let element = xml.create_element("testcase").with_attributes(attributes);
+    let written = element.write_inner_content(|xml| {
+        let error = xml.create_element("error").with_attribute(("message", message.as_str()));
+        error.write_text_content(BytesText::new(&whole)).map(|_| ())
+    });
+    written.map(|_| ())
 }
 
 fn write_case(xml: &mut Writer<Vec<u8>>, file: &str, outcome: &Outcome) -> std::io::Result<()> {
