@@ -15,6 +15,8 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use umlaut_openflow::next_frame;
 
+use capture::{Capture, Fault};
+
 /// Arguments of `umlaut decode`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -100,7 +102,10 @@ fn plain(bytes: &[u8]) -> anyhow::Result<Vec<Shown>> {
 
 /// The messages of all connections of a capture, in the order in which they were complete.
 fn captured(bytes: &[u8]) -> anyhow::Result<Vec<Shown>> {
-    let packets = capture::packets(bytes)?;
+    let Capture { packets, fault } = capture::read(bytes)?;
+    if let Some(fault @ Fault::Wrong { .. }) = fault {
+        return Err(fault.into());
+    }
     let mut messages = Vec::new();
     for piece in streams::pieces(&packets) {
         let mut end = 0;
