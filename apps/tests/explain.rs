@@ -60,21 +60,161 @@ fn a_frame_in_hex_says_what_it_is_in_words() {
     assert_eq!(text(child.wait_with_output().unwrap()), plain);
 }
 
-#[test]
-fn a_capture_is_told_line_by_line_and_a_frame_of_it_in_full() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("trace.pcap");
+/// A pcap file of Ethernet frames, little endian: a header of 24 bytes, each frame behind 16.
+fn pcap(packets: &[Vec<u8>]) -> Vec<u8> {
     let mut file = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
     file.extend([0; 8]);
     file.extend(65535u32.to_le_bytes());
     file.extend(1u32.to_le_bytes());
-    let arp = build::ethernet(MacAddr::BROADCAST, MacAddr::from_u64(1), &[], 0x0806, &[0; 28]);
-    for packet in [telnet(1, 2, &[]), arp, telnet(1, 2, &[(0x8100, 7)])] {
+    for packet in packets {
         file.extend([0; 8]);
         file.extend((packet.len() as u32).to_le_bytes());
         file.extend((packet.len() as u32).to_le_bytes());
         file.extend(packet);
     }
+    file
+}
+
+/// Lines of standard output, exit code, standard error.
+fn told(output: Output) -> (Vec<String>, Option<i32>, String) {
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines = lines.lines().map(str::to_owned).collect();
+    (lines, output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// What is told of a capture that comes from standard input.
+fn piped(file: &[u8], words: &[&str]) -> (Vec<String>, Option<i32>, String) {
+    let fixed = ["--in", "s1/1", "--pcap", "-", "examples/filters.yaml"];
+    let mut child = command(&[&fixed[..], words].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read it is noticed by what it says.
+    let _ = child.stdin.take().unwrap().write_all(file);
+    told(child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_capture_that_is_not_whole_is_told_up_to_there_and_said_not_to_be() {
+    let frame = telnet(1, 2, &[]);
+    let whole = pcap(&[frame.clone(), frame.clone(), frame.clone()]);
+    let record = 16 + frame.len();
+    let mut endless = whole.clone();
+    endless[24 + record + 8..24 + record + 12].fill(0xff);
+    let endless_at = format!("at byte {}, after frame 1: a record of 4294967295", 24 + record);
+    let ending = "standard input: cut short after frame 2\n";
+    let rows: [(&[u8], usize, i32, &str); 7] = [
+        (&whole, 3, 0, ""),
+        (&whole[..whole.len() - 1], 2, 1, ending),
+        (&whole[..24 + 2 * record + 1], 2, 1, ending),
+        (&whole[..24 + 5], 0, 1, "cut short before the first frame"),
+        (&whole[..24], 0, 0, "standard input: no frames\n"),
+        (&endless, 1, 1, &endless_at),
+        (&whole[..20], 0, 1, "too short for pcap"),
+    ];
+    for (file, frames, code, says) in rows {
+        for words in [&[][..], &["--json"]] {
+            let (lines, exit, error) = piped(file, words);
+            assert_eq!((lines.len(), exit), (frames, Some(code)), "{says}: {lines:?} {error}");
+            assert!(error.contains(says) && error.is_empty() == says.is_empty(), "{says}: {error}");
+        }
+    }
+    let (lines, exit, _) = piped(&whole[..whole.len() - 1], &["--frame-number", "2"]);
+    assert!(lines.concat().contains("DROP filtered") && exit == Some(0), "{lines:?}");
+    let (_, exit, error) = piped(&whole[..whole.len() - 1], &["--frame-number", "3"]);
+    assert_eq!(exit, Some(1));
+    assert!(error.contains("frames 1 to 2, no 3: cut short after frame 2"), "{error}");
+}
+
+#[test]
+fn what_is_too_short_for_a_frame_is_said_to_be_and_the_others_are_told() {
+    let file = pcap(&[vec![0xff; 2], telnet(1, 2, &[]), vec![0; 13]]);
+    let (lines, exit, error) = piped(&file, &[]);
+    assert_eq!((lines.len(), exit), (3, Some(0)), "{error}");
+    assert_eq!(lines[0], "    1  no Ethernet frame: 2 bytes");
+    assert!(lines[1].contains("DROP filtered"), "{lines:?}");
+    assert_eq!(lines[2], "    3  no Ethernet frame: 13 bytes");
+    let (lines, _, _) = piped(&file, &["--json"]);
+    let row: Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!(row, serde_json::json!({"number": 1, "none": "no Ethernet frame: 2 bytes"}));
+    let (_, exit, error) = piped(&file, &["--frame-number", "3"]);
+    assert_eq!(exit, Some(1));
+    assert!(error.contains("frame 3: no Ethernet frame: 13 bytes"), "{error}");
+}
+
+#[test]
+fn what_a_frame_cut_short_does_not_show_is_said_not_to_be_known() {
+    // Broadcast by alice, IPv4, and nothing of it.
+    let words =
+        ["--in", "s1/1", "--frame", "ffffffffffff0000000000010800", "examples/filters.yaml"];
+    let whole = text(run(&words));
+    for says in [
+        "matches: slice lab, eth_type ipv4; denies what is not known: ip_proto tcp, tcp_dst 23\n",
+        "that this filter matches pass, whatever their ip_proto and tcp_dst: not known of this frame",
+        "entry on s1 (1.3): ip_proto of this frame cannot be matched in OpenFlow 1.3",
+    ] {
+        assert!(whole.contains(says), "{says}: {whole}");
+    }
+    let told = json(&words);
+    let criteria = told["filters"]["told"][0]["criteria"].as_array().unwrap();
+    let known: Vec<_> =
+        criteria.iter().map(|c| (c["field"].as_str(), c["known"].as_bool())).collect();
+    let wanted = [("slice", true), ("eth_type", true), ("ip_proto", false), ("tcp_dst", false)];
+    assert_eq!(known, wanted.map(|(field, known)| (Some(field), Some(known))));
+    // Of a whole frame nothing of the kind is said.
+    let whole = text(run(&["--in", "s1/1", "--frame", &hex(&telnet(1, 2, &[]), ""), words[4]]));
+    assert!(whole.contains("tcp_dst 23\n") && !whole.contains("known"), "{whole}");
+}
+
+#[test]
+fn frames_that_cannot_be_are_refused_as_cases_are() {
+    let exists = "does not exist in frames of this eth_type or ip_proto";
+    let tag = "is that of a VLAN tag";
+    let rows: [(&[&str], &str); 15] = [
+        (&["--eth-type", "arp", "--tcp-dst", "23"], exists),
+        (&["--eth-type", "0x88b5", "--tcp-dst", "23"], exists),
+        (&["--eth-type", "arp", "--ip-proto", "tcp"], exists),
+        (&["--ip-proto", "udp", "--tcp-dst", "23"], "tcp_dst contradicts ip_proto"),
+        (&["--ip-proto", "1", "--udp-src", "7"], "udp_src contradicts ip_proto"),
+        (&["--ip-src", "fd00::1", "--ip-proto", "icmp"], "ip_proto contradicts ipv6_src"),
+        (&["--ip-src", "10.0.0.1", "--ip-dst", "fd00::1"], "ipv6_dst contradicts ipv4_src"),
+        (&["--eth-type", "arp", "--ip-dst", "10.0.0.1"], "ipv4_dst contradicts eth_type"),
+        (&["--eth-type", "0x10000"], "is not an EtherType"),
+        (&["--ip-proto", "tpc"], "is not an IP protocol"),
+        (&["--eth-type", "0x8100"], tag),
+        (&["--eth-type", "0x88a8"], tag),
+        (&["--eth-type", "37120"], "eth_type 0x9100 is that of a VLAN tag"),
+        (&["--eth-type", "0x5dc"], "eth_type 0x05dc is a length"),
+        (&["--vlan", "4096"], "a VLAN id is at most 4095"),
+    ];
+    let fixed = ["--in", "s1/1", "--src", "alice", "examples/filters.yaml"];
+    for (words, says) in rows {
+        let (_, exit, error) = told(run(&[&fixed[..], words].concat()));
+        assert_eq!(exit, Some(2), "{words:?}: {error}");
+        assert!(error.contains(says), "{words:?}: {error}");
+    }
+    // What is said implies the rest.
+    let rows: [(&[&str], &str); 6] = [
+        (&["--ip-dst", "fd00::1", "--tcp-dst", "23"], "tcp"),
+        (&["--ip-proto", "icmpv6"], "icmpv6"),
+        (&["--ip-proto", "icmp"], "icmp"),
+        (&["--eth-type", "ipv6"], "ipv6"),
+        (&["--eth-type", "0x05ff"], "0x05ff"),
+        (&["--udp-dst", "53", "--udp-src", "1024"], "udp 1024 > 53"),
+    ];
+    for (words, kind) in rows {
+        assert_eq!(json(&[&fixed[..], words].concat())["kind"], kind, "{words:?}");
+    }
+}
+
+#[test]
+fn a_capture_is_told_line_by_line_and_a_frame_of_it_in_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("trace.pcap");
+    let arp = build::ethernet(MacAddr::BROADCAST, MacAddr::from_u64(1), &[], 0x0806, &[0; 28]);
+    let file = pcap(&[telnet(1, 2, &[]), arp, telnet(1, 2, &[(0x8100, 7)])]);
     std::fs::write(&path, file).unwrap();
     let path = path.to_str().unwrap();
     let words = ["--in", "s1/1", "--pcap", path, "examples/filters.yaml"];
@@ -200,7 +340,7 @@ fn ten_thousand_filters_are_told_in_a_few_lines() {
 #[test]
 fn wrong_names_get_a_hint_and_wrong_arguments_their_exit_code() {
     let file = "examples/two-slices.yaml";
-    let rows: [(&[&str], &str); 8] = [
+    let rows: [(&[&str], &str); 12] = [
         (&["--in", "s1/1", "--src", "alise", file], "did you mean alice?"),
         (&["--in", "s1/1", "--src", "zzz", file], "hosts of the policy: alice, bob, carol"),
         (&["--in", "s12/1", "--src", "alice", file], "there is no switch s12; did you mean s1?"),
@@ -209,6 +349,10 @@ fn wrong_names_get_a_hint_and_wrong_arguments_their_exit_code() {
         (&["--in", "s1/1", file], "--src is missing"),
         (&["--in", "s1/1", "--frame", "00:01", file], "2 bytes are no Ethernet frame"),
         (&[file], "--in is missing"),
+        (&["--in", "s1/1", "--src", "alice", "--frame-number", "1", file], "--pcap is missing"),
+        (&["--in", "s1/1", "--frame", "-", "--frame-number", "1", file], "--pcap is missing"),
+        (&["no-file.yaml"], "there is no file no-file.yaml"),
+        (&["examples/no-file"], "there is no file examples/no-file"),
     ];
     for (words, hint) in rows {
         let output = run(words);

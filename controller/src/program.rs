@@ -24,7 +24,7 @@ const TPID_8021Q: u16 = 0x8100;
 /// A field that the decision read and that no flow entry of this version can match: such frames are
 /// forwarded one by one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{field:?} of this frame cannot be matched in OpenFlow version {version}")]
+#[error("{field} of this frame cannot be matched in OpenFlow {version}")]
 pub struct Unmatchable {
     /// The field.
     pub field: FieldSet,

@@ -229,6 +229,18 @@ impl std::ops::BitOrAssign for FieldSet {
     }
 }
 
+impl std::fmt::Display for FieldSet {
+    /// The fields in small letters: `ip_proto, tp_dst`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = FieldSet::NAMES.iter().filter(|(set, _)| self.contains(*set));
+        for (index, (_, name)) in names.enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{}", name.to_ascii_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
 impl std::fmt::Debug for FieldSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_set()

@@ -59,6 +59,7 @@ pub use explain::{
 };
 pub use filter::{FilterAction, RuleId};
 pub use network::{Location, Network, OfflineNetwork, PortRole};
+pub use parse::{Protocols, protocols};
 pub use policy::{
     Admission, AdmittedBy, Binding, BoundPorts, Host, Member, MemberId, Options, Point, Policy,
     Refusal, SliceId, admit, may_be_guessed, no_other_speaks,

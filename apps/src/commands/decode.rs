@@ -16,6 +16,7 @@ use serde_json::Value;
 use umlaut_openflow::next_frame;
 
 use super::input::{self, CAPTURE_BYTES};
+use capture::{Capture, Fault};
 
 /// Arguments of `umlaut decode`.
 #[derive(Debug, clap::Args)]
@@ -98,7 +99,10 @@ fn plain(bytes: &[u8]) -> anyhow::Result<Vec<Shown>> {
 
 /// The messages of all connections of a capture, in the order in which they were complete.
 fn captured(bytes: &[u8]) -> anyhow::Result<Vec<Shown>> {
-    let packets = capture::packets(bytes)?;
+    let Capture { packets, fault } = capture::read(bytes)?;
+    if let Some(fault @ Fault::Wrong { .. }) = fault {
+        return Err(fault.into());
+    }
     let mut messages = Vec::new();
     for piece in streams::pieces(&packets) {
         let mut end = 0;

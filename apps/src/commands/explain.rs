@@ -11,13 +11,13 @@ use umlaut_openflow::{DatapathId, PortNo, Version};
 use umlaut_slice_db::{Ingress, Policy};
 
 use super::ask::Asking;
-use super::decode::capture::Packet;
+use super::decode::capture::{Capture, Packet};
 use super::decode::{capture, hex};
 use super::input::{self, CAPTURE_BYTES};
 use super::{EX_CONFIG, Failure, complain, load};
 use crate::control::answer::explain::FRAME_DIGITS;
 use crate::control::protocol::{Problem, Question};
-use crate::explain::frame::{self, Described, Mistaken};
+use crate::explain::frame::{self, Described, ETHERNET_HEADER, Mistaken};
 use crate::explain::offline::Offline;
 use crate::explain::{Explained, Ground, reasons};
 use crate::sliceable::{Domains, SlicePolicy};
@@ -44,7 +44,7 @@ pub(super) struct Args {
     /// standard input
     #[arg(long, value_name = "HEX", conflicts_with_all = DESCRIBED)]
     frame: Option<String>,
-    /// The frames of a capture (pcap or pcapng), one line each
+    /// The frames of a capture (pcap or pcapng), one line each; - reads it from standard input
     #[arg(long, value_name = "FILE", conflicts_with = "frame", conflicts_with_all = DESCRIBED)]
     pcap: Option<PathBuf>,
     /// Only this frame of the capture, from 1, in full
@@ -112,6 +112,10 @@ fn told(args: &Args, output: &mut impl Write) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    // The parser of arguments does not see to it where something else excludes --pcap.
+    if args.frame_number.is_some() && args.pcap.is_none() {
+        return usage("--frame-number is that of a frame of a capture: --pcap is missing");
+    }
     if args.live {
         ask(args, output)?;
         return Ok(ExitCode::SUCCESS);
@@ -125,6 +129,7 @@ fn told(args: &Args, output: &mut impl Write) -> anyhow::Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             Err(_) if file.exists() => usage("--in is missing: where does the frame come in?"),
+            Err(_) if name.contains(['.', '/']) => usage(format!("there is no file {name}")),
             Err(text) => usage(text),
         };
     };
@@ -186,40 +191,91 @@ fn ask(args: &Args, output: &mut impl Write) -> anyhow::Result<()> {
         let bytes = args.frame.as_deref().map(bytes).transpose()?;
         return show(ask(bytes.as_deref())?);
     };
-    let name = path.display().to_string();
-    let file = input::file(path, CAPTURE_BYTES).with_context(|| name.clone())?;
-    let packets = capture::packets(&file).with_context(|| name.clone())?;
+    let (name, file) = read(path)?;
+    let capture = capture::read(&file).with_context(|| name.clone())?;
     if let Some(number) = args.frame_number {
-        return show(ask(Some(chosen(&name, &packets, number)?))?);
+        return show(ask(Some(chosen(&name, &capture, number)?))?);
     }
-    for (index, packet) in packets.iter().enumerate() {
-        let number = index + 1;
-        if packet.link != ETHERNET {
-            writeln!(output, "{number:>5}  {}", not_ethernet(packet.link))?;
-            continue;
-        }
-        let mut row = ask(Some(packet.data))?;
-        match args.asking.is_json() {
+    each(&name, &capture, args.asking.is_json(), output, |number, frame| {
+        let mut row = ask(Some(frame))?;
+        Ok(match args.asking.is_json() {
             true => {
                 row["number"] = number.into();
-                writeln!(output, "{row}")?;
+                row.to_string()
             }
             false => {
                 let (line, now) = (text(&row, "line"), text(&row["live"], "outcome"));
-                writeln!(output, "{number:>5}  {line}; now {now}")?;
+                format!("{line}; now {now}")
             }
+        })
+    })
+}
+
+/// The name of a capture file and its bytes, from standard input for `-`.
+fn read(path: &Path) -> anyhow::Result<(String, Vec<u8>)> {
+    if path.as_os_str() == "-" {
+        let name = "standard input".to_owned();
+        let file = input::standard(CAPTURE_BYTES).with_context(|| name.clone())?;
+        return Ok((name, file));
+    }
+    let name = path.display().to_string();
+    let file = input::file(path, CAPTURE_BYTES).with_context(|| name.clone())?;
+    Ok((name, file))
+}
+
+/// Tells every frame of a capture, in a line or as a row of JSON, and then what there is to say of the
+/// capture itself.
+fn each(
+    name: &str,
+    capture: &Capture<'_>,
+    is_json: bool,
+    output: &mut impl Write,
+    mut tell: impl FnMut(usize, &[u8]) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    for (index, packet) in capture.packets.iter().enumerate() {
+        let number = index + 1;
+        let told = match ethernet(packet) {
+            Ok(frame) => tell(number, frame)?,
+            Err(none) if is_json => json!({"number": number, "none": none}).to_string(),
+            Err(none) => none,
+        };
+        match is_json {
+            true => writeln!(output, "{told}")?,
+            false => writeln!(output, "{number:>5}  {told}")?,
         }
     }
-    Ok(())
+    match &capture.fault {
+        Some(fault) => Err(anyhow::Error::new(fault.clone()).context(name.to_owned())),
+        None if capture.packets.is_empty() => {
+            eprintln!("umlaut: {name}: no frames");
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }
 
 /// A frame of a capture, from 1.
-fn chosen<'p>(name: &str, packets: &[Packet<'p>], number: usize) -> anyhow::Result<&'p [u8]> {
-    let Some(packet) = number.checked_sub(1).and_then(|index| packets.get(index)) else {
-        return usage(format!("{name}: frames 1 to {}, no {number}", packets.len()));
+fn chosen<'p>(name: &str, capture: &Capture<'p>, number: usize) -> anyhow::Result<&'p [u8]> {
+    let Some(packet) = number.checked_sub(1).and_then(|index| capture.packets.get(index)) else {
+        let there = match capture.packets.len() {
+            0 => "no frames".to_owned(),
+            count => format!("frames 1 to {count}, no {number}"),
+        };
+        return match &capture.fault {
+            Some(fault) => Err(anyhow::anyhow!("{name}: {there}: {fault}")),
+            None => usage(format!("{name}: {there}")),
+        };
     };
-    anyhow::ensure!(packet.link == ETHERNET, "{name}: {}", not_ethernet(packet.link));
-    Ok(packet.data)
+    ethernet(packet).map_err(|none| anyhow::anyhow!("{name}: frame {number}: {none}"))
+}
+
+/// The bytes of a packet that is an Ethernet frame.
+fn ethernet<'p>(packet: &Packet<'p>) -> Result<&'p [u8], String> {
+    match (packet.link, packet.data.len()) {
+        (ETHERNET, ETHERNET_HEADER..) => Ok(packet.data),
+        (ETHERNET, bytes) => Err(format!("no Ethernet frame: {bytes} bytes")),
+        (link, _) => Err(format!("no Ethernet frame: captured with link type {link}")),
+    }
 }
 
 /// The bytes of a frame in hex, from standard input for `-`.
@@ -233,7 +289,7 @@ fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
         text => text.as_bytes(),
     };
     match hex::bytes(text) {
-        Ok(bytes) if bytes.len() < 14 => {
+        Ok(bytes) if bytes.len() < ETHERNET_HEADER => {
             usage(format!("--frame: {} bytes are no Ethernet frame", bytes.len()))
         }
         Ok(bytes) => Ok(bytes),
@@ -285,35 +341,24 @@ impl Explainer<'_> {
 
     /// All frames of a capture, a line each; one in full.
     fn capture(&self, path: &Path, output: &mut impl Write) -> anyhow::Result<()> {
-        let name = path.display().to_string();
-        let file = input::file(path, CAPTURE_BYTES).with_context(|| name.clone())?;
-        let packets = capture::packets(&file).with_context(|| name.clone())?;
+        let (name, file) = read(path)?;
+        let capture = capture::read(&file).with_context(|| name.clone())?;
         if let Some(number) = self.args.frame_number {
-            return self.whole(&Headers::parse(chosen(&name, &packets, number)?), output);
+            return self.whole(&Headers::parse(chosen(&name, &capture, number)?), output);
         }
-        for (index, packet) in packets.iter().enumerate() {
-            let number = index + 1;
-            if packet.link != ETHERNET {
-                writeln!(output, "{number:>5}  {}", not_ethernet(packet.link))?;
-                continue;
+        let is_json = self.args.asking.is_json();
+        each(&name, &capture, is_json, output, |number, frame| {
+            let told = self.explained(&Headers::parse(frame));
+            if !is_json {
+                return Ok(told.line());
             }
-            let told = self.explained(&Headers::parse(packet.data));
-            if self.args.asking.is_json() {
-                let mut row = json!({"number": number});
-                if let (Value::Object(row), Value::Object(told)) =
-                    (&mut row, serde_json::to_value(&told)?)
-                {
-                    row.extend(told);
-                }
-                writeln!(output, "{row}")?;
-            } else {
-                writeln!(output, "{number:>5}  {}", told.line())?;
+            let mut row = json!({"number": number});
+            if let (Value::Object(row), Value::Object(told)) =
+                (&mut row, serde_json::to_value(&told)?)
+            {
+                row.extend(told);
             }
-        }
-        Ok(())
+            Ok(row.to_string())
+        })
     }
-}
-
-fn not_ethernet(link: u32) -> String {
-    format!("no Ethernet frame: captured with link type {link}")
 }

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use umlaut_openflow::packet::{Field, Headers, Tag};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid, VlanId};
-use umlaut_slice_db::{Policy, nearest};
+use umlaut_slice_db::{Policy, nearest, protocols};
+
+/// The bytes of addresses and EtherType, which every frame has (IEEE 802.3 §3.2).
+pub const ETHERNET_HEADER: usize = 14;
 
 /// A frame in words, as given on the command line and over the control socket. Hosts are named as in
 /// the policy, or by MAC address.
@@ -27,7 +30,7 @@ pub struct Described {
     #[arg(long, value_name = "TYPE")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eth_type: Option<String>,
-    /// IP protocol (a number, tcp, udp or icmp)
+    /// IP protocol (a number, tcp, udp, icmp, icmpv6 or sctp)
     #[arg(long, value_name = "PROTOCOL")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_proto: Option<String>,
@@ -126,17 +129,6 @@ fn mac(policy: &Policy, text: &str) -> Result<MacAddr, Mistaken> {
     })
 }
 
-fn number(option: &str, text: &str, most: u32) -> Result<u32, Mistaken> {
-    let parsed = match text.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    match parsed {
-        Ok(number) if number <= most => Ok(number),
-        _ => mistaken(format!("{option} {text}: not a name that is known, nor a number to {most}")),
-    }
-}
-
 impl Described {
     /// The headers of such a frame: IPv4 unless something else is said. Fields that are not given are
     /// absent, but for the other transport port, which cannot be known.
@@ -148,33 +140,15 @@ impl Described {
         let Some(src) = &self.src else {
             return mistaken("--src is missing: who sends the frame?");
         };
+        let said = protocols(policy, &self.fields()).map_err(Mistaken)?;
         let mut h = Headers {
             eth_src: mac(policy, src)?,
             eth_dst: self.dst.as_ref().map_or(Ok(MacAddr::BROADCAST), |dst| mac(policy, dst))?,
             tag: self.tag()?,
-            eth_type: Field::Is(0x0800),
+            eth_type: Field::Is(eth_type(said.eth_type.unwrap_or(0x0800))?),
+            ip_proto: said.ip_proto.map_or(Field::Absent, Field::Is),
             ..Headers::default()
         };
-        for address in [self.ip_src, self.ip_dst].into_iter().flatten() {
-            h.eth_type = Field::Is(if address.is_ipv4() { 0x0800 } else { 0x86dd });
-        }
-        if let (Some(V4(_)), Some(V6(_))) | (Some(V6(_)), Some(V4(_))) = (self.ip_src, self.ip_dst)
-        {
-            return mistaken("--ip-src and --ip-dst are of different IP versions");
-        }
-        if let Some(text) = &self.eth_type {
-            let given = match text.as_str() {
-                "ipv4" => 0x0800,
-                "ipv6" => 0x86dd,
-                "arp" => 0x0806,
-                text => number("--eth-type", text, 0xffff)? as u16,
-            };
-            let addressed = self.ip_src.is_some() || self.ip_dst.is_some();
-            if addressed && h.eth_type != Field::Is(given) {
-                return mistaken(format!("--eth-type {text} contradicts the IP addresses"));
-            }
-            h.eth_type = Field::Is(given);
-        }
         match self.ip_src {
             Some(V4(address)) => h.ipv4_src = Field::Is(address),
             Some(V6(address)) => h.ipv6_src = Field::Is(address),
@@ -185,8 +159,32 @@ impl Described {
             Some(V6(address)) => h.ipv6_dst = Field::Is(address),
             None => {}
         }
-        self.transport(&mut h)?;
+        let (from, to) = (self.tcp_src.or(self.udp_src), self.tcp_dst.or(self.udp_dst));
+        if from.is_some() || to.is_some() {
+            let field = |port: Option<u16>| port.map_or(Field::Unknown, Field::Is);
+            (h.tp_src, h.tp_dst) = (field(from), field(to));
+        }
         Ok(h)
+    }
+
+    /// What is said of the protocols, in the words of a filter.
+    fn fields(&self) -> Vec<(&'static str, String)> {
+        let ip = |v4, v6, address: Option<IpAddr>| {
+            address.map(|ip| (if ip.is_ipv4() { v4 } else { v6 }, ip.to_string()))
+        };
+        let word = |name, text: &Option<String>| text.clone().map(|text| (name, text));
+        let port = |name, port: Option<u16>| port.map(|port| (name, port.to_string()));
+        let given = [
+            word("eth_type", &self.eth_type),
+            ip("ipv4_src", "ipv6_src", self.ip_src),
+            ip("ipv4_dst", "ipv6_dst", self.ip_dst),
+            word("ip_proto", &self.ip_proto),
+            port("tcp_src", self.tcp_src),
+            port("tcp_dst", self.tcp_dst),
+            port("udp_src", self.udp_src),
+            port("udp_dst", self.udp_dst),
+        ];
+        given.into_iter().flatten().collect()
     }
 
     fn tag(&self) -> Result<Tag, Mistaken> {
@@ -198,29 +196,21 @@ impl Described {
             _ => return mistaken(format!("--vlan {vid}: a VLAN id is at most 4095")),
         })
     }
+}
 
-    fn transport(&self, h: &mut Headers) -> Result<(), Mistaken> {
-        let tcp = self.tcp_src.is_some() || self.tcp_dst.is_some();
-        let udp = self.udp_src.is_some() || self.udp_dst.is_some();
-        if tcp || udp {
-            h.ip_proto = Field::Is(if tcp { 6 } else { 17 });
-            let field = |port: Option<u16>| port.map_or(Field::Unknown, Field::Is);
-            h.tp_src = field(self.tcp_src.or(self.udp_src));
-            h.tp_dst = field(self.tcp_dst.or(self.udp_dst));
-        }
-        if let Some(text) = &self.ip_proto {
-            let given = match text.as_str() {
-                "tcp" => 6,
-                "udp" => 17,
-                "icmp" => 1,
-                text => number("--ip-proto", text, 255)? as u8,
-            };
-            if (tcp || udp) && h.ip_proto != Field::Is(given) {
-                return mistaken(format!("--ip-proto {text} contradicts the transport ports"));
-            }
-            h.ip_proto = Field::Is(given);
-        }
-        Ok(())
+/// An EtherType that a frame can have behind its tags.
+fn eth_type(number: u16) -> Result<u16, Mistaken> {
+    // A frame of the type of a tag is one whose tag is cut short.
+    let frame = [&[0; 12][..], &number.to_be_bytes(), &[0]].concat();
+    match Headers::parse(&frame) {
+        Headers { stacked: true, .. } => mistaken(format!(
+            "eth_type {number:#06x} is that of a VLAN tag, not of what is behind it: --vlan gives the \
+             frame a tag, --frame takes the bytes of one with another tag"
+        )),
+        Headers { eth_type: Field::Is(is), .. } if is != number => mistaken(format!(
+            "eth_type {number:#06x} is a length: frames without an EtherType have {is:#06x}"
+        )),
+        _ => Ok(number),
     }
 }
 

@@ -43,6 +43,9 @@ pub struct Whereabouts {
     pub tentative: bool,
     /// How long ago it was last known to be alive.
     pub seen_seconds: Option<u64>,
+    /// For a host that was admitted nowhere: where and why it was refused under the policy of now, as
+    /// far as is remembered.
+    pub refused: Vec<String>,
 }
 
 /// An entry that the frame meets.
@@ -231,6 +234,16 @@ pub fn compare(
     (said, agrees, remark.map(str::to_owned))
 }
 
+/// What is said of an address that no slice knows: where it was refused, `s1/3 (no-binding)`.
+pub fn admitted_nowhere(refused: &[String]) -> String {
+    match refused {
+        [] => "no host was admitted with this address".to_owned(),
+        places => {
+            format!("no host was admitted with this address; refused at {}", places.join(", "))
+        }
+    }
+}
+
 impl Live {
     /// For people, line by line.
     pub fn lines(&self) -> Vec<String> {
@@ -243,7 +256,7 @@ impl Live {
                     let seconds = host.seen_seconds.unwrap_or(0);
                     format!("{}: at {at} in {slice}{guess}, seen {seconds} s ago", host.host)
                 }
-                (None, _) => format!("{}: not seen", host.host),
+                (None, _) => format!("{}: {}", host.host, admitted_nowhere(&host.refused)),
             });
         }
         for met in &self.entries {

@@ -43,11 +43,13 @@ fn the_running_controller_says_what_becomes_of_a_frame_and_what_carries_it_now()
 
     // A refused host: the drop entry, and the edits that would admit it, tried on the live network.
     let eve = ["explain", "--live", "--in", "s1/3", "--src", "eve", "--dst", "alice"];
-    let told = c.until(&eve, |told| told["port"] == "edge");
-    assert_eq!(told["reason"], "no-binding");
-    let first = &told["cure"]["remedies"][0];
+    let eves = c.until(&eve, |told| {
+        told["port"] == "edge" && !rows(&told["live"]["hosts"][0], "refused").is_empty()
+    });
+    assert_eq!(eves["reason"], "no-binding");
+    let first = &eves["cure"]["remedies"][0];
     assert_eq!((&first["then"], &first["delivered"]), (&json!("FORWARD to s1/1"), &json!(true)));
-    assert_eq!(told["live"]["agrees"], true);
+    assert_eq!(eves["live"]["agrees"], true);
 
     // The same frame in bytes.
     let bytes = "000000000002 000000000001 0800 4500001c00000000 40110000 c0a80001 c0a80002";
@@ -61,7 +63,15 @@ fn the_running_controller_says_what_becomes_of_a_frame_and_what_carries_it_now()
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("did you mean alice?"));
     let unseen = c.run(&["explain", "--live", "--src", "00:00:00:00:00:77"]);
-    assert!(String::from_utf8_lossy(&unseen.stderr).contains("has not been seen"));
+    let says = "00:00:00:00:00:77: no host was admitted with this address; say where";
+    assert!(String::from_utf8_lossy(&unseen.stderr).contains(says), "{unseen:?}");
+    // She has spoken, and was refused.
+    let refused = c.run(&["explain", "--live", "--src", "eve"]);
+    let says = "no host was admitted with this address; refused at s1/3 (no-binding); say where";
+    assert!(String::from_utf8_lossy(&refused.stderr).contains(says), "{refused:?}");
+    assert_eq!(eves["live"]["hosts"][0]["refused"], json!(["s1/3 (no-binding)"]));
+    let text = c.text(&eve);
+    assert!(text.contains("with this address; refused at s1/3 (no-binding)\n"), "{text}");
 
     let mut client = Client::connect(&c.socket());
     client.send(br#"{"umlaut":1,"ask":"explain","in":"s1/1","src":"alice","dst":"carol"}"#);
@@ -70,6 +80,8 @@ fn the_running_controller_says_what_becomes_of_a_frame_and_what_carries_it_now()
     assert_eq!(client.line().unwrap(), json!({"umlaut": 1, "end": {}}));
     client.send(br#"{"umlaut":1,"ask":"explain","in":"s1/1","frame":"0g"}"#);
     assert_eq!(client.line().unwrap()["error"]["code"], "bad-frame");
+    client.send(br#"{"umlaut":1,"ask":"explain","in":"s1/1","frame":"ffff"}"#);
+    assert_eq!(client.line().unwrap()["error"]["text"], "2 bytes are no Ethernet frame");
 }
 
 #[test]

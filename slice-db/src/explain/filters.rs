@@ -1,6 +1,7 @@
 //! Which filters were looked at, and what of each agreed with the frame. Pure.
 
 use serde::Serialize;
+use umlaut_openflow::packet::Field;
 
 use super::{Line, line_of};
 use crate::criteria;
@@ -51,6 +52,8 @@ pub struct CriterionLook {
     pub wants: String,
     /// What the frame has.
     pub is: String,
+    /// Whether the frame shows whether it agrees.
+    pub known: bool,
     /// Whether that agrees. What cannot be known agrees with a denial, not with a permission.
     pub agrees: bool,
 }
@@ -95,6 +98,7 @@ fn look(
             field: criteria::key(c.test, &rule.criteria),
             wants: criteria::value(policy, c.test, c.value, c.mask),
             is: criteria::found(policy, c.test, is),
+            known: is != Field::Unknown,
             agrees: c.agrees(rule.action, subject),
         }
     });
@@ -111,17 +115,21 @@ fn look(
 impl FilterLook {
     /// `tcp_dst is 23, not 80`: what does not agree; all conditions where all do.
     fn words(&self) -> String {
-        let words: Vec<String> = match self.matches {
-            true => self.criteria.iter().map(|c| format!("{} {}", c.field, c.wants)).collect(),
-            false => {
-                let misses = self.criteria.iter().filter(|c| !c.agrees);
-                misses.map(|c| format!("{} is {}, not {}", c.field, c.is, c.wants)).collect()
-            }
+        if !self.matches {
+            let misses = self.criteria.iter().filter(|c| !c.agrees);
+            let misses = misses.map(|c| format!("{} is {}, not {}", c.field, c.is, c.wants));
+            return format!("no: {}", misses.collect::<Vec<_>>().join("; "));
+        }
+        let list = |known: bool| {
+            let criteria = self.criteria.iter().filter(|c| c.known == known);
+            criteria.map(|c| format!("{} {}", c.field, c.wants)).collect::<Vec<_>>().join(", ")
         };
-        match (self.matches, words.is_empty()) {
+        let (known, unknown) = (list(true), list(false));
+        match (known.is_empty(), unknown.is_empty()) {
             (true, true) => "matches every frame".to_owned(),
-            (true, false) => format!("matches: {}", words.join(", ")),
-            (false, _) => format!("no: {}", words.join("; ")),
+            (false, true) => format!("matches: {known}"),
+            (true, false) => format!("denies what is not known: {unknown}"),
+            (false, false) => format!("matches: {known}; denies what is not known: {unknown}"),
         }
     }
 }

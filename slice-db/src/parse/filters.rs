@@ -280,6 +280,33 @@ pub(super) fn read_criteria(
     good.then(|| all.into_iter().map(|(criterion, _, _)| criterion).collect())
 }
 
+/// EtherType and IP protocol of a frame of which some fields are given; `None` where they leave it open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Protocols {
+    /// The EtherType.
+    pub eth_type: Option<u16>,
+    /// The IP protocol.
+    pub ip_proto: Option<u8>,
+}
+
+/// What the fields of a frame, names and values as in a filter's `match`, say of its protocols.
+///
+/// # Errors
+/// What is no value of its field, or that no frame has all of them: told as of a policy file.
+pub fn protocols(policy: &Policy, fields: &[(&'static str, String)]) -> Result<Protocols, String> {
+    let text = |text: &str| Node::Text(text.to_owned());
+    let entries = fields.iter().map(|(name, value)| (text(name), text(value)));
+    let node = Node::Map(entries.collect());
+    let mut r = Reader::default();
+    let read = read_match(&mut r, &At { node: &node, place: Place::default() }, policy);
+    let Some(criteria) = read else { return Err(r.first_message()) };
+    let value = |test: Test| criteria.iter().find(|c| c.test == test).map(|c| c.value);
+    Ok(Protocols {
+        eth_type: value(Test::EthType).map(|value| value as u16),
+        ip_proto: value(Test::IpProto).map(|value| value as u8),
+    })
+}
+
 /// EtherType and protocol must agree with the fields asked for.
 fn check_protocols(r: &mut Reader, all: &[(Criterion, Place, &str)], good: &mut bool) {
     let value = |test: Test| all.iter().find(|(c, _, _)| c.test == test).map(|(c, _, _)| c.value);

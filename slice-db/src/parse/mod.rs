@@ -32,6 +32,7 @@ const KEYS: [&str; 8] =
     ["umlaut", "switches", "hosts", "slices", "filters", "links", "options", "cases"];
 
 pub(crate) use edit::edited;
+pub use filters::{Protocols, protocols};
 
 /// A policy and its warnings, or all that is wrong with it.
 type Read = Result<(Policy, Vec<Diagnostic>), Vec<Diagnostic>>;

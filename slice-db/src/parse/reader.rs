@@ -86,6 +86,11 @@ impl Reader {
         self.findings.iter().any(|finding| finding.severity == Severity::Error)
     }
 
+    /// What is said of the first finding.
+    pub(super) fn first_message(self) -> String {
+        self.findings.into_iter().next().map_or(String::new(), |finding| finding.message)
+    }
+
     /// Not what was wanted.
     pub(super) fn wrong(&mut self, at: &At<'_>, wanted: &str) {
         let found = match at.node.scalar() {

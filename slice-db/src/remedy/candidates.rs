@@ -312,6 +312,9 @@ impl Proposer<'_> {
         tests.retain(|test| *test != Test::Slice);
         tests.sort_unstable();
         tests.dedup();
+        let denying = above.map_or(&[][..], |rule| &policy.filters.rule(rule).criteria[..]);
+        let unread = tests.iter().filter(|test| test.value(&subject) == Field::Unknown);
+        let unread = unread.map(|test| criteria::key(*test, denying)).collect();
         let mut conditions: Vec<Criterion> = tests
             .into_iter()
             .filter_map(|test| match test.value(&subject) {
@@ -360,7 +363,7 @@ impl Proposer<'_> {
         );
         let above = above.map(|rule| policy.filter_name(rule).to_owned());
         let change = Change::AddFilter { above, id, item };
-        let effect = Effect::Matching { slice, criteria: conditions };
+        let effect = Effect::Matching { slice, criteria: conditions, unread };
         Candidate { edit: change.into(), effects: vec![effect] }
     }
 

@@ -43,8 +43,9 @@ pub(super) enum Effect {
     TowardsPorts(Vec<End>, SliceId),
     /// Floods: these places are added, or left out.
     Floods { whose: Whose, gain: bool, at: Where },
-    /// Frames of a slice that meet these conditions of an allowing filter.
-    Matching { slice: SliceId, criteria: Vec<Criterion> },
+    /// Frames of a slice that meet these conditions of an allowing filter, whatever the fields have
+    /// that could not be read of the refused one.
+    Matching { slice: SliceId, criteria: Vec<Criterion>, unread: Vec<&'static str> },
     /// Frames that no filter matches.
     Unfiltered,
     /// Hosts that are bound by MAC and stand on ports of other slices: frames from and to them, and
@@ -170,7 +171,7 @@ impl Effect {
                 whereabouts().iter().any(|place| ends.contains(&(place.dpid, place.port)))
             }
             Effect::Floods { .. } => false,
-            Effect::Matching { slice, criteria } => {
+            Effect::Matching { slice, criteria, .. } => {
                 let Ingress { dpid, port: in_port, headers } = difference.ingress;
                 let subject = Subject { slice: *slice, dpid, in_port, headers };
                 let speaks = difference.after.1.admission.as_ref().map(|a| a.slice);
@@ -274,8 +275,17 @@ impl Effect {
                 };
                 (text, "floods", slice, None, places)
             }
-            Effect::Matching { slice, .. } => {
-                let text = format!("frames of {} that this filter matches pass", name(*slice));
+            Effect::Matching { slice, unread, .. } => {
+                let whatever = match unread[..] {
+                    [] => String::new(),
+                    _ => format!(
+                        ", whatever their {}: not known of this frame, so the filter cannot ask",
+                        unread.join(" and ")
+                    ),
+                };
+                let slice_name = name(*slice);
+                let text =
+                    format!("frames of {slice_name} that this filter matches pass{whatever}");
                 (text, "filter", Some(*slice), None, vec![])
             }
             Effect::Unfiltered => (

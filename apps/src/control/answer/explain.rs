@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json, to_value};
+use umlaut_controller::Event;
 use umlaut_controller::path::PathRef;
 use umlaut_controller::runtime::SwitchHandle;
 use umlaut_controller::topology::Topology;
@@ -15,10 +16,13 @@ use umlaut_slice_db::Ingress;
 
 use super::each::run;
 use super::{Control, Vocabulary};
+use crate::control::events::EVENTS;
 use crate::control::protocol::Problem;
 use crate::control::server::{Ended, Writer};
-use crate::explain::frame::{self, Described, Mistaken};
-use crate::explain::live::{End, Live, Met, Whereabouts, compare, effects, look_up, whose};
+use crate::explain::frame::{self, Described, ETHERNET_HEADER, Mistaken};
+use crate::explain::live::{
+    End, Live, Met, Whereabouts, admitted_nowhere, compare, effects, look_up, whose,
+};
 use crate::explain::ofctl;
 use crate::sliceable::SlicePolicy;
 
@@ -26,6 +30,9 @@ use crate::sliceable::SlicePolicy;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a frame in hex: headers are in front.
 pub(crate) const FRAME_DIGITS: usize = 4096;
+
+/// Refusals that are told of a host.
+const REFUSALS: usize = 4;
 
 /// The question, as a client puts it.
 pub(super) struct Asked {
@@ -50,6 +57,10 @@ impl Asked {
         });
         let bytes: Option<Vec<u8>> = pairs.take(FRAME_DIGITS / 2).collect();
         match bytes {
+            Some(bytes) if bytes.len() < ETHERNET_HEADER => {
+                let text = format!("{} bytes are no Ethernet frame", bytes.len());
+                Err(Problem::new("bad-frame", text))
+            }
             Some(bytes) => Ok(Headers::parse(&bytes)),
             None => Err(Problem::new("bad-frame", "the frame is not in hex digits")),
         }
@@ -135,8 +146,9 @@ fn place_of<P: Vocabulary>(
         (Some(at), None) => Ok(at),
         (None, _) => {
             let text = format!(
-                "{} has not been seen: say where the frame comes in with --in",
-                slices.policy.mac_name(mac)
+                "{}: {}; say where the frame comes in with --in",
+                slices.policy.mac_name(mac),
+                admitted_nowhere(&refused(control, slices, mac))
             );
             Err(Problem::new("bad-frame", text))
         }
@@ -165,6 +177,7 @@ fn whereabouts<P: Vocabulary>(
             at: Some(slices.policy.attachment_name(entry.at)),
             tentative: entry.tentative,
             seen_seconds: Some(now.saturating_duration_since(entry.last_seen()).as_secs()),
+            refused: Vec::new(),
         })
     });
     let found: Vec<Whereabouts> = found.collect();
@@ -176,8 +189,25 @@ fn whereabouts<P: Vocabulary>(
             at: None,
             tentative: false,
             seen_seconds: None,
+            refused: refused(control, slices, mac),
         }],
     }
+}
+
+/// Where and why a host was refused under the policy of now, the latest first: `s1/3 (no-binding)`.
+fn refused<P: Vocabulary>(control: &Control<P>, slices: &SlicePolicy, mac: MacAddr) -> Vec<String> {
+    let (_, events) = control.events.take(0, EVENTS);
+    let mac = mac.to_string();
+    let of_now = events.iter().rev().map(|recorded| &recorded.event);
+    let of_now = of_now.take_while(|event| !matches!(event, Event::PolicyInForce { .. }));
+    let refusals = of_now.filter_map(|event| match event {
+        Event::Refused { host, at, reason, .. } if *host == mac => {
+            let place = frame::place(&slices.policy, at).ok()?;
+            Some(format!("{} ({reason})", slices.policy.attachment_name(place)))
+        }
+        _ => None,
+    });
+    refusals.take(REFUSALS).collect()
 }
 
 /// A walk from switch to switch, as the entries lead.
