@@ -12,7 +12,7 @@ use umlaut_testbed::{Endpoint, RunEnd};
 
 use super::common::Bed;
 use super::frames;
-use super::naive::{Fate, GUESS_AGE, Reading};
+use super::naive::{Fate, GUESS_AGE, HOST_AGE, Reading};
 use super::plan::*;
 use super::write;
 
@@ -90,6 +90,8 @@ pub struct Run<'a> {
     policy: Policy,
     network: OfflineNetwork,
     modelled: Duration,
+    /// When the controller has forgotten whom the reading has forgotten.
+    forgotten: Duration,
     reading: Reading,
     wires: Wires,
     refused: Vec<(End, Mac, Duration)>,
@@ -121,6 +123,7 @@ pub fn run(plan: &Plan, oracle: Oracle) -> Outcome<u64> {
         policy,
         rules: 0,
         modelled,
+        forgotten: Duration::ZERO,
         reading: Reading { now: modelled, ..Reading::default() },
         wires: Wires::new(plan),
         refused: Vec::new(),
@@ -157,6 +160,14 @@ impl Run<'_> {
         let now = self.bed.network.elapsed();
         self.network.pass(now - self.modelled);
         self.modelled = now;
+        // The controller forgets the old once in a while, not at the moment.
+        for known in self.reading.known.values() {
+            let (age, gone) =
+                if known.guess { (GUESS_AGE, GUESSES_GONE) } else { (HOST_AGE, HOSTS_GONE) };
+            if now - known.last > age {
+                self.forgotten = self.forgotten.max(known.last + gone);
+            }
+        }
         self.reading.set_now(now);
     }
 
@@ -205,6 +216,7 @@ impl Run<'_> {
             let now = self.bed.network.elapsed();
             let mut wait = Duration::ZERO;
             let mut until = |time: Duration| wait = wait.max(time.saturating_sub(now));
+            until(self.forgotten);
             for known in self.reading.known.values() {
                 let age = now - known.last;
                 if known.guess && age + Duration::from_secs(2) > GUESS_AGE {
@@ -344,7 +356,19 @@ impl Run<'_> {
             return Ok(None);
         }
         let answers = |flow: &&Flow| frames::answers(frame, &flow.frame);
+        // Where others with the same two addresses speak, the way is theirs on shared links perhaps.
+        let pair = |flow: &Flow| [flow.frame.src, flow.frame.dst];
+        let contested = |flow: &&Flow| {
+            let [src, dst] = pair(flow);
+            self.flows.iter().any(|other| {
+                pair(other) == [src, dst] && (other.from, other.to) != (flow.from, flow.to)
+                    || pair(other) == [dst, src] && (other.to, other.from) != (flow.from, flow.to)
+            })
+        };
         let sure = self.live().filter(answers).filter(|flow| flow.to == at).last();
+        // A priority tag is no match of an entry for frames without a tag.
+        let entered = !frame.tags.iter().any(|(_, tci)| tci & 0xfff == 0);
+        let sure = sure.filter(|flow| entered && !contested(flow));
         let sure = sure.map(|flow| flow.from);
         if sure.is_some() {
             return Ok(sure);
