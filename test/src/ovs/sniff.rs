@@ -16,7 +16,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, send, socket,
 };
 
-use super::Event;
+use super::{Event, apart};
 use crate::scenario::GroundError;
 
 /// A packet socket on `eth0` of a namespace.
@@ -80,7 +80,7 @@ impl Sniffer {
         host: usize,
         events: Sender<Event>,
     ) -> Result<Sniffer, GroundError> {
-        let mut child = Command::new("ip")
+        let mut child = apart(&mut Command::new("ip"))
             .args([
                 "netns",
                 "exec",

@@ -340,6 +340,9 @@ impl<G: Ground> Runner<'_, G> {
     /// Lets a little time pass: streams go on, arrivals are noted.
     pub(super) fn pump(&mut self) -> Result<(), GroundError> {
         self.ground.pump();
+        if let Some(trouble) = self.ground.trouble() {
+            return error(trouble);
+        }
         for (host, frame) in self.ground.take_sniffed() {
             if let Some(token) = token_in(&frame) {
                 // Without slices everybody's frames come to the hosts of the markers.

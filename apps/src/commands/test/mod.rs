@@ -68,12 +68,13 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let reports = args.junit.is_some() || args.json.is_some();
     let mut report = Report::default();
+    let try_all = ready(args)?;
     for suite in &suites {
         let Suite { policy, .. } = suite;
         report.begin(policy.file());
         let wanted = |case: &&Case| args.only.as_ref().is_none_or(|part| case.text.contains(part));
         let cases: Vec<&Case> = policy.cases().iter().filter(wanted).collect();
-        for (case, (verdict, seconds)) in cases.iter().zip(try_all(args, suite, &cases)?) {
+        for (case, (verdict, seconds)) in cases.iter().zip(try_all(suite, &cases)?) {
             report.add(Outcome {
                 // Looking for it reads the file once more.
                 line: match args.verbose || reports || !matches!(verdict, Verdict::Holds) {
@@ -86,6 +87,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             });
         }
     }
+    drop(try_all);
     let to_stdout = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
     if !to_stdout(&args.junit) && !to_stdout(&args.json) {
         print!("{}", report.text(args.verbose));
@@ -113,25 +115,40 @@ struct Suite {
 }
 
 /// What came of each case, and the seconds that it took.
-fn try_all(args: &Args, suite: &Suite, cases: &[&Case]) -> anyhow::Result<Vec<(Verdict, f64)>> {
-    match args.on {
-        Ground::Policy => {
-            let judge = Judge::new(&suite.policy, &suite.files);
-            let judged = cases.iter().map(|case| {
-                let begun = Instant::now();
-                let verdict = match judge.judge(case).wrong {
-                    None => Verdict::Holds,
-                    Some(wrong) => Verdict::Wrong(wrong),
-                };
-                (verdict, begun.elapsed().as_secs_f64())
-            });
-            Ok(judged.collect())
+type Tried = Vec<(Verdict, f64)>;
+/// Tries cases of a suite.
+type Try<'a> = Box<dyn Fn(&Suite, &[&Case]) -> anyhow::Result<Tried> + 'a>;
+
+/// The ground of the arguments, on which cases can be tried as long as this is kept.
+///
+/// # Errors
+/// It cannot be had.
+fn ready(args: &Args) -> anyhow::Result<Try<'_>> {
+    Ok(match args.on {
+        Ground::Policy => Box::new(|suite, cases| Ok(by_policy(suite, cases))),
+        #[cfg(feature = "lab")]
+        Ground::Emulated => {
+            Box::new(|suite, cases| Ok(ground::emulated(suite, cases, args.openflow)))
         }
         #[cfg(feature = "lab")]
-        Ground::Emulated => Ok(ground::emulated(suite, cases, args.openflow)),
-        #[cfg(feature = "lab")]
-        Ground::Ovs => ground::open_vswitch(suite, cases, args.openflow),
-    }
+        Ground::Ovs => {
+            let bridges = ground::Bridges::open()?;
+            Box::new(move |suite, cases| bridges.try_all(suite, cases, args.openflow))
+        }
+    })
+}
+
+fn by_policy(suite: &Suite, cases: &[&Case]) -> Tried {
+    let judge = Judge::new(&suite.policy, &suite.files);
+    let judged = cases.iter().map(|case| {
+        let begun = Instant::now();
+        let verdict = match judge.judge(case).wrong {
+            None => Verdict::Holds,
+            Some(wrong) => Verdict::Wrong(wrong),
+        };
+        (verdict, begun.elapsed().as_secs_f64())
+    });
+    judged.collect()
 }
 
 /// Reads a policy and the policies that its cases name. `None`: mistakes, which have been told.
