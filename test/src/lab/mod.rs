@@ -119,7 +119,21 @@ impl Lab {
 
     /// What does not work as it should on this machine, for people.
     pub fn notes(&self) -> Vec<String> {
-        self.ground.notes()
+        let mut notes = self.ground.notes();
+        for (index, host) in self.plan.topology.hosts.iter().enumerate() {
+            if self.is_deaf(index) {
+                notes.push(format!(
+                    "{}: tcpdump there has ended, arrivals are not counted",
+                    host.name
+                ));
+            }
+        }
+        notes
+    }
+
+    /// Whether what arrives at a host is not counted any more: the program that sees it has ended.
+    pub fn is_deaf(&self, host: usize) -> bool {
+        self.counters.is_deaf(host)
     }
 
     /// What it consists of.

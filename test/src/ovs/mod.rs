@@ -34,6 +34,8 @@ pub(crate) enum Event {
     Frame(usize, Vec<u8>),
     /// A sniffer listens.
     Listening,
+    /// The sniffer of a host has ended: what arrives there is not told any more.
+    Deaf(usize),
     /// A line of the controller's log.
     Log(String),
 }

@@ -41,6 +41,8 @@ pub(crate) struct Watch {
     app: App,
     controller: Option<Controller>,
     sniffers: Vec<Sniffer>,
+    /// The number of a host whose sniffer has ended.
+    deaf: Option<usize>,
     streams: Vec<StreamThread>,
     events: Receiver<Event>,
     sender: Sender<Event>,
@@ -90,6 +92,7 @@ impl Watch {
             app,
             controller: None,
             sniffers: Vec::new(),
+            deaf: None,
             streams: Vec::new(),
             events,
             sender,
@@ -120,7 +123,7 @@ impl Watch {
         let mut missing = self.hosts.len();
         let until = Instant::now() + PATIENCE;
         while missing > 0 {
-            self.site.check()?;
+            self.check()?;
             match self.events.recv_timeout(PUMP) {
                 Ok(Event::Listening) => missing -= 1,
                 Ok(event) => self.note(event),
@@ -140,7 +143,17 @@ impl Watch {
 
     /// What keeps it from going on, if something does.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.site.check().err().map(|error| error.0)
+        self.check().err().map(|error| error.0)
+    }
+
+    fn check(&self) -> Result<(), GroundError> {
+        self.site.check()?;
+        match self.deaf.and_then(|host| self.hosts.get(host)) {
+            Some(host) => {
+                fail(format!("tcpdump at {} has ended: what arrives there is not seen", host.name))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn host(&self, name: &str) -> Result<&NamedHost, GroundError> {
@@ -171,6 +184,7 @@ impl Watch {
                 self.frames.push((name, frame));
             }
             Event::Listening => {}
+            Event::Deaf(host) => self.deaf = Some(host),
             Event::Log(line) => {
                 self.view.read(&line);
                 self.log.push(line);
@@ -185,7 +199,7 @@ impl Watch {
     ) -> Result<(), GroundError> {
         let until = Instant::now() + PATIENCE;
         while !done(&self.view) {
-            self.site.check()?;
+            self.check()?;
             if Instant::now() > until {
                 return fail(format!("waited {PATIENCE:?} for {what}"));
             }

@@ -177,6 +177,9 @@ fn wait_for_sniffers(events: &Receiver<Event>, sniffers: usize, counters: &Count
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Event::Listening) => missing -= 1,
             Ok(Event::Frame(host, frame)) => counters.received(host, &frame),
+            Ok(Event::Deaf(_)) => {
+                return Err(LabProblem::System("a sniffer has ended: tcpdump fails".to_owned()));
+            }
             Ok(Event::Log(_)) => {}
             Err(_) => {
                 return Err(LabProblem::System(format!("{missing} sniffers do not listen")));
@@ -190,8 +193,10 @@ fn wait_for_sniffers(events: &Receiver<Event>, sniffers: usize, counters: &Count
 fn count(events: Receiver<Event>, counters: Arc<Counters>) -> Result<JoinHandle<()>, LabProblem> {
     let counting = std::thread::Builder::new().name("lab counters".to_owned()).spawn(move || {
         for event in events {
-            if let Event::Frame(host, frame) = event {
-                counters.received(host, &frame);
+            match event {
+                Event::Frame(host, frame) => counters.received(host, &frame),
+                Event::Deaf(host) => counters.set_deaf(host),
+                Event::Listening | Event::Log(_) => {}
             }
         }
     });
