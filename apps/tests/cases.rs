@@ -104,6 +104,86 @@ fn what_does_not_hold_is_told_with_its_line_and_the_decision() {
 }
 
 #[test]
+fn what_cannot_be_tried_on_a_network_is_no_fault_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.yaml");
+    let host = |name: &str, number: u8, at: &str| {
+        format!("  {name}: {{mac: \"00:00:00:00:00:{number:02x}\", at: {at}}}\n")
+    };
+    let policy = |switches: &str, hosts: String, cases: &[&str]| {
+        let cases: String = cases.iter().map(|case| format!("  - {case}\n")).collect();
+        format!(
+            "umlaut: 1\nswitches: {switches}\nhosts:\n{hosts}slices: {{x: {{members: [{{host: a}}, \
+             {{host: b}}, {{host: c}}]}}}}\ncases:\n{cases}"
+        )
+    };
+    let one = |c: &str| host("a", 1, "s1/1") + &host("b", 2, "s1/2") + &host("c", 3, c);
+    let own = "s1/local is the switch's own port: no host can be plugged in there";
+    let unlinked = "the policy has no links: nothing gets from s1 to s2";
+    let alike = "switches: {s1: 0x1, s2: 0x10001}";
+    let rows: Vec<(String, Vec<(&str, &str)>)> = vec![
+        (
+            policy(
+                "{s1: 0x1}",
+                one("s1/local"),
+                &[
+                    "a reaches b",
+                    "a reaches c",
+                    "{from: c, to: b, expect: reached}",
+                    "{from: a, to: c, expect: forwarded}",
+                    "{after: c speaks, expect: a reaches b}",
+                    "{after: c moves to s1/3, expect: a reaches b}",
+                    "{after: port s1/7 down, expect: a reaches b}",
+                ],
+            ),
+            vec![("a reaches c", own), ("c to b: reached", own), ("a to c: forwarded", own)],
+        ),
+        (
+            policy(
+                "{s1: 0x1, s2: 0x2}",
+                one("s2/1"),
+                &[
+                    "a reaches b",
+                    "a reaches c",
+                    "{from: a, to: c, expect: forwarded}",
+                    "{from: a, to: c, expect: forwarded, out: s2/1}",
+                ],
+            ),
+            vec![("a reaches c", unlinked), ("a to c: forwarded", unlinked)],
+        ),
+        (
+            policy("{s1: 0x1}", host("a", 1, "s1/250") + &host("b", 2, "s1/252"), &["a reaches b"])
+                .replace(", {host: c}", ""),
+            vec![],
+        ),
+        (
+            policy(
+                "{s1: 0x1}",
+                one("s1/3"),
+                &["{after: [c moves to s1/250, c speaks], expect: a reaches c}"],
+            ),
+            vec![],
+        ),
+        // Datapath ids of which the lower half is the same.
+        (
+            policy("{}", one("s2/1"), &["a reaches b", "a reaches c"])
+                .replace("switches: {}\n", &format!("{alike}\nlinks: [[s1/9, s2/9]]\n")),
+            vec![],
+        ),
+    ];
+    for (text_of_file, not_tried) in rows {
+        std::fs::write(&file, &text_of_file).unwrap();
+        let output = umlaut(&["test", "--on", "emulated", file.to_str().unwrap()]);
+        let told = text(&output.stdout);
+        assert!(output.status.success(), "{text_of_file}\n{told}{}", text(&output.stderr));
+        assert_eq!(told.contains("not tried"), !not_tried.is_empty(), "{told}");
+        for (case, why) in not_tried {
+            assert!(told.contains(&format!("{case}: {why}\n")), "no {case}: {why} in {told}");
+        }
+    }
+}
+
+#[test]
 fn reports_for_machines_can_be_read_by_them() {
     let directory = tempfile::tempdir().unwrap();
     // A name that must be escaped.

@@ -89,6 +89,26 @@ fn the_service_manager_hears_of_start_reloads_life_and_end() {
     assert_eq!(daemon.ended(), Some(0));
 }
 
+#[test]
+fn a_controller_ends_with_whoever_began_it_if_it_is_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.yaml");
+    std::fs::write(&policy, POLICY).unwrap();
+    let args = ["--until-eof", "--no-socket", "--listen", "127.0.0.1:0", policy.to_str().unwrap()];
+    let mut daemon = Daemon::start(&args);
+    daemon.listening();
+    daemon.end_input();
+    daemon.told("stopping");
+    assert_eq!(daemon.ended(), Some(0));
+    // Others do not care.
+    let mut daemon = Daemon::start(&args[1..]);
+    let address = daemon.listening();
+    daemon.end_input();
+    TcpStream::connect(address).unwrap();
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.ended(), Some(0));
+}
+
 /// Writes to a file again and again until it is dropped, without a rest.
 struct Busy(Arc<AtomicBool>, Option<JoinHandle<()>>);
 

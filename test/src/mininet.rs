@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use umlaut_openflow::{DatapathId, PortNo, Version};
 
 use crate::ovs::watch::{self, PATIENCE, Watch};
-use crate::ovs::{clean, fail, sh};
+use crate::ovs::{Site, fail, sh};
 use crate::scenario::{App, Channel, Control, FlowLine, Ground, GroundError};
 
 /// Debian's Python: it is the one that has Mininet.
@@ -85,7 +86,7 @@ impl Drop for Python {
 
 /// Mininet's switches and hosts, and a controller.
 pub struct Mininet {
-    prefix: String,
+    site: Arc<Site>,
     version: Version,
     bridges: BTreeMap<u64, String>,
     watch: Watch,
@@ -106,28 +107,51 @@ pub fn unusable() -> Option<String> {
     })
 }
 
+/// Removes every bridge, namespace and interface whose name begins with the prefix.
+fn clean(prefix: &str) {
+    let words = |text: Result<String, GroundError>| -> Vec<String> {
+        let text = text.unwrap_or_default();
+        text.split_whitespace().filter(|word| word.starts_with(prefix)).map(str::to_owned).collect()
+    };
+    for bridge in words(sh("ovs-vsctl", &["--timeout=10", "list-br"])) {
+        let _ = sh("ovs-vsctl", &["--timeout=10", "--if-exists", "del-br", &bridge]);
+    }
+    for namespace in words(sh("ip", &["netns", "list"])) {
+        let _ = sh("ip", &["netns", "del", &namespace]);
+    }
+    let links = sh("ip", &["-o", "link", "show"]).unwrap_or_default();
+    for line in links.lines() {
+        let name = line.split(':').nth(1).unwrap_or("").trim();
+        let name = name.split('@').next().unwrap_or("");
+        if name.starts_with(prefix) {
+            let _ = sh("ip", &["link", "del", name]);
+        }
+    }
+}
+
 impl Mininet {
-    /// Brings up the network of a policy under this prefix (at most four letters), with the
+    /// Brings up the network of a policy under the name of a site (at most three letters), with the
     /// controller `binary` on this port of loopback, which runs this application.
     ///
     /// # Errors
     /// The first thing that could not be done.
     pub fn start(
         app: App,
-        prefix: &str,
+        site: &Arc<Site>,
         version: Version,
         text: &str,
         binary: &Path,
         listen: u16,
     ) -> Result<Mininet, GroundError> {
-        clean(prefix);
-        let mut watch = Watch::start(prefix, binary, listen, text, app)?;
+        let prefix = site.claim().lab().prefix();
+        clean(&prefix);
+        let mut watch = Watch::start(site, binary, listen, text, app)?;
         let python = Python::start(&[
             folder().join("ground.py").display().to_string(),
             watch.policy_file().display().to_string(),
             watch::protocol(version).to_owned(),
             listen.to_string(),
-            prefix.to_owned(),
+            prefix.clone(),
         ])?;
         let told = python.line()?;
         let network: Network = serde_json::from_str(&told)
@@ -140,7 +164,7 @@ impl Mininet {
         }
         watch.wait_listening()?;
         let bridges = network.switches;
-        Ok(Mininet { prefix: prefix.to_owned(), version, bridges, watch, python: Some(python) })
+        Ok(Mininet { site: Arc::clone(site), version, bridges, watch, python: Some(python) })
     }
 
     fn order(&mut self, order: &str) -> Result<(), GroundError> {
@@ -166,6 +190,10 @@ impl Ground for Mininet {
 
     fn pump(&mut self) {
         self.watch.pump();
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.watch.trouble()
     }
 
     fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError> {
@@ -279,11 +307,11 @@ impl Ground for Mininet {
 
 impl Drop for Mininet {
     fn drop(&mut self) {
-        self.watch.stop_sniffing();
+        self.watch.stop();
         for host in &self.watch.hosts {
             let _ = sh("ip", &["netns", "del", &host.namespace]);
         }
         self.python = None;
-        clean(&self.prefix);
+        clean(&self.site.claim().lab().prefix());
     }
 }

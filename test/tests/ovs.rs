@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use umlaut_openflow::Version;
+use umlaut_testbed::lab::LabName;
 use umlaut_testbed::mininet::{self, Mininet};
-use umlaut_testbed::ovs::{self, OpenVSwitch};
+use umlaut_testbed::ovs::{self, OpenVSwitch, Site};
 use umlaut_testbed::scenario::{App, Scenario, StreamCount, run_on};
 
-/// Bridges, namespaces and interfaces begin with this, unless `UMLAUT_PREFIX` is set.
+/// Bridges, namespaces and interfaces begin with this and a `-`, unless `UMLAUT_PREFIX` is set.
 const PREFIX: &str = "uma";
 const LISTEN: &str = "26664";
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let prefix = set("UMLAUT_PREFIX", PREFIX);
+    let name: LabName = set("UMLAUT_PREFIX", PREFIX).parse().expect("UMLAUT_PREFIX is a name");
     let listen: u16 = set("UMLAUT_LISTEN", LISTEN).parse().expect("UMLAUT_LISTEN is a port");
     let unusable = if mininet { mininet::unusable() } else { ovs::unusable() };
     if let Some(why) = unusable {
@@ -41,6 +42,13 @@ fn main() -> ExitCode {
     let Some(binary) = binary else {
         println!("UMLAUT_BIN does not say where the umlaut command is");
         return ExitCode::FAILURE;
+    };
+    let site = match Site::named(&name) {
+        Ok(site) => site,
+        Err(why) => {
+            println!("{why}");
+            return ExitCode::FAILURE;
+        }
     };
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let whole = Instant::now();
@@ -55,11 +63,11 @@ fn main() -> ExitCode {
             let begun = Instant::now();
             let done = match mininet {
                 true => run_on(&scenario, app, |_, text| {
-                    Mininet::start(app, &prefix, version, text, &binary, listen)
+                    Mininet::start(app, &site, version, text, &binary, listen)
                 }),
                 false => run_on(&scenario, app, |policy, text| {
-                    let (prefix, binary) = (&prefix, &binary);
-                    OpenVSwitch::start_app(app, prefix, version, policy, text, binary, listen)
+                    let (site, binary) = (&site, &binary);
+                    OpenVSwitch::start_app(app, site, version, policy, text, binary, listen)
                 }),
             };
             let seconds = begun.elapsed().as_secs_f64();

@@ -6,6 +6,7 @@
 //! | 1 | something failed while running |
 //! | 2 | the arguments are wrong |
 //! | 78 | a policy, configuration or certificate file is missing or wrong |
+//! | 128 and more | a signal of that number less 128 ended a test on Open vSwitch |
 
 mod applications;
 mod ask;
@@ -43,6 +44,9 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The arguments are wrong, as the parser of arguments has it.
 const EX_USAGE: u8 = 2;
+/// A signal ended it: this and its number, as shells say it.
+#[cfg(feature = "lab")]
+const SIGNALLED: u8 = 128;
 /// The policy file or another file of the configuration is wrong (EX_CONFIG of sysexits.h).
 const EX_CONFIG: u8 = 78;
 
@@ -55,6 +59,10 @@ pub(crate) enum Failure {
     /// A file that says what cannot be.
     #[error("{0}")]
     Config(String),
+    /// A signal of this number came, and what was begun is undone.
+    #[cfg(feature = "lab")]
+    #[error("interrupted: everything that was made is removed")]
+    Interrupted(u8),
 }
 
 /// Many isolated slices on one OpenFlow network.
@@ -119,6 +127,8 @@ impl Cli {
                 match error.downcast_ref() {
                     Some(Failure::Usage(_)) => ExitCode::from(EX_USAGE),
                     Some(Failure::Config(_)) => ExitCode::from(EX_CONFIG),
+                    #[cfg(feature = "lab")]
+                    Some(Failure::Interrupted(signal)) => ExitCode::from(SIGNALLED + signal),
                     None => ExitCode::FAILURE,
                 }
             }

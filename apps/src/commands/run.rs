@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 #[cfg(feature = "lab")]
 use umlaut_controller::runtime::Listener;
@@ -83,6 +83,9 @@ pub(super) struct Args {
     threads: Option<NonZeroUsize>,
     #[command(flatten)]
     socket: SocketArgs,
+    /// Stop when standard input ends, as it does with the process that began this; not for people
+    #[arg(long, hide = true)]
+    until_eof: bool,
     /// The policy file (sliceable switch)
     policy: Option<PathBuf>,
 }
@@ -218,10 +221,18 @@ async fn serve_until_stopped<P: Vocabulary>(
     let lab_failed = stop.clone();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let input_ends = args.until_eof.then(input_ends).transpose()?;
     tokio::spawn(async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = async {
+                match input_ends {
+                    // However it ends: nobody is there any more.
+                    Some(ends) => drop(ends.await),
+                    None => std::future::pending().await,
+                }
+            } => {}
         }
         info!("stopping");
         service::stopping();
@@ -255,6 +266,20 @@ async fn serve_until_stopped<P: Vocabulary>(
         lab.await??;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Told when standard input ends. A thread of its own reads it: the end of a runtime would wait for
+/// one of its threads.
+///
+/// # Errors
+/// No thread can be had.
+fn input_ends() -> std::io::Result<oneshot::Receiver<()>> {
+    let (tell, ends) = oneshot::channel();
+    std::thread::Builder::new().name("standard input".to_owned()).spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = tell.send(());
+    })?;
+    Ok(ends)
 }
 
 /// The lab that is asked for, if one is.

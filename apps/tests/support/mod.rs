@@ -50,6 +50,7 @@ impl Daemon {
             .args(["run", "--log-format", "json"])
             .args(args)
             .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -107,6 +108,11 @@ impl Daemon {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Ends its standard input, as the end of this process would.
+    pub fn end_input(&mut self) {
+        self.child.stdin = None;
     }
 
     /// Waits for its end and returns the exit code.

@@ -200,6 +200,8 @@ struct Counted {
     vlan: Option<VlanId>,
     /// Whether it counts what is for others as if it were for it.
     promiscuous: AtomicBool,
+    /// Whether nobody tells any more what arrives there.
+    deaf: AtomicBool,
     traffic: Mutex<Traffic>,
 }
 
@@ -209,6 +211,7 @@ impl Counters {
             mac: host.mac,
             vlan: host.vlan,
             promiscuous: AtomicBool::new(false),
+            deaf: AtomicBool::new(false),
             traffic: Mutex::default(),
         };
         Counters {
@@ -256,6 +259,16 @@ impl Counters {
         if let Some(counted) = self.hosts.get(host) {
             counted.promiscuous.store(promiscuous, Ordering::Release);
         }
+    }
+
+    pub(super) fn set_deaf(&self, host: usize) {
+        if let Some(counted) = self.hosts.get(host) {
+            counted.deaf.store(true, Ordering::Release);
+        }
+    }
+
+    pub(super) fn is_deaf(&self, host: usize) -> bool {
+        self.hosts.get(host).is_some_and(|counted| counted.deaf.load(Ordering::Acquire))
     }
 
     pub(super) fn forget_probes(&self) {

@@ -14,7 +14,7 @@ mod counters;
 mod emulated;
 mod ground;
 mod names;
-mod open_vswitch;
+pub(crate) mod open_vswitch;
 mod plan;
 mod reach;
 
@@ -30,6 +30,7 @@ use counters::Counters;
 pub use counters::{Address, CONVERSATIONS, Protocol, Talk, Traffic};
 use ground::Ground;
 pub use ground::{Flows, GroundKind, Standing};
+pub(crate) use names::Names;
 pub use names::{LabName, NAME_LENGTH, NoLabName};
 pub use open_vswitch::{Claim, Swept, labs_found, sweep, unusable};
 pub use plan::{Cable, Machine, Plan, unknown};
@@ -58,6 +59,12 @@ pub enum LabProblem {
 impl From<crate::scenario::GroundError> for LabProblem {
     fn from(error: crate::scenario::GroundError) -> LabProblem {
         LabProblem::System(error.0)
+    }
+}
+
+impl From<LabProblem> for crate::scenario::GroundError {
+    fn from(problem: LabProblem) -> crate::scenario::GroundError {
+        crate::scenario::GroundError(problem.to_string())
     }
 }
 
@@ -112,7 +119,21 @@ impl Lab {
 
     /// What does not work as it should on this machine, for people.
     pub fn notes(&self) -> Vec<String> {
-        self.ground.notes()
+        let mut notes = self.ground.notes();
+        for (index, host) in self.plan.topology.hosts.iter().enumerate() {
+            if self.is_deaf(index) {
+                notes.push(format!(
+                    "{}: tcpdump there has ended, arrivals are not counted",
+                    host.name
+                ));
+            }
+        }
+        notes
+    }
+
+    /// Whether what arrives at a host is not counted any more: the program that sees it has ended.
+    pub fn is_deaf(&self, host: usize) -> bool {
+        self.counters.is_deaf(host)
     }
 
     /// What it consists of.

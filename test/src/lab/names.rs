@@ -64,7 +64,7 @@ pub(super) const MARK: &str = "umlaut-lab:";
 
 /// What everything of a network is called in the system.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     bridges: BTreeMap<DatapathId, String>,
     /// By host: its namespace, and the end of its cable in the root namespace.
     hosts: Vec<(String, String)>,
@@ -73,7 +73,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn new(lab: &LabName, topology: &Topology) -> Names {
+    pub(crate) fn new(lab: &LabName, topology: &Topology) -> Names {
         let prefix = lab.prefix();
         let fitting = |name: &str, number: usize, kind: char| {
             let fits = prefix.len() + name.len() <= INTERFACE_LENGTH
@@ -100,19 +100,19 @@ impl Names {
     }
 
     /// The bridge of a switch of the topology; of any other none that exists.
-    pub(super) fn bridge(&self, dpid: DatapathId) -> &str {
+    pub(crate) fn bridge(&self, dpid: DatapathId) -> &str {
         self.bridges.get(&dpid).map_or("", String::as_str)
     }
 
-    pub(super) fn namespace(&self, host: usize) -> &str {
+    pub(crate) fn namespace(&self, host: usize) -> &str {
         &self.hosts[host].0
     }
 
-    pub(super) fn interface(&self, host: usize) -> &str {
+    pub(crate) fn interface(&self, host: usize) -> &str {
         &self.hosts[host].1
     }
 
-    pub(super) fn link(&self, link: usize) -> &[String; 2] {
+    pub(crate) fn link(&self, link: usize) -> &[String; 2] {
         &self.links[link]
     }
 }

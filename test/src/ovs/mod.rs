@@ -1,25 +1,31 @@
 //! The ground of Open vSwitch: user-space bridges, hosts in network namespaces, a controller
 //! process. Needs root. Runtime.
 //!
-//! Everything it makes has a name with its prefix, and everything with that prefix is removed before
-//! and after a run, so that a run that crashed leaves nothing for long.
+//! It has a name, a lock and a mark as a lab has ([`Site`]): what it makes is removed when it ends, and
+//! what a run that was killed has left by the next one.
 
 mod process;
+mod site;
 pub(crate) mod sniff;
 mod stream;
 pub(crate) mod watch;
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use umlaut_openflow::{DatapathId, PortNo, Version};
 use umlaut_slice_db::Policy;
 
+use crate::lab::open_vswitch::parts;
+use crate::lab::{Names, sweep};
 use crate::of_policy;
 use crate::scenario::{App, Channel, Control, FlowLine, Ground, GroundError};
 use crate::topology::{Endpoint, Topology};
+pub use site::Site;
 use watch::Watch;
 
 /// What threads tell the ground.
@@ -28,18 +34,20 @@ pub(crate) enum Event {
     Frame(usize, Vec<u8>),
     /// A sniffer listens.
     Listening,
+    /// The sniffer of a host has ended: what arrives there is not told any more.
+    Deaf(usize),
     /// A line of the controller's log.
     Log(String),
 }
 
 /// Open vSwitch bridges and a controller.
 pub struct OpenVSwitch {
-    prefix: String,
+    site: Arc<Site>,
+    names: Names,
     version: Version,
     topology: Topology,
     watch: Watch,
-    /// The end of each host's cable that is a port of a bridge, in the order of hosts.
-    interfaces: Vec<String>,
+    /// By the end of each host's cable that is a port of a bridge.
     places: BTreeMap<String, Endpoint>,
 }
 
@@ -47,9 +55,14 @@ pub(crate) fn fail<T>(message: impl Into<String>) -> Result<T, GroundError> {
     Err(GroundError(message.into()))
 }
 
+/// Keeps the signals of a terminal from a command: it is this process that ends what it has begun.
+pub(crate) fn apart(command: &mut Command) -> &mut Command {
+    command.process_group(0)
+}
+
 /// Runs a command; its standard error is in the error.
 pub(crate) fn sh(program: &str, args: &[&str]) -> Result<String, GroundError> {
-    let output = Command::new(program)
+    let output = apart(&mut Command::new(program))
         .args(args)
         .output()
         .map_err(|error| GroundError(format!("{program}: {error}")))?;
@@ -58,28 +71,6 @@ pub(crate) fn sh(program: &str, args: &[&str]) -> Result<String, GroundError> {
         return fail(format!("{program} {}: {}", args.join(" "), text.trim()));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Removes every bridge, namespace and interface whose name begins with the prefix.
-pub(crate) fn clean(prefix: &str) {
-    let words = |text: Result<String, GroundError>| -> Vec<String> {
-        let text = text.unwrap_or_default();
-        text.split_whitespace().filter(|word| word.starts_with(prefix)).map(str::to_owned).collect()
-    };
-    for bridge in words(sh("ovs-vsctl", &["--timeout=10", "list-br"])) {
-        let _ = sh("ovs-vsctl", &["--timeout=10", "--if-exists", "del-br", &bridge]);
-    }
-    for namespace in words(sh("ip", &["netns", "list"])) {
-        let _ = sh("ip", &["netns", "del", &namespace]);
-    }
-    let links = sh("ip", &["-o", "link", "show"]).unwrap_or_default();
-    for line in links.lines() {
-        let name = line.split(':').nth(1).unwrap_or("").trim();
-        let name = name.split('@').next().unwrap_or("");
-        if name.starts_with(prefix) {
-            let _ = sh("ip", &["link", "del", name]);
-        }
-    }
 }
 
 /// Why Open vSwitch cannot be used here, if it cannot.
@@ -96,13 +87,13 @@ pub fn unusable() -> Option<String> {
 }
 
 impl OpenVSwitch {
-    /// Brings up the network of a policy under this prefix (at most four letters), with the
+    /// Brings up the network of a policy at a site, where there is no other one meanwhile, with the
     /// controller `binary` on this port of loopback.
     ///
     /// # Errors
     /// The first thing that could not be done.
     pub fn start(
-        prefix: &str,
+        site: &Arc<Site>,
         version: Version,
         policy: &Policy,
         text: &str,
@@ -110,7 +101,7 @@ impl OpenVSwitch {
         listen: u16,
     ) -> Result<OpenVSwitch, GroundError> {
         let app = App::SliceableSwitch;
-        OpenVSwitch::start_app(app, prefix, version, policy, text, binary, listen)
+        OpenVSwitch::start_app(app, site, version, policy, text, binary, listen)
     }
 
     /// As [`OpenVSwitch::start`], with this application.
@@ -119,23 +110,24 @@ impl OpenVSwitch {
     /// As [`OpenVSwitch::start`].
     pub fn start_app(
         app: App,
-        prefix: &str,
+        site: &Arc<Site>,
         version: Version,
         policy: &Policy,
         text: &str,
         binary: &Path,
         listen: u16,
     ) -> Result<OpenVSwitch, GroundError> {
-        clean(prefix);
+        site.check()?;
+        let topology = of_policy(policy);
         let mut ground = OpenVSwitch {
-            prefix: prefix.to_owned(),
+            site: Arc::clone(site),
+            names: Names::new(site.claim().lab(), &topology),
             version,
-            topology: of_policy(policy),
-            watch: Watch::start(prefix, binary, listen, text, app)?,
-            interfaces: Vec::new(),
+            topology,
+            watch: Watch::start(site, binary, listen, text, app)?,
             places: BTreeMap::new(),
         };
-        ground.make_cables()?;
+        ground.make_cables().map_err(|problem| taken(problem.0))?;
         let dpids: Vec<DatapathId> = ground.topology.switches.iter().map(|s| s.dpid).collect();
         for dpid in dpids {
             ground.switch(dpid, true)?;
@@ -144,51 +136,36 @@ impl OpenVSwitch {
     }
 
     fn make_cables(&mut self) -> Result<(), GroundError> {
-        for index in 0..self.topology.links.len() {
-            let (a, b) = (self.link_end(index, 'a'), self.link_end(index, 'b'));
-            sh("ip", &["link", "add", &a, "type", "veth", "peer", "name", &b])?;
-            for end in [a, b] {
-                sh("ip", &["link", "set", &end, "up"])?;
-            }
+        for link in 0..self.topology.links.len() {
+            parts::make_cable(self.site.claim(), self.names.link(link))?;
         }
-        for (index, host) in self.topology.hosts.clone().into_iter().enumerate() {
-            let namespace = format!("{}h{index}", self.prefix);
-            let interface = format!("{}p{index}", self.prefix);
-            sh("ip", &["netns", "add", &namespace])?;
-            let quiet = "net.ipv6.conf.default.disable_ipv6=1";
-            let _ = sh("ip", &["netns", "exec", &namespace, "sysctl", "-qw", quiet]);
-            sh(
-                "ip",
-                &[
-                    "link", "add", &interface, "type", "veth", "peer", "name", "eth0", "netns",
-                    &namespace,
-                ],
-            )?;
+        for (index, host) in self.topology.hosts.iter().enumerate() {
+            self.site.check()?;
+            let (namespace, interface) = (self.names.namespace(index), self.names.interface(index));
+            parts::make_namespace(self.site.claim(), namespace, interface)?;
+            // Only what the test sends comes from there.
+            let quiet = "net.ipv6.conf.all.disable_ipv6=1";
+            let _ = sh("ip", &["netns", "exec", namespace, "sysctl", "-qw", quiet]);
             let mac = host.mac.to_string();
-            sh("ip", &["-n", &namespace, "link", "set", "eth0", "address", &mac, "up"])?;
-            sh("ip", &["link", "set", &interface, "up"])?;
-            self.watch.add_host(host.name, namespace)?;
+            sh("ip", &["-n", namespace, "link", "set", "eth0", "address", &mac, "up"])?;
+            self.watch.add_host(host.name.clone(), namespace.to_owned())?;
             if let Some(at) = host.at {
-                self.places.insert(interface.clone(), at);
+                self.places.insert(interface.to_owned(), at);
             }
-            self.interfaces.push(interface);
         }
         self.watch.wait_listening()
-    }
-
-    fn link_end(&self, index: usize, end: char) -> String {
-        format!("{}l{index}{end}", self.prefix)
     }
 
     /// The interfaces of all links and where they are.
     fn link_ends(&self) -> impl Iterator<Item = (String, Endpoint)> + '_ {
         self.topology.links.iter().enumerate().flat_map(|(index, link)| {
-            [(self.link_end(index, 'a'), link.a), (self.link_end(index, 'b'), link.b)]
+            let [a, b] = self.names.link(index);
+            [(a.clone(), link.a), (b.clone(), link.b)]
         })
     }
 
-    fn bridge(&self, dpid: DatapathId) -> String {
-        format!("{}b{:x}", self.prefix, dpid.0)
+    fn bridge(&self, dpid: DatapathId) -> &str {
+        self.names.bridge(dpid)
     }
 
     fn protocol(&self) -> &'static str {
@@ -199,19 +176,15 @@ impl OpenVSwitch {
         format!("tcp:127.0.0.1:{}", self.watch.listen)
     }
 
-    /// The interfaces of a switch and their port numbers.
-    fn interfaces(&self, dpid: DatapathId) -> Vec<(String, PortNo)> {
+    /// The interfaces of a switch and their ports.
+    fn interfaces(&self, dpid: DatapathId) -> Vec<(String, Endpoint)> {
         let hosts = self.places.iter().map(|(interface, at)| (interface.clone(), *at));
-        hosts
-            .chain(self.link_ends())
-            .filter(|(_, at)| at.dpid == dpid)
-            .map(|(i, at)| (i, at.port))
-            .collect()
+        hosts.chain(self.link_ends()).filter(|(_, at)| at.dpid == dpid).collect()
     }
 
     /// The interface of a port.
     fn interface(&self, end: (DatapathId, PortNo)) -> Result<String, GroundError> {
-        match self.interfaces(end.0).into_iter().find(|(_, port)| *port == end.1) {
+        match self.interfaces(end.0).into_iter().find(|(_, at)| at.port == end.1) {
             Some((interface, _)) => Ok(interface),
             None => fail("no such port"),
         }
@@ -220,7 +193,7 @@ impl OpenVSwitch {
     fn add_port(&self, interface: &str, at: (DatapathId, PortNo)) -> Result<(), GroundError> {
         let request = format!("ofport_request={}", at.1.0);
         let bridge = self.bridge(at.0);
-        let add = ["--timeout=10", "add-port", &bridge, interface, "--", "set", "interface"];
+        let add = ["--timeout=10", "add-port", bridge, interface, "--", "set", "interface"];
         sh("ovs-vsctl", &[&add[..], &[interface, &request]].concat())?;
         Ok(())
     }
@@ -233,6 +206,10 @@ impl Ground for OpenVSwitch {
 
     fn pump(&mut self) {
         self.watch.pump();
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.watch.trouble()
     }
 
     fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError> {
@@ -274,9 +251,8 @@ impl Ground for OpenVSwitch {
         let mut links = self.topology.links.iter();
         let link = links.position(|l| is(l.a, a) && is(l.b, b) || is(l.a, b) && is(l.b, a));
         let Some(link) = link else { return fail("no such link") };
-        for end in ['a', 'b'] {
-            let state = if up { "up" } else { "down" };
-            sh("ip", &["link", "set", &self.link_end(link, end), state])?;
+        for end in self.names.link(link) {
+            sh("ip", &["link", "set", end, if up { "up" } else { "down" }])?;
         }
         Ok(())
     }
@@ -288,12 +264,12 @@ impl Ground for OpenVSwitch {
     }
 
     fn move_host(&mut self, host: &str, to: (DatapathId, PortNo)) -> Result<(), GroundError> {
-        let place = self.topology.host(host).and_then(|index| self.interfaces.get(index));
-        let Some(interface) = place.cloned() else {
+        let Some(index) = self.topology.host(host) else {
             return fail(format!("there is no host {host}"));
         };
+        let interface = self.names.interface(index).to_owned();
         if let Some(at) = self.places.get(&interface) {
-            sh("ovs-vsctl", &["--timeout=10", "del-port", &self.bridge(at.dpid), &interface])?;
+            sh("ovs-vsctl", &["--timeout=10", "del-port", self.bridge(at.dpid), &interface])?;
         }
         self.add_port(&interface, to)?;
         self.places.insert(interface, Endpoint { dpid: to.0, port: to.1 });
@@ -307,55 +283,12 @@ impl Ground for OpenVSwitch {
             sh("ip", &["link", "set", &end, if up { "up" } else { "down" }])?;
         }
         if !up {
-            sh("ovs-vsctl", &["--timeout=10", "del-br", &bridge])?;
+            sh("ovs-vsctl", &["--timeout=10", "del-br", bridge])?;
             return Ok(());
         }
-        let mut args: Vec<String> =
-            ["--timeout=10", "--", "add-br", &bridge, "--", "set", "bridge"]
-                .iter()
-                .map(|arg| (*arg).to_owned())
-                .collect();
-        args.extend([
-            bridge.clone(),
-            "datapath_type=netdev".to_owned(),
-            "fail_mode=secure".to_owned(),
-            format!("protocols={}", self.protocol()),
-            format!("other-config:datapath-id={:016x}", dpid.0),
-            "other-config:disable-in-band=true".to_owned(),
-        ]);
-        for (interface, port) in self.interfaces(dpid) {
-            let request = format!("ofport_request={}", port.0);
-            for arg in [
-                "--",
-                "add-port",
-                &bridge,
-                &interface,
-                "--",
-                "set",
-                "interface",
-                &interface,
-                &request,
-            ] {
-                args.push(arg.to_owned());
-            }
-        }
-        let target = self.target();
-        for arg in [
-            "--",
-            "set-controller",
-            &bridge,
-            &target,
-            "--",
-            "set",
-            "controller",
-            &bridge,
-            "max_backoff=1000",
-        ] {
-            args.push(arg.to_owned());
-        }
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        sh("ovs-vsctl", &args)?;
-        Ok(())
+        let (lab, protocol) = (self.site.claim().lab(), self.protocol());
+        let (interfaces, target) = (self.interfaces(dpid), self.target());
+        Ok(parts::make_bridge(lab, (bridge, dpid), &interfaces, protocol, &target)?)
     }
 
     fn exists(&mut self, end: (DatapathId, PortNo), exists: bool) -> Result<(), GroundError> {
@@ -363,7 +296,7 @@ impl Ground for OpenVSwitch {
         if exists {
             return self.add_port(&interface, end);
         }
-        sh("ovs-vsctl", &["--timeout=10", "del-port", &self.bridge(end.0), &interface])?;
+        sh("ovs-vsctl", &["--timeout=10", "del-port", self.bridge(end.0), &interface])?;
         Ok(())
     }
 
@@ -380,19 +313,19 @@ impl Ground for OpenVSwitch {
 
     fn intrude(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError> {
         let entry = format!("priority=65535,in_port={},actions=output:{}", end.1.0, to.0);
-        sh("ovs-ofctl", &["-O", self.protocol(), "add-flow", &self.bridge(end.0), &entry])?;
+        sh("ovs-ofctl", &["-O", self.protocol(), "add-flow", self.bridge(end.0), &entry])?;
         Ok(())
     }
 
     fn room(&mut self, dpid: DatapathId, entries: Option<usize>) -> Result<(), GroundError> {
         let bridge = self.bridge(dpid);
         let Some(entries) = entries else {
-            sh("ovs-vsctl", &["--timeout=10", "clear", "bridge", &bridge, "flow_tables"])?;
+            sh("ovs-vsctl", &["--timeout=10", "clear", "bridge", bridge, "flow_tables"])?;
             return Ok(());
         };
         let limit = format!("flow_limit={entries}");
         let create = ["--timeout=10", "--", "--id=@t", "create", "Flow_Table", &limit];
-        let set = ["overflow_policy=refuse", "--", "set", "bridge", &bridge, "flow_tables:0=@t"];
+        let set = ["overflow_policy=refuse", "--", "set", "bridge", bridge, "flow_tables:0=@t"];
         sh("ovs-vsctl", &[&create[..], &set[..]].concat())?;
         Ok(())
     }
@@ -405,8 +338,8 @@ impl Ground for OpenVSwitch {
             Channel::Down => "tcp:127.0.0.1:1".to_owned(),
             Channel::Elsewhere => format!("tcp:[::1]:{}", self.watch.listen),
         };
-        let args = ["--timeout=10", "set-controller", &bridge, &target];
-        let backoff = ["--", "set", "controller", &bridge, "max_backoff=1000"];
+        let args = ["--timeout=10", "set-controller", bridge, &target];
+        let backoff = ["--", "set", "controller", bridge, "max_backoff=1000"];
         let readies = self.watch.view.readies;
         sh("ovs-vsctl", &[&args[..], &backoff[..]].concat())?;
         match what {
@@ -426,7 +359,7 @@ impl Ground for OpenVSwitch {
     }
 
     fn flows(&mut self, dpid: DatapathId) -> Result<Vec<FlowLine>, GroundError> {
-        watch::flows(self.version, &self.bridge(dpid))
+        watch::flows(self.version, self.bridge(dpid))
     }
 
     fn stormed(&mut self, name: &str, _: DatapathId) -> Result<u64, GroundError> {
@@ -435,18 +368,26 @@ impl Ground for OpenVSwitch {
 
     fn report(&mut self) -> String {
         let switches = self.topology.switches.iter();
-        let bridges: Vec<String> = switches.map(|switch| self.bridge(switch.dpid)).collect();
+        let bridges: Vec<String> =
+            switches.map(|switch| self.bridge(switch.dpid).to_owned()).collect();
         self.watch.report(self.version, &bridges)
+    }
+}
+
+/// What is said of a name that somebody has.
+fn taken(told: String) -> GroundError {
+    match told.contains("File exists") {
+        true => GroundError(format!("{told}: it is of no test; remove it")),
+        false => GroundError(told),
     }
 }
 
 impl Drop for OpenVSwitch {
     fn drop(&mut self) {
-        self.watch.stop_sniffing();
-        for host in &self.watch.hosts {
-            // What still runs in a namespace keeps it alive.
-            let _ = sh("ip", &["netns", "del", &host.namespace]);
+        // What still runs in a namespace keeps it alive, and the controller reads in the directory.
+        self.watch.stop();
+        if let Err(problem) = sweep(self.site.claim()) {
+            eprintln!("umlaut: {problem}");
         }
-        clean(&self.prefix);
     }
 }

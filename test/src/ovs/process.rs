@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Sender;
 
-use super::Event;
+use super::{Event, apart};
 use crate::scenario::{App, GroundError};
 
-/// A running `umlaut run`. Dropped: killed and reaped.
+/// A running `umlaut run`. Dropped: killed and reaped. It also ends with this process, however that
+/// ends: its standard input is at its end then.
 pub(super) struct Controller {
     child: Child,
 }
@@ -23,15 +24,22 @@ impl Controller {
         app: App,
         events: Sender<Event>,
     ) -> Result<Controller, GroundError> {
-        let mut child = Command::new(binary)
-            .args(["run", "--log-format", "json", "--listen", &format!("127.0.0.1:{port}")])
+        let mut child = apart(&mut Command::new(binary))
+            .args([
+                "run",
+                "--until-eof",
+                "--log-format",
+                "json",
+                "--listen",
+                &format!("127.0.0.1:{port}"),
+            ])
             // Where switches come from that connect from another address.
             .args(["--listen", &format!("[::1]:{port}")])
             .arg("--socket")
             .arg(policy.with_extension("sock"))
             .args(["--app", app.name()])
             .args((app == App::SliceableSwitch).then_some(policy))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()

@@ -16,7 +16,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, send, socket,
 };
 
-use super::Event;
+use super::{Event, apart};
 use crate::scenario::GroundError;
 
 /// A packet socket on `eth0` of a namespace.
@@ -74,13 +74,13 @@ const SNAP_LENGTH: &str = "2048";
 const FRAME_LIMIT: usize = 65_536;
 
 impl Sniffer {
-    /// Starts it for the host of this number; each frame that arrives becomes an event.
+    /// Starts it for the host of this number; each frame that arrives becomes an event, and its end.
     pub(crate) fn start(
         namespace: &str,
         host: usize,
         events: Sender<Event>,
     ) -> Result<Sniffer, GroundError> {
-        let mut child = Command::new("ip")
+        let mut child = apart(&mut Command::new("ip"))
             .args([
                 "netns",
                 "exec",
@@ -114,15 +114,16 @@ impl Sniffer {
             std::thread::spawn(move || {
                 let mut pcap = BufReader::new(stdout);
                 let mut header = [0; FILE_HEADER];
-                if pcap.read_exact(&mut header).is_err() {
-                    return;
-                }
-                // The magic number tells the byte order; we run where we read.
-                while let Some(frame) = record(&mut pcap) {
-                    if events.send(Event::Frame(host, frame)).is_err() {
-                        return;
+                if pcap.read_exact(&mut header).is_ok() {
+                    // The magic number tells the byte order; we run where we read.
+                    while let Some(frame) = record(&mut pcap) {
+                        if events.send(Event::Frame(host, frame)).is_err() {
+                            return;
+                        }
                     }
                 }
+                // Who began it may have gone before.
+                let _ = events.send(Event::Deaf(host));
             });
         }
         Ok(Sniffer { child })

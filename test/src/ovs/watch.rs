@@ -2,6 +2,8 @@
 //! hosts see, the streams that they send. Runtime.
 
 use std::collections::BTreeSet;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use umlaut_openflow::{DatapathId, PortNo, Version};
 use super::process::Controller;
 use super::sniff::{RawSocket, Sniffer};
 use super::stream::StreamThread;
-use super::{Event, fail, sh};
+use super::{Event, Site, fail, sh};
 use crate::scenario::{App, Control, FlowLine, GroundError};
 
 /// How long system commands, sniffers and the controller's start may take.
@@ -30,6 +32,7 @@ pub(crate) struct NamedHost {
 
 /// The controller and the hosts.
 pub(crate) struct Watch {
+    site: Arc<Site>,
     pub(crate) listen: u16,
     pub(crate) hosts: Vec<NamedHost>,
     pub(crate) view: LogView,
@@ -38,6 +41,8 @@ pub(crate) struct Watch {
     app: App,
     controller: Option<Controller>,
     sniffers: Vec<Sniffer>,
+    /// The number of a host whose sniffer has ended.
+    deaf: Option<usize>,
     streams: Vec<StreamThread>,
     events: Receiver<Event>,
     sender: Sender<Event>,
@@ -60,22 +65,25 @@ pub(crate) struct LogView {
 }
 
 impl Watch {
-    /// Starts the controller `binary` on this port of loopback with a policy text, which is kept in a
-    /// file of this name. An application without slices does not get it.
+    /// Starts the controller `binary` on this port of loopback with a policy text, which is kept in
+    /// the directory of a site. An application without slices does not get it.
     ///
     /// # Errors
     /// The first thing that could not be done.
     pub(crate) fn start(
-        name: &str,
+        site: &Arc<Site>,
         binary: &Path,
         listen: u16,
         text: &str,
         app: App,
     ) -> Result<Watch, GroundError> {
         let (sender, events) = channel();
-        let policy_file = std::env::temp_dir().join(format!("{name}-{listen}.yaml"));
+        let directory = site.claim().directory();
+        DirBuilder::new().mode(0o700).recursive(true).create(&directory)?;
+        let policy_file = directory.join("policy.yaml");
         std::fs::write(&policy_file, text)?;
         let mut watch = Watch {
+            site: Arc::clone(site),
             listen,
             hosts: Vec::new(),
             view: LogView::default(),
@@ -84,6 +92,7 @@ impl Watch {
             app,
             controller: None,
             sniffers: Vec::new(),
+            deaf: None,
             streams: Vec::new(),
             events,
             sender,
@@ -114,18 +123,37 @@ impl Watch {
         let mut missing = self.hosts.len();
         let until = Instant::now() + PATIENCE;
         while missing > 0 {
-            match self.events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            self.check()?;
+            match self.events.recv_timeout(PUMP) {
                 Ok(Event::Listening) => missing -= 1,
                 Ok(event) => self.note(event),
+                Err(_) if Instant::now() < until => {}
                 Err(_) => return fail(format!("{missing} sniffers do not listen")),
             }
         }
         Ok(())
     }
 
-    /// Ends all sniffers.
-    pub(crate) fn stop_sniffing(&mut self) {
+    /// Ends streams, sniffers and the controller.
+    pub(crate) fn stop(&mut self) {
+        self.streams.clear();
         self.sniffers.clear();
+        self.controller = None;
+    }
+
+    /// What keeps it from going on, if something does.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.check().err().map(|error| error.0)
+    }
+
+    fn check(&self) -> Result<(), GroundError> {
+        self.site.check()?;
+        match self.deaf.and_then(|host| self.hosts.get(host)) {
+            Some(host) => {
+                fail(format!("tcpdump at {} has ended: what arrives there is not seen", host.name))
+            }
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn host(&self, name: &str) -> Result<&NamedHost, GroundError> {
@@ -156,6 +184,7 @@ impl Watch {
                 self.frames.push((name, frame));
             }
             Event::Listening => {}
+            Event::Deaf(host) => self.deaf = Some(host),
             Event::Log(line) => {
                 self.view.read(&line);
                 self.log.push(line);
@@ -170,6 +199,7 @@ impl Watch {
     ) -> Result<(), GroundError> {
         let until = Instant::now() + PATIENCE;
         while !done(&self.view) {
+            self.check()?;
             if Instant::now() > until {
                 return fail(format!("waited {PATIENCE:?} for {what}"));
             }
@@ -272,16 +302,6 @@ impl Watch {
             text.push_str(&format!("{bridge}:\n{}", sh("ovs-ofctl", &args).unwrap_or_default()));
         }
         text
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.controller = None;
-        self.sniffers.clear();
-        for file in [self.policy_file.with_extension("sock"), self.policy_file.clone()] {
-            let _ = std::fs::remove_file(file);
-        }
     }
 }
 

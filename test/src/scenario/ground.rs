@@ -57,6 +57,11 @@ pub trait Ground {
     /// Lets time pass until something happens, a few milliseconds at most.
     fn pump(&mut self);
 
+    /// What keeps it from going on, if something does: who waits for anything gives up then.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// A host sends a frame.
     fn send(&mut self, host: &str, frame: &[u8]) -> Result<(), GroundError>;
 

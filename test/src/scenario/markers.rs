@@ -5,13 +5,23 @@
 //! A switch takes frames up port by port in rounds, so the second marker proves that the first
 //! round, and with it the probe, is over; packet-ins, mailboxes and packet-outs keep their order.
 
+use std::collections::BTreeSet;
+
 use serde_yaml::{Mapping, Value};
-use umlaut_openflow::DatapathId;
+use umlaut_openflow::{DatapathId, PortNo};
 
 /// The slice of the markers.
 pub const MARKER_SLICE: &str = "umlaut-marker";
-/// The ports of the markers on each switch.
-pub(super) const MARKER_PORTS: [u32; 2] = [250, 251];
+/// The ports of the markers on each switch are the first from here on that nothing else uses.
+const FIRST_PORT: u32 = 250;
+
+/// Two ports for the markers of every switch beside these, which are used on some.
+pub(super) fn marker_ports(used: &BTreeSet<PortNo>) -> [PortNo; 2] {
+    let free = |port: &PortNo| !used.contains(port);
+    let first = (FIRST_PORT..).map(PortNo).find(free).unwrap_or(PortNo::MAX);
+    let second = (first.0.saturating_add(1)..).map(PortNo).find(free).unwrap_or(PortNo::MAX);
+    [first, second]
+}
 
 /// The names of a switch's marker hosts; the first one sends.
 pub(super) fn markers(dpid: DatapathId) -> [String; 2] {
@@ -39,16 +49,21 @@ fn entry<'a>(map: &'a mut Mapping, key: &str, empty: Value) -> &'a mut Value {
     &mut map[key]
 }
 
-/// A policy with the markers of these switches, and with numbered slices, as text.
-pub(super) fn with_markers(policy: &Value, switches: &[DatapathId], mac_slices: u32) -> String {
+/// A policy with the markers of these switches at these ports, and with numbered slices, as text.
+pub(super) fn with_markers(
+    policy: &Value,
+    switches: &[DatapathId],
+    ports: [PortNo; 2],
+    mac_slices: u32,
+) -> String {
     let mut policy = policy.clone();
     let Value::Mapping(root) = &mut policy else { return String::new() };
     let mut members = Vec::new();
     if let Value::Mapping(hosts) = entry(root, "hosts", Value::Mapping(Mapping::new())) {
-        for dpid in switches {
-            for (index, (name, port)) in markers(*dpid).into_iter().zip(MARKER_PORTS).enumerate() {
+        for (number, dpid) in switches.iter().enumerate() {
+            for (index, (name, port)) in markers(*dpid).into_iter().zip(ports).enumerate() {
                 let at = format!("{dpid}/{port}");
-                let (high, low) = (dpid.0 >> 8 & 0xff, dpid.0 & 0xff);
+                let (high, low) = (number >> 8 & 0xff, number & 0xff);
                 let mac = format!("02:6d:00:{index:02x}:{high:02x}:{low:02x}");
                 let host = map([("mac", text(mac)), ("at", text(at.as_str()))]);
                 hosts.insert(text(name.as_str()), host);

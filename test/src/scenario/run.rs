@@ -9,7 +9,7 @@ use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{DatapathId, MacAddr, PortNo, Vid};
 use umlaut_slice_db::{Host, Policy};
 
-use super::markers::{MARKER_PORTS, is_marker, markers, with_markers};
+use super::markers::{is_marker, marker_ports, markers, with_markers};
 use super::{
     App, Channel, Control, FlowWanted, Ground, GroundError, Kind, Scenario, Send, Step, Storm,
     Stormed, StreamCount,
@@ -38,6 +38,8 @@ pub(crate) struct Runner<'a, G> {
     pub(super) ground: G,
     scenario: &'a Scenario,
     app: App,
+    /// The ports of markers.
+    marker_ports: [PortNo; 2],
     /// The tokens of markers.
     marks: BTreeSet<u64>,
     pub(super) policy: Policy,
@@ -77,7 +79,7 @@ pub fn run_on<G: Ground>(
     app: App,
     make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
 ) -> Result<Vec<StreamCount>, Failure> {
-    let mut runner = begin(scenario, app, make)?;
+    let mut runner = begin(scenario, app, &[], make)?;
     for (index, step) in scenario.steps.iter().enumerate() {
         if let Err(error) = runner.step(step) {
             return Err(runner.failure(index + 1, error));
@@ -86,13 +88,15 @@ pub fn run_on<G: Ground>(
     Ok(runner.streams)
 }
 
-/// Brings the network of a scenario up and waits until the controller knows it.
+/// Brings the network of a scenario up and waits until the controller knows it. `reserved`: ports that
+/// something will be plugged into later.
 ///
 /// # Errors
 /// What keeps it from standing, as a failure of step 0.
 pub(super) fn begin<'a, G: Ground>(
     scenario: &'a Scenario,
     app: App,
+    reserved: &[PortNo],
     make: impl FnOnce(&Policy, &str) -> Result<G, GroundError>,
 ) -> Result<Runner<'a, G>, Failure> {
     let fail = |message: String| Failure { step: 0, message };
@@ -102,16 +106,19 @@ pub(super) fn begin<'a, G: Ground>(
             .map(|(policy, _)| policy)
             .map_err(|mistakes| fail(mistakes[0].render(false)))
     };
-    let mut dpids: Vec<DatapathId> =
-        crate::of_policy(&read(&bare)?).switches.iter().map(|s| s.dpid).collect();
+    let topology = crate::of_policy(&read(&bare)?);
+    let mut dpids: Vec<DatapathId> = topology.switches.iter().map(|s| s.dpid).collect();
     dpids.sort_unstable();
-    let text = with_markers(&scenario.policy, &dpids, scenario.mac_slices);
+    let used = dpids.iter().flat_map(|dpid| topology.ports(*dpid));
+    let marker_ports = marker_ports(&used.chain(reserved.iter().copied()).collect());
+    let text = with_markers(&scenario.policy, &dpids, marker_ports, scenario.mac_slices);
     let policy = read(&text)?;
     let ground = make(&policy, &text).map_err(|error| fail(error.0))?;
     let mut runner = Runner {
         ground,
         scenario,
         app,
+        marker_ports,
         marks: BTreeSet::new(),
         policy,
         dpids,
@@ -302,7 +309,8 @@ impl<G: Ground> Runner<'_, G> {
         }
         if let Some(name) = &step.revise {
             let revision = &self.scenario.revisions[name];
-            let text = with_markers(revision, &self.dpids, self.scenario.mac_slices);
+            let slices = self.scenario.mac_slices;
+            let text = with_markers(revision, &self.dpids, self.marker_ports, slices);
             let (policy, _) = Policy::parse("revision", &text)
                 .map_err(|mistakes| GroundError(mistakes[0].render(false)))?;
             self.ground.policy(&text, true)?;
@@ -332,6 +340,9 @@ impl<G: Ground> Runner<'_, G> {
     /// Lets a little time pass: streams go on, arrivals are noted.
     pub(super) fn pump(&mut self) -> Result<(), GroundError> {
         self.ground.pump();
+        if let Some(trouble) = self.ground.trouble() {
+            return error(trouble);
+        }
         for (host, frame) in self.ground.take_sniffed() {
             if let Some(token) = token_in(&frame) {
                 // Without slices everybody's frames come to the hosts of the markers.
@@ -646,7 +657,7 @@ impl<G: Ground> Runner<'_, G> {
                     wanted.in_port.is_none_or(|port| flow.in_port == Some(PortNo(port)))
                         && wanted.out_port.is_none_or(|port| flow.out_port == Some(PortNo(port)))
                         && wanted.vlan.as_ref().is_none_or(|vlan| flow.vlan == *vlan)
-                        && !flow.in_port.is_some_and(|port| MARKER_PORTS.contains(&port.0))
+                        && !flow.in_port.is_some_and(|port| self.marker_ports.contains(&port))
                 })
                 .count();
             if found == wanted.count {

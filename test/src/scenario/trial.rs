@@ -12,8 +12,9 @@ use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid, build};
 use umlaut_slice_db::{Arrival, Case, Event, Policy, PolicyFiles, Probe, probes};
 
-use super::run::{PLAIN, Runner, begin, error, padded, payload};
+use super::run::{PLAIN, Runner, begin, padded, payload};
 use super::{App, Control, Ground, GroundError, Scenario, Step};
+use crate::topology::TopologyError;
 
 /// How long a frame may take that was to arrive and has not when all that was sent before has been
 /// dealt with.
@@ -102,7 +103,14 @@ fn try_group<G: Ground>(
     tell: &mut impl FnMut(usize, Tried),
 ) -> Result<(), GroundError> {
     let scenario = scenario(suite, trials)?;
-    let mut runner = begin(&scenario, App::SliceableSwitch, make)
+    if let Some(why) = no_network(suite.policy, &scenario)? {
+        for trial in trials {
+            tell(trial.index, Tried::Not(why.clone()));
+        }
+        return Ok(());
+    }
+    let ports: Vec<PortNo> = moves(trials).map(|(_, port)| port).collect();
+    let mut runner = begin(&scenario, App::SliceableSwitch, &ports, make)
         .map_err(|failure| GroundError(failure.message))?;
     let placed = |policy: &Policy| -> BTreeMap<String, End> {
         let hosts = policy.hosts().filter_map(|host| Some((host.name.clone(), host.at?)));
@@ -134,22 +142,49 @@ fn try_group<G: Ground>(
     Ok(())
 }
 
-/// The network of the suite, with a host on every port that is bound or that a frame comes in at.
+/// What keeps this from being built on any ground, if something does.
+fn no_network(policy: &Policy, scenario: &Scenario) -> Result<Option<String>, GroundError> {
+    let text = serde_yaml::to_string(&scenario.policy).map_err(|e| GroundError(e.to_string()))?;
+    let (watched, _) = Policy::parse("policy", &text)
+        .map_err(|mistakes| GroundError(mistakes[0].render(false)))?;
+    Ok(crate::of_policy(&watched).check().err().map(|error| {
+        let why = match error {
+            TopologyError::PortTaken(at) => {
+                let name = policy.switch_name(at.dpid);
+                format!("two cables would be in port {name}/{}", at.port)
+            }
+            other => other.to_string(),
+        };
+        format!("no network can be made of this policy: {why}")
+    }))
+}
+
+/// Where hosts move to.
+fn moves(trials: &[Trial<'_>]) -> impl Iterator<Item = End> {
+    trials.iter().flat_map(|trial| &trial.case.after).filter_map(|event| match event {
+        Event::Moves { to, .. } => Some((to.dpid, to.port)),
+        _ => None,
+    })
+}
+
+/// The network of the suite, with a host on every port that is bound, that a frame comes in at, or
+/// that goes down.
 fn scenario(suite: &Suite<'_>, trials: &[Trial<'_>]) -> Result<Scenario, GroundError> {
     let read = |text: &str| {
         serde_yaml::from_str::<Value>(text).map_err(|error| GroundError(error.to_string()))
     };
     let probes = trials.iter().filter_map(|trial| trial.probes.as_ref().ok()).flatten();
-    let moves = trials.iter().flat_map(|trial| &trial.case.after).filter_map(|event| match event {
-        Event::Moves { to, .. } => Some((to.dpid, to.port)),
+    let downs = trials.iter().flat_map(|trial| &trial.case.after).filter_map(|event| match event {
+        Event::Port { port, .. } => Some(*port),
         _ => None,
     });
     let policy = suite.policy;
     let hosts = policy.hosts().filter_map(|host| host.at).map(|at| (at.dpid, at.port));
     let links = policy.links().flat_map(|(a, b)| [a, b]);
-    let taken: BTreeSet<End> = hosts.chain(links).chain(moves).collect();
+    let taken: BTreeSet<End> = hosts.chain(links).chain(moves(trials)).collect();
     let watched: BTreeSet<End> = probes
         .map(|probe| (probe.at.dpid, probe.at.port))
+        .chain(downs)
         .chain(policy.bound_ports())
         .filter(|end| !taken.contains(end) && end.1 != PortNo::LOCAL)
         .collect();
@@ -158,7 +193,7 @@ fn scenario(suite: &Suite<'_>, trials: &[Trial<'_>]) -> Result<Scenario, GroundE
         if let Value::Mapping(root) = &mut value {
             let text = |text: String| Value::String(text);
             root.remove("cases");
-            share_ports(root, policy);
+            unplug(root, policy);
             let key = text("hosts".to_owned());
             let hosts = root.entry(key).or_insert(Value::Mapping(Mapping::new()));
             if let Value::Mapping(hosts) = hosts {
@@ -202,11 +237,12 @@ struct Trying<'r, 'a, G> {
 }
 
 /// Hosts that share a port share the interface of the first of them there: the others have no place
-/// of their own in the network.
-fn share_ports(root: &mut Mapping, policy: &Policy) {
+/// of their own in the network. Nor has one at a switch's own port, into which nothing can be plugged.
+fn unplug(root: &mut Mapping, policy: &Policy) {
     let mut seen = BTreeSet::new();
     for host in policy.hosts() {
-        if host.at.is_none_or(|at| seen.insert((at.dpid, at.port))) {
+        let plugged = |at: Attachment| at.port != PortNo::LOCAL && seen.insert((at.dpid, at.port));
+        if host.at.is_none_or(plugged) {
             continue;
         }
         if let Some(Value::Mapping(host)) =
@@ -289,6 +325,12 @@ impl<G: Ground> Trying<'_, '_, G> {
         self.interfaces.iter().find(|(_, place)| **place == end).map(|(name, _)| name.clone())
     }
 
+    /// What is said of a switch's own port.
+    fn no_plug(&self, (dpid, port): End) -> String {
+        let name = self.policy.switch_name(dpid);
+        format!("{name}/{port} is the switch's own port: no host can be plugged in there")
+    }
+
     fn link_of(&self, port: End) -> Option<(End, End)> {
         self.policy.links().find(|(a, b)| *a == port || *b == port)
     }
@@ -308,6 +350,9 @@ impl<G: Ground> Trying<'_, '_, G> {
                 let link = self.link_of(*port).map(|(a, b)| format!("{}-{}", end(a), end(b)));
                 let link = link.map(|link| format!("{link} {}", state(*up)));
                 steps.push(Step { link, ..Step::default() });
+            }
+            Event::Port { port, .. } if port.1 == PortNo::LOCAL => {
+                return Err(Stop::Not(self.no_plug(*port)));
             }
             Event::Port { port, up } => {
                 let port = Some(format!("{} {}", end(*port), state(*up)));
@@ -331,7 +376,13 @@ impl<G: Ground> Trying<'_, '_, G> {
             }
             Event::Moves { host, to } => {
                 let place = (to.dpid, to.port);
+                if to.port == PortNo::LOCAL {
+                    return Err(Stop::Not(self.no_plug(place)));
+                }
                 let old = self.places.get(host);
+                if let Some(own) = old.filter(|(_, port)| *port == PortNo::LOCAL) {
+                    return Err(Stop::Not(self.no_plug(*own)));
+                }
                 let sharing = self.places.values().filter(|place| Some(*place) == old).count();
                 if sharing > 1 || !self.interfaces.contains_key(host) {
                     let why = format!("{host} shares its port and cannot move alone");
@@ -347,7 +398,10 @@ impl<G: Ground> Trying<'_, '_, G> {
                 steps.push(Step { r#move, ..Step::default() });
                 self.places.insert(host.clone(), place);
             }
-            Event::Speaks(host) => self.host_speaks(&host.clone())?,
+            Event::Speaks(host) => match self.places.get(host) {
+                Some(own) if own.1 == PortNo::LOCAL => return Err(Stop::Not(self.no_plug(*own))),
+                _ => self.host_speaks(&host.clone())?,
+            },
             Event::EveryoneSpeaks => self.everyone_speaks()?,
             Event::Policy(file) => {
                 steps.push(Step { revise: Some(file.clone()), ..Step::default() });
@@ -372,13 +426,25 @@ impl<G: Ground> Trying<'_, '_, G> {
 
     // ---- frames ----
 
-    fn probe(&mut self, probe: &Probe) -> Result<(), GroundError> {
+    fn probe(&mut self, probe: &Probe) -> Result<(), Stop> {
         let place = (probe.at.dpid, probe.at.port);
         let Some(host) = self.host_at(place) else {
+            if place.1 == PortNo::LOCAL {
+                return Err(Stop::Not(self.no_plug(place)));
+            }
             let name = self.policy.attachment_name(probe.at);
-            return error(format!("nobody can send from {name}: no host stands there"));
+            return Err(Stop::Not(format!("nobody can send from {name}: no host stands there")));
         };
         let empty = Headers::parse(&probe.bytes(&[]));
+        let ends: Vec<Attachment> = match &probe.arrives {
+            Arrival::At(to) | Arrival::NotAt(to) => vec![to.at],
+            Arrival::Exactly(places) => places.clone(),
+            Arrival::Once => self.places_of(|mac| mac == empty.eth_dst),
+            Arrival::Somewhere => Vec::new(),
+        };
+        if let Some(why) = ends.iter().find_map(|at| self.unseen(probe, *at)) {
+            return Err(Stop::Not(why));
+        }
         self.guard(empty.eth_src, probe.at)?;
         let token = self.runner.next_token();
         let frame = probe.bytes(&payload(token));
@@ -393,13 +459,37 @@ impl<G: Ground> Trying<'_, '_, G> {
                 seen = self.seen(token);
             }
         }
-        match self.fault(probe, &seen) {
-            None => Ok(()),
-            Some(fault) => {
-                let words = words(&frame);
-                error(format!("{fault}; the frame {words} of {} {}", probe.from, self.told(&seen)))
-            }
+        let Some(fault) = self.fault(probe, &seen) else { return Ok(()) };
+        if probe.arrives == Arrival::Somewhere
+            && let mut others = self.places_of(|_| true).into_iter()
+            && let Some(why) = others.find_map(|at| self.unseen(probe, at))
+        {
+            return Err(Stop::Not(why));
         }
+        let words = words(&frame);
+        let told = self.told(&seen);
+        Err(Stop::Wrong(format!("{fault}; the frame {words} of {} {told}", probe.from)))
+    }
+
+    /// Why a frame of this kind cannot be seen to arrive at a place, if it cannot. Links that the
+    /// policy does not name are taken by the decision to be there, and are not in the network.
+    fn unseen(&self, probe: &Probe, to: Attachment) -> Option<String> {
+        if to.port == PortNo::LOCAL {
+            return Some(self.no_plug((to.dpid, to.port)));
+        }
+        let unlinked = self.policy.links().next().is_none();
+        let [from, to] = [probe.at.dpid, to.dpid].map(|dpid| self.policy.switch_name(dpid));
+        (unlinked && from != to)
+            .then(|| format!("the policy has no links: nothing gets from {from} to {to}"))
+    }
+
+    /// Where the hosts of the policy with such addresses are.
+    fn places_of(&self, is_meant: impl Fn(MacAddr) -> bool) -> Vec<Attachment> {
+        let hosts = self.policy.hosts().filter(|host| is_meant(host.mac));
+        let places = hosts.filter_map(|host| self.places.get(&host.name));
+        places
+            .map(|(dpid, port)| Attachment { dpid: *dpid, port: *port, vid: Vid::Untagged })
+            .collect()
     }
 
     fn seen(&self, token: u64) -> Seen {

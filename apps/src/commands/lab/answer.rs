@@ -94,6 +94,7 @@ fn stats(lab: &Lab, host: usize) -> said::HostStats {
         received: traffic.received.iter().map(row).collect(),
         others: traffic.others,
         uncounted: traffic.uncounted,
+        deaf: lab.is_deaf(host),
     }
 }
 

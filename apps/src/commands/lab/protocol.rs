@@ -152,6 +152,8 @@ pub(super) struct HostStats {
     pub(super) others: u64,
     /// Frames of conversations beyond those that are counted apart.
     pub(super) uncounted: u64,
+    /// Whether what arrives is not counted any more.
+    pub(super) deaf: bool,
 }
 
 /// A direction of a conversation.

@@ -132,6 +132,10 @@ pub(super) fn stats(hosts: &[HostStats], tx: bool, rx: bool) -> String {
             let (name, uncounted) = (&host.host, host.uncounted);
             notes.push_str(&format!("{name}: {uncounted} frames of further conversations\n"));
         }
+        if host.deaf && rx {
+            let name = &host.host;
+            notes.push_str(&format!("{name}: tcpdump there has ended, arrivals are not counted\n"));
+        }
     }
     match table.is_empty() {
         true if notes.is_empty() => "nothing yet\n".to_owned(),
@@ -187,6 +191,7 @@ mod tests {
                 received: vec![row("fd00::2", 0, "fd00::1", 1)],
                 others: 3,
                 uncounted: 0,
+                deaf: false,
             },
             HostStats {
                 host: "bob".to_owned(),
@@ -194,6 +199,7 @@ mod tests {
                 received: Vec::new(),
                 others: 0,
                 uncounted: 0,
+                deaf: false,
             },
         ];
         assert_eq!(
@@ -206,5 +212,10 @@ mod tests {
         assert!(!stats(&hosts, true, false).contains("received"));
         assert!(!stats(&hosts, false, true).contains("sent"));
         assert_eq!(stats(&hosts[1..], true, true), "nothing yet\n");
+        let deaf = [HostStats { deaf: true, ..hosts[1].clone() }];
+        assert_eq!(
+            stats(&deaf, false, true),
+            "bob: tcpdump there has ended, arrivals are not counted\n"
+        );
     }
 }

@@ -70,15 +70,26 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(EX_CONFIG));
     }
     let reports = args.junit.is_some() || args.json.is_some();
+    let try_all = match ready(args) {
+        Ok(try_all) => try_all,
+        Err(error) => {
+            for suite in &suites {
+                report.begin(suite.policy.file());
+                report.unreadable(suite.policy.file(), vec![untried(&error)]);
+            }
+            write(args, &report)?;
+            return Err(error);
+        }
+    };
     for suite in &suites {
         let Suite { policy, .. } = suite;
         report.begin(policy.file());
         let wanted = |case: &&Case| args.only.as_ref().is_none_or(|part| case.text.contains(part));
         let cases: Vec<&Case> = policy.cases().iter().filter(wanted).collect();
-        let tried = match try_all(args, suite, &cases) {
+        let tried = match try_all(suite, &cases) {
             Ok(tried) => tried,
             Err(error) => {
-                report.unreadable(policy.file(), vec![Mistake::new(None, format!("{error:#}"))]);
+                report.unreadable(policy.file(), vec![untried(&error)]);
                 write(args, &report)?;
                 return Err(error);
             }
@@ -96,6 +107,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             });
         }
     }
+    drop(try_all);
     write(args, &report)?;
     match (report.is_empty(), &args.only) {
         (true, Some(part)) => anyhow::bail!("no case has {part:?} in its name: nothing was tested"),
@@ -103,6 +115,11 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         _ if report.failures() > 0 => Ok(ExitCode::FAILURE),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Why the cases of a file were not tried.
+fn untried(error: &anyhow::Error) -> Mistake {
+    Mistake::new(None, format!("{error:#}"))
 }
 
 const STDOUT: &str = "-";
@@ -162,25 +179,40 @@ struct Suite {
 }
 
 /// What came of each case, and the seconds that it took.
-fn try_all(args: &Args, suite: &Suite, cases: &[&Case]) -> anyhow::Result<Vec<(Verdict, f64)>> {
-    match args.on {
-        Ground::Policy => {
-            let judge = Judge::new(&suite.policy, &suite.files);
-            let judged = cases.iter().map(|case| {
-                let begun = Instant::now();
-                let verdict = match judge.judge(case).wrong {
-                    None => Verdict::Holds,
-                    Some(wrong) => Verdict::Wrong(wrong),
-                };
-                (verdict, begun.elapsed().as_secs_f64())
-            });
-            Ok(judged.collect())
+type Tried = Vec<(Verdict, f64)>;
+/// Tries cases of a suite.
+type Try<'a> = Box<dyn Fn(&Suite, &[&Case]) -> anyhow::Result<Tried> + 'a>;
+
+/// The ground of the arguments, on which cases can be tried as long as this is kept.
+///
+/// # Errors
+/// It cannot be had.
+fn ready(args: &Args) -> anyhow::Result<Try<'_>> {
+    Ok(match args.on {
+        Ground::Policy => Box::new(|suite, cases| Ok(by_policy(suite, cases))),
+        #[cfg(feature = "lab")]
+        Ground::Emulated => {
+            Box::new(|suite, cases| Ok(ground::emulated(suite, cases, args.openflow)))
         }
         #[cfg(feature = "lab")]
-        Ground::Emulated => Ok(ground::emulated(suite, cases, args.openflow)),
-        #[cfg(feature = "lab")]
-        Ground::Ovs => ground::open_vswitch(suite, cases, args.openflow),
-    }
+        Ground::Ovs => {
+            let bridges = ground::Bridges::open()?;
+            Box::new(move |suite, cases| bridges.try_all(suite, cases, args.openflow))
+        }
+    })
+}
+
+fn by_policy(suite: &Suite, cases: &[&Case]) -> Tried {
+    let judge = Judge::new(&suite.policy, &suite.files);
+    let judged = cases.iter().map(|case| {
+        let begun = Instant::now();
+        let verdict = match judge.judge(case).wrong {
+            None => Verdict::Holds,
+            Some(wrong) => Verdict::Wrong(wrong),
+        };
+        (verdict, begun.elapsed().as_secs_f64())
+    });
+    judged.collect()
 }
 
 /// Reads a policy and the policies that its cases name.

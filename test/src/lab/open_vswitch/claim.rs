@@ -48,6 +48,11 @@ impl Claim {
         }
     }
 
+    /// A directory for files of whoever has the name. It is there if it was made; a sweep removes it.
+    pub(crate) fn directory(&self) -> PathBuf {
+        PathBuf::from(DIRECTORY).join(format!("ovs-{}", self.lab))
+    }
+
     /// Whose name it is.
     pub fn lab(&self) -> &LabName {
         &self.lab

@@ -7,23 +7,16 @@
 use std::net::IpAddr;
 
 use super::super::Done;
-use super::{Bridges, ip, ip_batch, taken};
+use super::{Bridges, ip, ip_batch, parts, taken};
 use crate::ovs::sh;
 use crate::topology::HostSpec;
 
 impl Bridges {
     pub(super) fn make_host(&self, host: usize) -> Done {
         let (namespace, interface) = (self.names.namespace(host), self.names.interface(host));
-        let (lab, mark) = (self.claim.lab(), self.claim.lab().mark());
-        // In one process, which goes on when this one is killed: nothing is left without a mark.
-        let commands = format!(
-            "netns add {namespace}\n\
-             netns exec {namespace} ip link set lo alias {mark}\n\
-             link add {interface} type veth peer name eth0 netns {namespace}\n\
-             link set {interface} alias {mark}\n"
-        );
-        ip_batch(None, &commands).map_err(|problem| taken(problem, lab))?;
-        self.adopt(interface)?;
+        let claim = &self.claim;
+        parts::make_namespace(claim, namespace, interface)
+            .map_err(|problem| taken(problem, claim.lab()))?;
         // User-space bridges do not complete checksums. Where there is no ethtool, ping works and
         // UDP and TCP of programs do not.
         let mut setup = String::from("ethtool -K eth0 tx off >/dev/null 2>&1 || true");

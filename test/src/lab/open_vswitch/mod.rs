@@ -7,6 +7,7 @@
 
 mod claim;
 mod hosts;
+pub(crate) mod parts;
 mod sweep;
 mod tell;
 
@@ -87,18 +88,8 @@ impl Bridges {
 
     fn build(&mut self, counters: Arc<Counters>) -> Done {
         for link in 0..self.plan.topology.links.len() {
-            let [a, b] = self.names.link(link).clone();
-            let (lab, mark) = (self.claim.lab(), self.claim.lab().mark());
-            // In one process, which goes on when this one is killed: nothing is left without a mark.
-            let commands = format!(
-                "link add {a} type veth peer name {b}\n\
-                 link set {a} alias {mark}\n\
-                 link set {b} alias {mark}\n"
-            );
-            ip_batch(None, &commands).map_err(|problem| taken(problem, lab))?;
-            for end in [&a, &b] {
-                self.adopt(end)?;
-            }
+            let (claim, ends) = (&self.claim, self.names.link(link));
+            parts::make_cable(claim, ends).map_err(|problem| taken(problem, claim.lab()))?;
         }
         for host in 0..self.plan.topology.hosts.len() {
             self.make_host(host)?;
@@ -117,14 +108,6 @@ impl Bridges {
             self.make_bridge(switch.dpid, &standing)?;
         }
         Ok(())
-    }
-
-    /// Keeps the machine's own IPv6 out of an interface, and sets it up.
-    fn adopt(&self, interface: &str) -> Done {
-        // Else the machine would speak through it. Where there is no IPv6, there is no such file.
-        let file = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
-        let _ = std::fs::write(file, "1");
-        ip(&["link", "set", interface, "up"])
     }
 
     fn host(&self, host: usize) -> &HostSpec {
@@ -152,32 +135,10 @@ impl Bridges {
 
     fn make_bridge(&self, dpid: DatapathId, standing: &Standing) -> Done {
         let bridge = self.names.bridge(dpid);
-        let mut words = vec!["--".to_owned(), "add-br".to_owned(), bridge.to_owned()];
-        let mut then = |command: &[&str]| {
-            words.push("--".to_owned());
-            words.extend(command.iter().map(|word| (*word).to_owned()));
-        };
-        then(&[
-            "set",
-            "bridge",
-            bridge,
-            "datapath_type=netdev",
-            "fail_mode=secure",
-            &format!("protocols={}", self.protocol()),
-            &format!("other-config:datapath-id={:016x}", dpid.0),
-            "other-config:disable-in-band=true",
-            &format!("external-ids:{}={}", sweep::KEY, self.claim.lab()),
-        ]);
         let interfaces = self.interfaces(dpid, standing);
-        for (interface, at) in &interfaces {
-            let request = format!("ofport_request={}", at.port.0);
-            then(&["add-port", bridge, interface]);
-            then(&["set", "interface", interface, &request]);
-        }
-        let controller = format!("tcp:{}", self.controller);
-        then(&["set-controller", bridge, &controller]);
-        then(&["set", "controller", bridge, "max_backoff=1000"]);
-        vsctl(&words.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let (protocol, controller) = (self.protocol(), format!("tcp:{}", self.controller));
+        let lab = self.claim.lab();
+        parts::make_bridge(lab, (bridge, dpid), &interfaces, protocol, &controller)?;
         interfaces.iter().try_for_each(|(interface, at)| self.must_be_port(interface, *at))
     }
 
@@ -216,6 +177,9 @@ fn wait_for_sniffers(events: &Receiver<Event>, sniffers: usize, counters: &Count
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Event::Listening) => missing -= 1,
             Ok(Event::Frame(host, frame)) => counters.received(host, &frame),
+            Ok(Event::Deaf(_)) => {
+                return Err(LabProblem::System("a sniffer has ended: tcpdump fails".to_owned()));
+            }
             Ok(Event::Log(_)) => {}
             Err(_) => {
                 return Err(LabProblem::System(format!("{missing} sniffers do not listen")));
@@ -229,8 +193,10 @@ fn wait_for_sniffers(events: &Receiver<Event>, sniffers: usize, counters: &Count
 fn count(events: Receiver<Event>, counters: Arc<Counters>) -> Result<JoinHandle<()>, LabProblem> {
     let counting = std::thread::Builder::new().name("lab counters".to_owned()).spawn(move || {
         for event in events {
-            if let Event::Frame(host, frame) = event {
-                counters.received(host, &frame);
+            match event {
+                Event::Frame(host, frame) => counters.received(host, &frame),
+                Event::Deaf(host) => counters.set_deaf(host),
+                Event::Listening | Event::Log(_) => {}
             }
         }
     });

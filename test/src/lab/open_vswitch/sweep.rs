@@ -5,6 +5,7 @@
 //! without the mark it is somebody else's and stays.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ impl Swept {
     }
 }
 
-/// Removes all that a lab of this name has left. Only who has the name may.
+/// Removes all that a lab of this name has left, its directory too. Only who has the name may.
 ///
 /// # Errors
 /// What could not be removed, and why.
@@ -63,7 +64,13 @@ pub fn sweep(claim: &Claim) -> Result<Swept, LabProblem> {
             swept.interfaces.push(interface);
         }
     }
-    Ok(swept)
+    let directory = claim.directory();
+    match std::fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(LabProblem::System(format!("{}: {error}", directory.display())))
+        }
+        _ => Ok(swept),
+    }
 }
 
 /// The names of all labs of which something is there, running or not.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::super::{Done, LabProblem};
-use crate::ovs::sh;
+use crate::ovs::{apart, sh};
 
 /// `ovs-vsctl`, which gives up after a while; what it prints.
 pub(super) fn vsctl(args: &[&str]) -> Result<String, LabProblem> {
@@ -24,7 +24,7 @@ pub(super) fn ip_batch(namespace: Option<&str>, commands: &str) -> Done {
         ip.args(["-n", namespace]);
     }
     let system = |error: std::io::Error| LabProblem::System(format!("ip -batch: {error}"));
-    let mut child = ip
+    let mut child = apart(&mut ip)
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
