@@ -133,7 +133,6 @@ fn what_cannot_be_tried_on_a_network_is_no_fault_of_it() {
                     "{from: a, to: c, expect: forwarded}",
                     "{after: c speaks, expect: a reaches b}",
                     "{after: c moves to s1/3, expect: a reaches b}",
-                    "{after: port s1/7 down, expect: a reaches b}",
                 ],
             ),
             vec![("a reaches c", own), ("c to b: reached", own), ("a to c: forwarded", own)],
