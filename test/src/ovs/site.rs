@@ -31,11 +31,15 @@ impl Site {
         for number in 0..SITES {
             let lab = format!("umt{number}").parse::<LabName>();
             let lab = lab.map_err(|error| GroundError(error.to_string()))?;
+            let is_used = found.contains(&lab) || Claim::directory_of(&lab).exists();
+            if site.is_some() && !is_used {
+                continue;
+            }
             let Some(claim) = Claim::take(&lab, Duration::ZERO)? else { continue };
             if site.is_none() {
                 sweep(&claim)?;
                 site = Some(claim);
-            } else if found.contains(&lab) || claim.directory().exists() {
+            } else {
                 // What cannot be removed is in nobody's way but who takes that name.
                 let _ = sweep(&claim);
             }

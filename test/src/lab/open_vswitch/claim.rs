@@ -50,7 +50,11 @@ impl Claim {
 
     /// A directory for files of whoever has the name. It is there if it was made; a sweep removes it.
     pub(crate) fn directory(&self) -> PathBuf {
-        PathBuf::from(DIRECTORY).join(format!("ovs-{}", self.lab))
+        Claim::directory_of(&self.lab)
+    }
+
+    pub(crate) fn directory_of(lab: &LabName) -> PathBuf {
+        PathBuf::from(DIRECTORY).join(format!("ovs-{lab}"))
     }
 
     /// Whose name it is.
