@@ -41,6 +41,10 @@ pub(super) trait Ground: Send + Sync {
     }
     /// The network namespace of a host, if hosts have any.
     fn namespace(&self, host: usize) -> Option<String>;
+    /// Removes what it has made, which dropping does, too; what cannot be removed is the error.
+    fn end(&mut self) -> Done {
+        Ok(())
+    }
 }
 
 /// What of the network is in, on, up at the moment.

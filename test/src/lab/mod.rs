@@ -32,7 +32,7 @@ use ground::Ground;
 pub use ground::{Flows, GroundKind, Standing};
 pub(crate) use names::Names;
 pub use names::{LabName, NAME_LENGTH, NoLabName};
-pub use open_vswitch::{Claim, Swept, labs_found, sweep, unusable};
+pub use open_vswitch::{Claim, Swept, labs_found, missing, sweep, unusable};
 pub use plan::{Cable, Machine, Plan, unknown};
 
 /// Why something cannot be done.
@@ -110,6 +110,14 @@ impl Lab {
         };
         let standing = Standing::at_first(&plan);
         Ok(Lab { plan, kind, ground, counters, standing: Mutex::new(standing) })
+    }
+
+    /// Removes everything that it made.
+    ///
+    /// # Errors
+    /// What cannot be removed, and why; the rest is.
+    pub fn end(mut self) -> Done {
+        self.ground.end()
     }
 
     /// What it was built from.

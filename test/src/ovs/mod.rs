@@ -73,8 +73,8 @@ pub(crate) fn sh(program: &str, args: &[&str]) -> Result<String, GroundError> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Why Open vSwitch cannot be used here, if it cannot.
-pub fn unusable() -> Option<String> {
+/// What Open vSwitch needs and is not there, whether it runs or not.
+pub fn missing() -> Option<String> {
     if !nix::unistd::geteuid().is_root() {
         return Some("not root".to_owned());
     }
@@ -83,7 +83,12 @@ pub fn unusable() -> Option<String> {
             return Some(format!("{program} is not installed"));
         }
     }
-    sh("ovs-vsctl", &["--timeout=5", "show"]).err().map(|error| error.0)
+    None
+}
+
+/// Why Open vSwitch cannot be used here, if it cannot.
+pub fn unusable() -> Option<String> {
+    missing().or_else(|| sh("ovs-vsctl", &["--timeout=5", "show"]).err().map(|error| error.0))
 }
 
 impl OpenVSwitch {

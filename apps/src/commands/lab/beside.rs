@@ -61,12 +61,14 @@ pub(in crate::commands) async fn keep(
         () = served.end_is_asked() => info!("lab brought down"),
     }
     // The end waits for the report, which looks at both.
-    tokio::task::spawn_blocking(move || {
-        beside.served.end();
+    let ended = tokio::task::spawn_blocking(move || {
+        let ended = beside.served.end();
         drop(beside);
-    })
-    .await?;
-    Ok(reporting.await??)
+        ended
+    });
+    let ended = ended.await?;
+    reporting.await??;
+    Ok(ended.context("--lab")?)
 }
 
 fn start(wanted: Wanted) -> anyhow::Result<Beside> {

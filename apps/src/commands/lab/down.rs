@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::bail;
-use umlaut_testbed::lab::{Claim, LabName, Swept, labs_found, sweep, unusable};
+use umlaut_testbed::lab::{Claim, LabName, Swept, labs_found, missing, sweep};
 
 use super::connection::{Connection, Ended, Holder, holder};
 use super::place::Place;
@@ -17,13 +17,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Ends a lab; a line for people that says what was there.
 ///
 /// # Errors
-/// There is nothing of that name, or it cannot be removed.
+/// There is nothing of that name, or something of it cannot be removed. The rest is then.
 pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
+    match end(name, place)? {
+        Some(line) => Ok(line),
+        // Says which labs there are.
+        None => Connection::open(place, name).map(|_| String::new()),
+    }
+}
+
+/// As [`down`]; `None`: there was nothing of that name.
+fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
     let taken = loop {
         match holder(place, name)? {
             Holder::Us(taken) => break taken,
             Holder::Lab(mut lab) => match lab.ask(What::Down) {
-                Ok(_) => return Ok(format!("lab {name} is down")),
+                Ok(_) => return Ok(Some(format!("lab {name} is down"))),
                 // It died under the question, and what it leaves is ours to remove. No endless loop:
                 // nobody listens under that name any more, unless it is brought up anew.
                 Err(error) if error.is::<Ended>() => {}
@@ -31,8 +40,8 @@ pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
             },
         }
     };
-    // Without Open vSwitch nothing can be left but files.
-    let swept = match unusable() {
+    // Where Open vSwitch cannot have been used nothing can be left but files.
+    let swept = match missing() {
         None => match Claim::take(name, PATIENCE)? {
             Some(claim) => sweep(&claim)?,
             None => bail!("lab {name} is kept by a process with another UMLAUT_LAB_DIR"),
@@ -41,17 +50,15 @@ pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
     };
     let had_socket = place.forget(name, &taken);
     if swept.is_empty() && !had_socket {
-        drop(taken);
-        // Says which labs there are.
-        return Connection::open(place, name).map(|_| String::new());
+        return Ok(None);
     }
     let Swept { bridges, namespaces, interfaces } = swept;
-    Ok(format!(
+    Ok(Some(format!(
         "lab {name} had died; {} bridges, {} namespaces and {} other interfaces of it are removed",
         bridges.len(),
         namespaces.len(),
         interfaces.len()
-    ))
+    )))
 }
 
 /// Whether a lab that runs is of this policy file. A dead one can be put away by any name.
@@ -79,8 +86,8 @@ pub(super) fn all(place: &Place) -> anyhow::Result<Vec<String>> {
             labs.insert(lab);
         }
     }
-    if unusable().is_none() {
-        for lab in labs_found()? {
+    if missing().is_none() {
+        for lab in labs_found() {
             // One that runs elsewhere is not ours.
             if !labs.contains(&lab) && Claim::take(&lab, Duration::ZERO)?.is_some() {
                 labs.insert(lab);
@@ -90,10 +97,9 @@ pub(super) fn all(place: &Place) -> anyhow::Result<Vec<String>> {
     let mut told = Vec::new();
     let mut problems = Vec::new();
     for lab in labs {
-        match down(&lab, place) {
-            Ok(line) => told.push(line),
-            // It was about to end when it was found.
-            Err(_) if !place.runs(&lab)? && !place.socket(&lab).exists() => {}
+        match end(&lab, place) {
+            // If there is nothing, it was about to end when it was found.
+            Ok(line) => told.extend(line),
             Err(error) => problems.push(format!("lab {lab}: {error:#}")),
         }
     }

@@ -60,15 +60,24 @@ impl Served {
     }
 
     /// Ends the lab: what it made is removed. Then whoever asked for it is told.
-    pub(super) fn end(&self) {
+    ///
+    /// # Errors
+    /// What cannot be removed, and why; the rest is.
+    pub(super) fn end(&self) -> Result<(), LabProblem> {
         self.ending.store(true, Ordering::Release);
-        drop(self.lab.write().unwrap_or_else(PoisonError::into_inner).take());
+        let lab = self.lab.write().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = lab.map_or(Ok(()), Lab::end);
+        let answer = match &ended {
+            Ok(()) => Answer::Done,
+            Err(problem) => Answer::Problem(problem.to_string()),
+        };
         let waiting =
             std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         for client in waiting {
             // One that has gone needs no answer.
-            let _ = tell(&client, &Answer::Done);
+            let _ = tell(&client, &answer);
         }
+        ended
     }
 
     /// Answers whoever connects, in threads; returns at once.

@@ -221,8 +221,10 @@ fn run(
         let about = about(name, controller, args.openflow, &args.policy.display().to_string());
         let (served, _socket) = open(lab, about, name, place)?;
         if let Err(error) = told(name) {
-            served.end();
-            return Err(error);
+            return match served.end() {
+                Ok(()) => Err(error),
+                Err(left) => Err(error.context(left.to_string())),
+            };
         }
         tokio::select! {
             () = served.end_is_asked() => {}
@@ -230,8 +232,7 @@ fn run(
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
         }
-        served.end();
-        Ok(())
+        Ok(served.end()?)
     })
 }
 

@@ -1,16 +1,21 @@
 //! Who has a lab's name on Open vSwitch: names of bridges and interfaces are the machine's, whoever
 //! keeps the lab and wherever its socket is. Runtime.
 //!
-//! The holder of a lock has it. The system takes it back when the process ends, however it ends.
+//! The holder of a lock has it. The system takes it back when the process ends, however it ends. The
+//! lock's file names the bridges that are made under the name, for as long as they are not removed:
+//! what Open vSwitch keeps is known where it does not answer.
 
 use std::fs::{self, File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::super::{LabName, LabProblem};
+use super::super::{Done, LabName, LabProblem};
 
 /// Where the locks are. Labs on Open vSwitch belong to root.
 const DIRECTORY: &str = "/run/umlaut";
+/// How their files are called, around the name.
+const FILE: (&str, &str) = ("ovs-", ".lock");
 /// How often a lock that somebody has is tried again.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -18,7 +23,12 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Claim {
     lab: LabName,
-    _file: File,
+    file: File,
+}
+
+fn path(lab: &LabName) -> PathBuf {
+    let (before, behind) = FILE;
+    PathBuf::from(DIRECTORY).join(format!("{before}{lab}{behind}"))
 }
 
 impl Claim {
@@ -27,17 +37,18 @@ impl Claim {
     /// # Errors
     /// There can be no lock.
     pub fn take(lab: &LabName, patience: Duration) -> Result<Option<Claim>, LabProblem> {
-        let path = PathBuf::from(DIRECTORY).join(format!("ovs-{lab}.lock"));
+        let path = path(lab);
         let system =
             |error: std::io::Error| LabProblem::System(format!("{}: {error}", path.display()));
         fs::create_dir_all(DIRECTORY).map_err(system)?;
         // The file stays: another may have it open, and would hold one that nobody sees.
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let options = File::options().create(true).truncate(false).read(true).write(true).clone();
+        let file = options.open(&path);
         let file = file.map_err(system)?;
         let until = Instant::now() + patience;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Claim { lab: lab.clone(), _file: file })),
+                Ok(()) => return Ok(Some(Claim { lab: lab.clone(), file })),
                 // The system tells nobody that a lock is free and waits without a limit only.
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
                     std::thread::sleep(LOOK);
@@ -61,4 +72,34 @@ impl Claim {
     pub fn lab(&self) -> &LabName {
         &self.lab
     }
+
+    /// Notes which bridges there may be under this name.
+    pub(super) fn note(&self, bridges: &[&str]) -> Done {
+        let mut file = &self.file;
+        let noted = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(bridges.join("\n").as_bytes()));
+        noted.map_err(|error| LabProblem::System(format!("{}: {error}", path(&self.lab).display())))
+    }
+
+    /// The bridges that there may be under this name.
+    pub(super) fn noted(&self) -> Vec<String> {
+        let mut file = &self.file;
+        let mut noted = String::new();
+        // What cannot be read is as if nothing had been noted.
+        let _ = file.rewind().and_then(|()| file.read_to_string(&mut noted));
+        noted.lines().map(str::to_owned).collect()
+    }
+}
+
+/// The labs of which bridges are noted, running or not.
+pub(super) fn labs_noted() -> Vec<LabName> {
+    let files = fs::read_dir(DIRECTORY).into_iter().flatten().flatten();
+    let noted = files.filter(|file| file.metadata().is_ok_and(|found| found.len() > 0));
+    let labs = noted.filter_map(|file| {
+        let name = file.file_name();
+        name.to_str()?.strip_prefix(FILE.0)?.strip_suffix(FILE.1)?.parse().ok()
+    });
+    labs.collect()
 }

@@ -11,6 +11,7 @@ pub(crate) mod parts;
 mod sweep;
 mod tell;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -22,8 +23,8 @@ use umlaut_openflow::{DatapathId, Version};
 use super::names::Names;
 use super::{Counters, Done, Flows, Ground, LabName, LabProblem, Plan, Standing};
 use crate::ovs::sniff::{RawSocket, Sniffer};
-pub use crate::ovs::unusable;
 use crate::ovs::{Event, sh};
+pub use crate::ovs::{missing, unusable};
 use crate::topology::{Endpoint, HostSpec};
 pub use claim::Claim;
 pub use sweep::{Swept, labs_found, sweep};
@@ -43,6 +44,7 @@ pub(super) struct Bridges {
     /// Dropped first: they sniff in the namespaces.
     sniffers: Vec<Sniffer>,
     counting: Option<JoinHandle<()>>,
+    ended: bool,
 }
 
 impl Bridges {
@@ -81,7 +83,11 @@ impl Bridges {
             sockets: Vec::new(),
             sniffers: Vec::new(),
             counting: None,
+            ended: false,
         };
+        let switches = plan.topology.switches.iter();
+        let noted: Vec<&str> = switches.map(|switch| bridges.names.bridge(switch.dpid)).collect();
+        bridges.claim.note(&noted)?;
         bridges.build(counters)?;
         Ok(bridges)
     }
@@ -294,17 +300,25 @@ impl Ground for Bridges {
     fn namespace(&self, host: usize) -> Option<String> {
         Some(self.names.namespace(host).to_owned())
     }
-}
 
-impl Drop for Bridges {
-    fn drop(&mut self) {
+    fn end(&mut self) -> Done {
+        self.ended = true;
         self.sniffers.clear();
         // Its sniffers have ended, and so do their threads.
         if let Some(counting) = self.counting.take() {
             let _ = counting.join();
         }
-        if let Err(problem) = sweep(&self.claim) {
-            eprintln!("umlaut lab: {problem}");
+        sweep(&self.claim).map(|_| ())
+    }
+}
+
+impl Drop for Bridges {
+    fn drop(&mut self) {
+        if !self.ended
+            && let Err(problem) = self.end()
+        {
+            // There may be nobody to read it.
+            let _ = writeln!(std::io::stderr(), "umlaut lab: {problem}");
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::super::names::MARK;
 use super::super::{LabName, LabProblem};
-use super::claim::Claim;
+use super::claim::{Claim, labs_noted};
 use super::tell::{ip, vsctl};
 use crate::ovs::sh;
 
@@ -36,23 +36,25 @@ impl Swept {
     }
 }
 
-/// Removes all that a lab of this name has left, its directory too. Only who has the name may.
+/// Removes all that a lab of this name has left, its directory too. Only who has the name may. What
+/// cannot be removed keeps nothing else from being removed.
 ///
 /// # Errors
 /// What could not be removed, and why.
 pub fn sweep(claim: &Claim) -> Result<Swept, LabProblem> {
     let lab = claim.lab();
     let mut swept = Swept::default();
-    for (bridge, of) in bridges()? {
-        if of == lab.to_string() && bridge.starts_with(&lab.prefix()) {
-            vsctl(&["--if-exists", "del-br", &bridge])?;
-            swept.bridges.push(bridge);
-        }
+    let mut problems = Vec::new();
+    match sweep_bridges(claim) {
+        Ok(bridges) => swept.bridges = bridges,
+        Err(problem) => problems.push(problem.to_string()),
     }
     for namespace in namespaces().into_iter().filter(|name| name.starts_with(&lab.prefix())) {
         if mark_of(&namespace).as_deref() == Some(&lab.mark()) {
-            ip(&["netns", "del", &namespace])?;
-            swept.namespaces.push(namespace);
+            match ip(&["netns", "del", &namespace]) {
+                Ok(()) => swept.namespaces.push(namespace),
+                Err(problem) => problems.push(format!("namespace {namespace} stays: {problem}")),
+            }
         }
     }
     for (interface, mark) in interfaces() {
@@ -64,25 +66,60 @@ pub fn sweep(claim: &Claim) -> Result<Swept, LabProblem> {
             swept.interfaces.push(interface);
         }
     }
-    let directory = claim.directory();
-    match std::fs::remove_dir_all(&directory) {
+    match std::fs::remove_dir_all(claim.directory()) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(LabProblem::System(format!("{}: {error}", directory.display())))
+            problems.push(format!("{}: {error}", claim.directory().display()));
         }
-        _ => Ok(swept),
+        _ => {}
+    }
+    match problems.is_empty() {
+        true => claim.note(&[]).map(|()| swept),
+        false => Err(LabProblem::System(problems.join("; "))),
     }
 }
 
-/// The names of all labs of which something is there, running or not.
-///
-/// # Errors
-/// Open vSwitch does not answer.
-pub fn labs_found() -> Result<BTreeSet<LabName>, LabProblem> {
-    let bridges = bridges()?.into_iter().map(|(_, lab)| lab);
+/// Removes the bridges of a lab. Where Open vSwitch does not answer, those that are noted stay.
+fn sweep_bridges(claim: &Claim) -> Result<Vec<String>, LabProblem> {
+    let ours = || -> Result<Vec<String>, LabProblem> {
+        let (lab, prefix) = (claim.lab().to_string(), claim.lab().prefix());
+        let marked = bridges()?.into_iter().filter(|(_, of)| *of == lab);
+        Ok(marked.map(|(bridge, _)| bridge).filter(|bridge| bridge.starts_with(&prefix)).collect())
+    };
+    let stay = |bridges: &[String], why: LabProblem| {
+        let (s, y) = if bridges.len() == 1 { ("", "s") } else { ("s", "") };
+        let bridges = bridges.join(", ");
+        Err(LabProblem::System(format!("bridge{s} {bridges} stay{y} in Open vSwitch: {why}")))
+    };
+    let bridges = match (ours(), claim.noted()) {
+        (Ok(bridges), _) => bridges,
+        (Err(_), noted) if noted.is_empty() => return Ok(Vec::new()),
+        (Err(why), noted) => return stay(&noted, why),
+    };
+    if bridges.is_empty() {
+        return Ok(bridges);
+    }
+    let words: Vec<&str> = bridges
+        .iter()
+        .flat_map(|bridge| ["--", "--if-exists", "del-br", bridge.as_str()])
+        .collect();
+    match (vsctl(&words), &ours()) {
+        (Ok(_), _) => Ok(bridges),
+        // The database has let them go. Only the daemon does not know yet: it is not there.
+        (Err(_), Ok(left)) if left.is_empty() => Ok(bridges),
+        (Err(why), Ok(left)) => stay(left, why),
+        (Err(why), Err(_)) => stay(&bridges, why),
+    }
+}
+
+/// The names of all labs of which something is there, running or not. Of bridges in an Open vSwitch
+/// that does not answer, those that are noted.
+pub fn labs_found() -> BTreeSet<LabName> {
+    let bridges = bridges().unwrap_or_default().into_iter().map(|(_, lab)| lab);
     let marks = interfaces().into_iter().map(|(_, mark)| mark);
     let marks = marks.chain(namespaces().into_iter().filter_map(|name| mark_of(&name)));
     let labs = marks.filter_map(|mark| mark.strip_prefix(MARK).map(str::to_owned));
-    Ok(bridges.chain(labs).filter_map(|lab| lab.parse().ok()).collect())
+    let found = bridges.chain(labs).filter_map(|lab| lab.parse().ok());
+    found.chain(labs_noted()).collect()
 }
 
 /// The bridges that bear a mark, and the labs that these name.
