@@ -68,7 +68,7 @@ pub(in crate::commands) async fn keep(
     });
     let ended = ended.await?;
     reporting.await??;
-    Ok(ended.context("--lab")?)
+    ended.context("--lab")
 }
 
 fn start(wanted: Wanted) -> anyhow::Result<Beside> {
