@@ -32,6 +32,7 @@ pub use names::Names;
 pub use open::{SocketArgs, answer_at};
 pub use server::{CLIENTS, serve};
 pub use socket::ControlSocket;
+pub(crate) use socket::connect;
 pub use vocabulary::Vocabulary;
 
 /// Questions to switches that run at once. A further one waits for its turn.

@@ -7,6 +7,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use tokio::net::UnixListener;
 
@@ -108,6 +110,25 @@ impl Drop for ControlSocket {
         if fs::symlink_metadata(&self.path).is_ok_and(ours) {
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+/// Connects to a socket, within `patience`: where nobody accepts and enough others wait, connecting
+/// does, too.
+///
+/// # Errors
+/// What the system says; [`ErrorKind::TimedOut`].
+pub(crate) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let (tell, told) = channel();
+    let path = path.to_owned();
+    // A thread that waits for longer ends with the process.
+    std::thread::Builder::new().name("connect".to_owned()).spawn(move || {
+        let _ = tell.send(UnixStream::connect(path));
+    })?;
+    match told.recv_timeout(patience) {
+        Ok(connected) => connected,
+        Err(RecvTimeoutError::Timeout) => Err(ErrorKind::TimedOut.into()),
+        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("connecting failed")),
     }
 }
 

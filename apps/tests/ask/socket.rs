@@ -126,6 +126,22 @@ fn a_thousand_clients_are_served_or_turned_away() {
 }
 
 #[test]
+fn whoever_never_answers_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mute.sock");
+    let _listener = UnixListener::bind(&path).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_umlaut"))
+        .args(["explain", "--live", "--src", "00:00:00:00:00:01", "--socket"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let wanted =
+        format!("umlaut: {}: whoever listens there does not answer within 5 s\n", path.display());
+    assert_eq!(String::from_utf8_lossy(&output.stderr), wanted);
+}
+
+#[test]
 fn what_is_not_a_controller_is_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("other.sock");

@@ -5,15 +5,19 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::control::connect;
 use crate::control::protocol::{Body, Question, Reply, Request, VERSION};
 
 /// How long a controller may take for one line of an answer; switches that do not answer take most
 /// of it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a controller may take to say that it is there.
+const GREETING: Duration = Duration::from_secs(5);
 
 /// A connection.
 #[derive(Debug)]
@@ -35,9 +39,9 @@ impl Connection {
     /// Connects.
     ///
     /// # Errors
-    /// Nobody answers there; the text says what to do.
+    /// Nobody answers there, or not within five seconds; the text says what to do.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Connection> {
-        let stream = match UnixStream::connect(path) {
+        let stream = match connect(path, GREETING) {
             Ok(stream) => stream,
             Err(error) => {
                 let hint = match error.kind() {
@@ -45,13 +49,16 @@ impl Connection {
                         "no controller runs there: start `umlaut run`, or say where with --socket"
                     }
                     ErrorKind::PermissionDenied => "the controller belongs to another user",
+                    ErrorKind::TimedOut => return Err(silent(path, GREETING)),
                     _ => "the controller cannot be asked",
                 };
                 return Err(error).with_context(|| format!("{}: {hint}", path.display()));
             }
         };
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Connection { stream: BufReader::new(stream), path: path.to_owned() })
+        let mut connection = Connection { stream: BufReader::new(stream), path: path.to_owned() };
+        // Answered at once, unlike some questions.
+        connection.ask_within(Question::Controller, Some(GREETING), |_| Ok(()))?;
+        Ok(connection)
     }
 
     /// Asks, hands over the pieces of the answer as they come, and returns what is said at its end.
@@ -61,15 +68,25 @@ impl Connection {
     pub(crate) fn ask(
         &mut self,
         question: Question,
-        mut take: impl FnMut(Piece) -> anyhow::Result<()>,
+        take: impl FnMut(Piece) -> anyhow::Result<()>,
     ) -> anyhow::Result<Value> {
         let endless = matches!(question, Question::Events { follow: true });
-        self.stream.get_ref().set_read_timeout((!endless).then_some(PATIENCE))?;
+        self.ask_within(question, (!endless).then_some(PATIENCE), take)
+    }
+
+    fn ask_within(
+        &mut self,
+        question: Question,
+        patience: Option<Duration>,
+        mut take: impl FnMut(Piece) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Value> {
+        self.stream.get_ref().set_read_timeout(patience)?;
+        self.stream.get_ref().set_write_timeout(patience)?;
         let mut line = serde_json::to_vec(&Request { umlaut: VERSION, question })?;
         line.push(b'\n');
         self.stream.get_ref().write_all(&line).with_context(|| self.place())?;
         loop {
-            match self.reply()?.body {
+            match self.reply(patience)?.body {
                 Body::Rows(rows) => take(Piece::Rows(rows))?,
                 Body::Lost(lost) => take(Piece::Lost(lost))?,
                 Body::End(end) => return Ok(end),
@@ -97,9 +114,14 @@ impl Connection {
         self.path.display().to_string()
     }
 
-    fn reply(&mut self) -> anyhow::Result<Reply> {
+    fn reply(&mut self, patience: Option<Duration>) -> anyhow::Result<Reply> {
         let mut line = Vec::new();
-        let read = self.stream.read_until(b'\n', &mut line).with_context(|| self.place())?;
+        let read = match (self.stream.read_until(b'\n', &mut line), patience) {
+            (Err(error), Some(patience)) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(silent(&self.path, patience));
+            }
+            (read, _) => read.with_context(|| self.place())?,
+        };
         if read == 0 {
             bail!("{}: the controller ended", self.place());
         }
@@ -111,6 +133,14 @@ impl Connection {
         }
         Ok(reply)
     }
+}
+
+fn silent(path: &Path, patience: Duration) -> anyhow::Error {
+    anyhow!(
+        "{}: whoever listens there does not answer within {} s",
+        path.display(),
+        patience.as_secs()
+    )
 }
 
 /// Rows as what they are.
