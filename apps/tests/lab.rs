@@ -233,13 +233,37 @@ fn the_network_changes_as_it_is_told_to() {
     labs.ok(&["port-up", "s2", "1"]);
     alice_to_bob("with it", true);
 
+    labs.ok(&["reset-stats"]);
     labs.ok(&["stop", "bob"]);
     assert_eq!(state("/hosts/1/state"), "stopped");
-    alice_to_bob("bob is off", false);
+    labs.ok(&["send-packets", "-s", "alice", "-d", "bob"]);
+    assert_eq!(labs.received("bob", "udp"), 0, "bob is off");
+    let told = labs.fails(&["send-packets", "-s", "bob", "-d", "alice", "-n", "2"]);
+    assert_eq!(told, "umlaut: bob is stopped: start bob\n");
+    assert_eq!(labs.ok(&["show-stats", "bob", "--tx"]), "nothing yet\n");
     let told = labs.fails(&["stop", "bob"]);
     assert!(told.contains("bob is stopped already"), "{told}");
+    // Off, with its cable moved about: it stays off.
+    labs.ok(&["move", "bob", "s2/7"]);
+    assert_eq!((state("/hosts/1/state"), state("/hosts/1/at")), ("stopped".into(), "s2/7".into()));
+    labs.ok(&["move", "bob", "s2/1"]);
     labs.ok(&["start", "bob"]);
+    assert_eq!(state("/hosts/1/state"), "running");
     alice_to_bob("bob is on", true);
+
+    // A cable that is out is no host that is off: it sends into it.
+    labs.ok(&["link-down", "bob-s2"]);
+    assert_eq!(state("/hosts/1/state"), "link down");
+    alice_to_bob("bob's cable is out", false);
+    labs.ok(&["stop", "bob"]);
+    labs.ok(&["link-up", "bob-s2"]);
+    assert_eq!(state("/hosts/1/state"), "stopped");
+    labs.ok(&["link-down", "bob-s2"]);
+    labs.ok(&["start", "bob"]);
+    assert_eq!(state("/hosts/1/state"), "link down");
+    labs.ok(&["move", "bob", "s2/1"]);
+    assert_eq!(state("/hosts/1/state"), "running");
+    alice_to_bob("bob is plugged in", true);
 
     // A switch forgets its entries, and is connected again.
     labs.ok(&["stop", "s2"]);

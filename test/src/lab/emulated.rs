@@ -144,7 +144,10 @@ impl Ground for Emulated {
         set.map_or_else(impossible, Ok)
     }
 
-    fn move_host(&self, host: usize, _: &Standing, to: Endpoint) -> Done {
+    fn move_host(&self, host: usize, before: &Standing, to: Endpoint) -> Done {
+        if before.hosts_off[host] {
+            return Ok(());
+        }
         let name = self.name(host);
         let moved = self.lab().with_network(|network| network.plug(&name, to));
         moved.map_or_else(impossible, Ok)

@@ -29,9 +29,10 @@ pub(super) trait Ground: Send + Sync {
     fn set_port(&self, at: Endpoint, up: bool, before: &Standing) -> Done;
     /// Plugs a link in or out.
     fn set_link(&self, link: usize, up: bool) -> Done;
-    /// Plugs a host, which is or was at this port, in or out.
+    /// Plugs a host, which is or was at this port, in or out. One that is off is out.
     fn set_host(&self, host: usize, at: Endpoint, up: bool) -> Done;
-    /// Moves a host's plug to a port, where it is in. `before` is how the network stands until then.
+    /// Moves a host's plug to a port, where it is in, unless the host is off. `before` is how the
+    /// network stands until then.
     fn move_host(&self, host: usize, before: &Standing, to: Endpoint) -> Done;
     /// Switches a switch on or off. `before` is how the network stands until then.
     fn set_switch(&self, dpid: DatapathId, on: bool, before: &Standing) -> Done;
@@ -54,6 +55,8 @@ pub struct Standing {
     pub places: Vec<Option<Endpoint>>,
     /// Hosts whose plug is out.
     pub hosts_out: Vec<bool>,
+    /// Hosts that are off.
+    pub hosts_off: Vec<bool>,
     /// Links that are cut.
     pub links_out: Vec<bool>,
     /// Switches that are off.
@@ -68,6 +71,7 @@ impl Standing {
         Standing {
             places: plan.topology.hosts.iter().map(|host| host.at).collect(),
             hosts_out: vec![false; plan.topology.hosts.len()],
+            hosts_off: vec![false; plan.topology.hosts.len()],
             links_out: vec![false; plan.topology.links.len()],
             switches_off: Vec::new(),
             ports_down: Vec::new(),

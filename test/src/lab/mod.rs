@@ -19,6 +19,7 @@ mod plan;
 mod reach;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +84,8 @@ pub struct Lab {
     ground: Box<dyn Ground>,
     counters: Arc<Counters>,
     standing: Mutex<Standing>,
+    /// As in `standing`, for hosts that send while something is changed, which takes its time.
+    hosts_off: Vec<AtomicBool>,
 }
 
 impl Lab {
@@ -109,7 +112,8 @@ impl Lab {
             }
         };
         let standing = Standing::at_first(&plan);
-        Ok(Lab { plan, kind, ground, counters, standing: Mutex::new(standing) })
+        let hosts_off = standing.hosts_off.iter().map(|off| AtomicBool::new(*off)).collect();
+        Ok(Lab { plan, kind, ground, counters, standing: Mutex::new(standing), hosts_off })
     }
 
     /// Removes everything that it made.
@@ -173,8 +177,12 @@ impl Lab {
     /// A host sends a frame, which is counted.
     ///
     /// # Errors
-    /// What the system says.
+    /// It is off, or what the system says.
     pub fn transmit(&self, host: usize, frame: &[u8]) -> Done {
+        if self.hosts_off[host].load(Ordering::Acquire) {
+            let name = &self.plan.topology.hosts[host].name;
+            return Err(LabProblem::Refused(format!("{name} is stopped: start {name}")));
+        }
         self.ground.transmit(host, frame)?;
         self.counters.sent(host, frame);
         Ok(())
@@ -286,23 +294,30 @@ impl Lab {
                 standing.links_out[link] = !up;
                 Ok(())
             }
-            Cable::Host(host) => self.set_host(&mut standing, host, up),
+            Cable::Host(host) => {
+                let off = standing.hosts_off[host];
+                self.set_host(&mut standing, host, !up, off)
+            }
         }
     }
 
-    fn set_host(&self, standing: &mut Standing, host: usize, up: bool) -> Done {
-        if standing.hosts_out[host] != up {
-            return Ok(());
+    /// Plugs a host in or out, switches it on or off.
+    fn set_host(&self, standing: &mut Standing, host: usize, out: bool, off: bool) -> Done {
+        let is_in = !standing.hosts_out[host] && !standing.hosts_off[host];
+        let becomes_in = !out && !off;
+        if let Some(at) = standing.places[host]
+            && is_in != becomes_in
+        {
+            self.ground.set_host(host, at, becomes_in)?;
         }
-        if let Some(at) = standing.places[host] {
-            self.ground.set_host(host, at, up)?;
-        }
-        standing.hosts_out[host] = !up;
+        standing.hosts_out[host] = out;
+        standing.hosts_off[host] = off;
+        self.hosts_off[host].store(off, Ordering::Release);
         Ok(())
     }
 
-    /// Switches a switch or a host on or off. A switch forgets its entries; a host's plug is out while
-    /// it is off.
+    /// Switches a switch or a host on or off. A switch forgets its entries; a host that is off sends
+    /// and receives nothing.
     ///
     /// # Errors
     /// It is so already, or what the system says.
@@ -313,7 +328,7 @@ impl Lab {
                 (self.plan.switch_name(dpid), standing.switches_off.contains(&dpid))
             }
             Machine::Host(host) => {
-                (self.plan.topology.hosts[host].name.clone(), standing.hosts_out[host])
+                (self.plan.topology.hosts[host].name.clone(), standing.hosts_off[host])
             }
         };
         if is_off != on {
@@ -321,7 +336,10 @@ impl Lab {
             return Err(LabProblem::Refused(format!("{name} is {state} already")));
         }
         match machine {
-            Machine::Host(host) => self.set_host(&mut standing, host, on),
+            Machine::Host(host) => {
+                let out = standing.hosts_out[host];
+                self.set_host(&mut standing, host, out, !on)
+            }
             Machine::Switch(dpid) => {
                 self.ground.set_switch(dpid, on, &standing)?;
                 standing.switches_off.retain(|other| *other != dpid);
@@ -333,7 +351,7 @@ impl Lab {
         }
     }
 
-    /// Moves a host to another port. One that was out is in then.
+    /// Moves a host to another port. One whose plug was out is in then; one that is off stays off.
     ///
     /// # Errors
     /// Something else is there, or the switch is off.

@@ -115,10 +115,11 @@ fn status(lab: &Lab, about: &About) -> Status {
         }
     });
     let hosts = topology.hosts.iter().enumerate().map(|(index, host)| {
-        let state = match (standing.places[index], standing.hosts_out[index]) {
-            (_, true) => "stopped",
-            (None, false) => "unplugged",
-            (Some(_), false) => "running",
+        let state = match standing.places[index] {
+            _ if standing.hosts_off[index] => "stopped",
+            None => "unplugged",
+            Some(_) if standing.hosts_out[index] => "link down",
+            Some(_) => "running",
         };
         let v6 = || host.ipv6.map(|ip| ip.to_string());
         said::HostRow {

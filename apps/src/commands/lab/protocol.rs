@@ -125,7 +125,7 @@ pub(super) struct HostRow {
     pub(super) vlan: Option<u16>,
     /// Where its plug is, or was before it was pulled.
     pub(super) at: Option<String>,
-    /// `running`, `stopped`, `unplugged`.
+    /// `running`, `stopped`, `link down`, `unplugged`.
     pub(super) state: String,
     pub(super) namespace: Option<String>,
 }

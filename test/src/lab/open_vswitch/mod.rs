@@ -266,7 +266,7 @@ impl Ground for Bridges {
         vsctl(&["add-port", bridge, interface, "--", "set", "interface", interface, &request])?;
         self.must_be_port(interface, to)?;
         self.set_up(interface, true)?;
-        if before.hosts_out[host] {
+        if before.hosts_out[host] && !before.hosts_off[host] {
             self.configure_host(host)?;
         }
         Ok(())
