@@ -229,6 +229,8 @@ fn the_network_changes_as_it_is_told_to() {
 
     labs.ok(&["port-down", "s2/1"]);
     assert_eq!(state("/ports_down/0"), "s2/1");
+    let shown = labs.ok(&["status"]);
+    assert!(shown.ends_with("\nports down: s2/1\n"), "{shown}");
     alice_to_bob("without bob's port", false);
     labs.ok(&["port-up", "s2", "1"]);
     alice_to_bob("with it", true);
@@ -305,25 +307,41 @@ fn what_there_is_not_is_told_with_what_there_is() {
         ),
         (&["send-packets", "-s", "alice", "-d", "s1"], "there is no host s1"),
         (&["send-packets", "-s", "plain", "-d", "bob", "--tcp"], "plain has no IP address"),
-        (&["send-packets", "-s", "alice", "-d", "bob", "--length", "9000"], "at most 1440 bytes"),
         (&["show-stats", "bod"], "did you mean bob?"),
         (&["reset-stats", "bod"], "did you mean bob?"),
         (&["promiscuous", "bod"], "did you mean bob?"),
         (&["dump-flows", "s3"], "there is no switch s3; did you mean s1? (known: s1, s2)"),
         (&["port-down", "s1/9"], "there is no port s1/9; did you mean s1/1? (known: s1/1, s1/2"),
-        (&["port-down", "s1"], "\"s1\" is not SWITCH/PORT"),
         (&["port-up", "s9", "1"], "there is no switch s9"),
         (&["link-down", "s1-s3"], "there is no link s1-s3 (known: s1/24-s2/24, alice-s1/1"),
         (&["stop", "nobody"], "there is no switch or host nobody (known: s1, s2, alice"),
         (&["move", "alice", "s2/1"], "s2/1 is taken: bob is there"),
         (&["move", "alice", "s2/24"], "s2/24 is taken: the link s1/24-s2/24 is there"),
-        (&["move", "alice", "s2/x"], "\"x\" is not the number of a port"),
         (&["netns", "alice", "true"], "alice is an emulated host, which has no network namespace"),
         (&["status", "--name", "lap"], "there is no running lab lap; did you mean lab?"),
         (&["down", "--name", "lap"], "there is no running lab lap; did you mean lab?"),
     ];
     for (args, wanted) in rows {
         let told = labs.fails(args);
+        assert!(told.contains(wanted), "{args:?}: {told}");
+    }
+    let ways: &[(&[&str], &str)] = &[
+        (&["port-down", "s1"], "\"s1\" is not SWITCH/PORT"),
+        (&["port-down", "s1", "x"], "\"x\" is not the number of a port"),
+        (&["port-up", "s1/0"], "\"0\" is not the number of a port"),
+        (&["move", "alice", "s2"], "\"s2\" is not SWITCH/PORT"),
+        (&["move", "alice", "s2/x"], "\"x\" is not the number of a port"),
+        (&["send-packets", "-s", "alice", "-d", "bob", "--length", "1441"], "1441 is not in"),
+        (&["send-packets", "-s", "alice", "-d", "alice"], "alice cannot send to itself"),
+        (&["send-packets", "-s", "alice", "-d", "bob", "--arp", "--tp-dst", "3"], "'--arp'"),
+        (&["send-packets", "-s", "alice", "-d", "bob", "--arp", "--length", "3"], "'--arp'"),
+        (&["send-packets", "-s", "alice", "-d", "bob", "--icmp", "--tp-dst", "3"], "'--icmp'"),
+        (&["send-packets", "-s", "alice", "--broadcast", "--inc-ip-dst", "3"], "'--broadcast'"),
+    ];
+    for (args, wanted) in ways {
+        let output = labs.run(args);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
         assert!(told.contains(wanted), "{args:?}: {told}");
     }
     let usage: &[&[&str]] = &[
@@ -447,6 +465,9 @@ fn a_shell_reads_commands_from_a_pipe() {
     }
     assert!(out.contains("Let a host send frames to another"), "{out}");
     assert!(out.contains("SWITCH  DATAPATH  STATE"), "{out}");
+
+    let (code, out, told) = type_in("down\nstatus\n");
+    assert_eq!((code, out.as_str(), told.as_str()), (Some(0), "lab lab is down\n", ""));
 }
 
 #[test]

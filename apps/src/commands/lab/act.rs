@@ -2,7 +2,10 @@
 //! words to a request.
 
 use clap::{ArgGroup, Subcommand};
+use umlaut_openflow::PortNo;
+use umlaut_testbed::lab::LONGEST;
 
+use super::super::Failure;
 use super::protocol::{Kind, Sending, What};
 
 /// Frames in a second, unless said otherwise.
@@ -97,7 +100,7 @@ pub(super) enum Act {
         /// The host
         host: String,
         /// Where to
-        #[arg(value_name = "SWITCH/PORT")]
+        #[arg(value_name = "SWITCH/PORT", value_parser = place)]
         to: String,
     },
     /// Run a command where a host is, or a shell (Open vSwitch only)
@@ -130,28 +133,49 @@ pub(super) struct SendArgs {
           value_parser = clap::value_parser!(u32).range(1..=i64::from(FASTEST)))]
     pps: u32,
     /// Bytes of payload
-    #[arg(long, value_name = "N", default_value_t = 22)]
+    #[arg(long, value_name = "N", default_value_t = 22, conflicts_with = "arp",
+          value_parser = clap::value_parser!(u16).range(..=i64::from(LONGEST)))]
     length: u16,
     /// The sender's port
-    #[arg(long, alias = "tp_src", value_name = "N", default_value_t = 1)]
+    #[arg(long, alias = "tp_src", value_name = "N", default_value_t = 1, conflicts_with = "arp")]
     tp_src: u16,
     /// The receiver's port
-    #[arg(long, alias = "tp_dst", value_name = "N", default_value_t = 1)]
+    #[arg(long, alias = "tp_dst", value_name = "N", default_value_t = 1,
+          conflicts_with_all = ["arp", "icmp"])]
     tp_dst: u16,
     /// From N IP addresses in turn, the sender's own first
     #[arg(long, alias = "inc_ip_src", value_name = "N", default_value_t = 0)]
     inc_ip_src: u32,
     /// To N IP addresses in turn, the receiver's own first
-    #[arg(long, alias = "inc_ip_dst", value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        alias = "inc_ip_dst",
+        value_name = "N",
+        default_value_t = 0,
+        conflicts_with = "broadcast"
+    )]
     inc_ip_dst: u32,
     /// From N ports in turn
-    #[arg(long, alias = "inc_tp_src", value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        alias = "inc_tp_src",
+        value_name = "N",
+        default_value_t = 0,
+        conflicts_with = "arp"
+    )]
     inc_tp_src: u32,
     /// To N ports in turn
-    #[arg(long, alias = "inc_tp_dst", value_name = "N", default_value_t = 0)]
+    #[arg(long, alias = "inc_tp_dst", value_name = "N", default_value_t = 0,
+          conflicts_with_all = ["arp", "icmp"])]
     inc_tp_dst: u32,
     /// N payloads in turn: they begin with a number
-    #[arg(long, alias = "inc_payload", value_name = "N", default_value_t = 0)]
+    #[arg(
+        long,
+        alias = "inc_payload",
+        value_name = "N",
+        default_value_t = 0,
+        conflicts_with = "arp"
+    )]
     inc_payload: u32,
     /// The VLAN of the frames, 0 for none [default: the sender's]
     #[arg(long, value_name = "VID", value_parser = clap::value_parser!(u16).range(0..=4094))]
@@ -183,11 +207,27 @@ pub(super) struct PortArgs {
 }
 
 impl PortArgs {
-    fn text(self) -> String {
-        match self.port {
+    /// As `SWITCH/PORT`.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`]: it is none.
+    fn text(self) -> Result<String, Failure> {
+        let text = match self.port {
             Some(port) => format!("{}/{port}", self.switch),
             None => self.switch,
-        }
+        };
+        place(&text).map_err(Failure::Usage)
+    }
+}
+
+/// A place as it is written; whether it is there the lab knows.
+fn place(text: &str) -> Result<String, String> {
+    let Some((_, port)) = text.split_once('/') else {
+        return Err(format!("{text:?} is not SWITCH/PORT, as in s1/3"));
+    };
+    match port.parse::<PortNo>() {
+        Ok(port) if (1..=PortNo::MAX.0).contains(&port.0) => Ok(text.to_owned()),
+        _ => Err(format!("{port:?} is not the number of a port (from 1)")),
     }
 }
 
@@ -199,7 +239,15 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 impl SendArgs {
-    fn sending(self) -> Sending {
+    /// What is to be sent.
+    ///
+    /// # Errors
+    /// [`Failure::Usage`]: a host is to send to itself.
+    fn sending(self) -> Result<Sending, Failure> {
+        if self.dest.as_ref() == Some(&self.source) {
+            let host = self.source;
+            return Err(Failure::Usage(format!("{host} cannot send to itself (--dest)")));
+        }
         let count = match (self.n, self.duration) {
             (Some(n), _) => n,
             // At least one: a duration below the pace's is not for nothing.
@@ -213,7 +261,7 @@ impl SendArgs {
             (self.arp, Kind::Arp),
             (self.broadcast, Kind::Broadcast),
         ];
-        Sending {
+        Ok(Sending {
             from: self.source,
             to: self.dest,
             kind: kinds.into_iter().find(|(chosen, _)| *chosen).map(|(_, kind)| kind),
@@ -228,7 +276,7 @@ impl SendArgs {
             inc_tp_dst: self.inc_tp_dst,
             inc_payload: self.inc_payload,
             vlan: self.vlan,
-        }
+        })
     }
 }
 
@@ -249,12 +297,15 @@ pub(super) enum Show {
 
 impl Act {
     /// The request, and how its answer is shown.
-    pub(super) fn request(self) -> (What, Show) {
+    ///
+    /// # Errors
+    /// [`Failure::Usage`]: arguments that make no sense together.
+    pub(super) fn request(self) -> Result<(What, Show), Failure> {
         let plain = |json| if json { Show::Json } else { Show::Plain };
-        match self {
+        Ok(match self {
             Act::Status { json } => (What::Status, plain(json)),
             Act::SendPackets(args) => {
-                let sending = args.sending();
+                let sending = args.sending()?;
                 let to = sending.to.as_deref().unwrap_or("everybody");
                 let shown = format!("{} to {to}", sending.from);
                 (What::Send(Box::new(sending)), Show::Sent(shown))
@@ -266,14 +317,14 @@ impl Act {
             Act::ResetStats { hosts } => (What::Reset { hosts }, Show::Plain),
             Act::Promiscuous { host, off } => (What::Promiscuous { host, on: !off }, Show::Plain),
             Act::DumpFlows { json, switches } => (What::Flows { switches }, plain(json)),
-            Act::PortUp(port) => (What::Port { port: port.text(), up: true }, Show::Plain),
-            Act::PortDown(port) => (What::Port { port: port.text(), up: false }, Show::Plain),
+            Act::PortUp(port) => (What::Port { port: port.text()?, up: true }, Show::Plain),
+            Act::PortDown(port) => (What::Port { port: port.text()?, up: false }, Show::Plain),
             Act::LinkUp { link } => (What::Link { link, up: true }, Show::Plain),
             Act::LinkDown { link } => (What::Link { link, up: false }, Show::Plain),
             Act::Start { machine } => (What::Machine { name: machine, on: true }, Show::Plain),
             Act::Stop { machine } => (What::Machine { name: machine, on: false }, Show::Plain),
             Act::Move { host, to } => (What::Move { host, to }, Show::Plain),
             Act::Netns { host, command } => (What::Namespace { host }, Show::Run(command)),
-        }
+        })
     }
 }

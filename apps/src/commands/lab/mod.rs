@@ -88,7 +88,7 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
         Command::List { json } => list(json)?,
         Command::Shell => return shell::execute(&name),
         Command::Act(act) => {
-            let (what, show) = act.request();
+            let (what, show) = act.request()?;
             let mut connection = Connection::open(&Place::open()?, &name)?;
             return perform(&mut connection, what, show, Leaving::Exec);
         }

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, Subcommand};
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
@@ -20,7 +20,7 @@ use super::connection::Connection;
 use super::place::Place;
 use super::protocol::Status;
 use super::words::{complete, split};
-use super::{Leaving, perform};
+use super::{Leaving, down, perform, say};
 
 /// How many lines are remembered for the next time.
 const REMEMBERED: usize = 500;
@@ -30,14 +30,23 @@ const REMEMBERED: usize = 500;
 #[command(no_binary_name = true, name = "", about = "Commands of a lab; quit ends the shell")]
 struct Line {
     #[command(subcommand)]
-    act: Act,
+    command: Typed,
+}
+
+#[derive(Debug, Subcommand)]
+enum Typed {
+    /// Bring the lab down and end the shell
+    Down,
+    #[command(flatten)]
+    Act(Act),
 }
 
 pub(super) fn execute(name: &LabName) -> anyhow::Result<ExitCode> {
     let place = Place::open()?;
-    let mut shell = Shell { connection: Connection::open(&place, name)?, failed: false };
+    let mut shell =
+        Shell { name: name.clone(), connection: Connection::open(&place, name)?, failed: false };
     match std::io::stdin().is_terminal() {
-        true => shell.talk(name, &place.history())?,
+        true => shell.talk(&place.history())?,
         false => {
             for line in std::io::stdin().lock().lines() {
                 if !shell.obey(&line?) {
@@ -52,6 +61,7 @@ pub(super) fn execute(name: &LabName) -> anyhow::Result<ExitCode> {
 }
 
 struct Shell {
+    name: LabName,
     connection: Connection,
     failed: bool,
 }
@@ -72,9 +82,18 @@ impl Shell {
             Some(_) => {}
         }
         match Line::try_parse_from(words) {
-            Ok(line) => {
-                let (what, show) = line.act.request();
-                if let Err(error) = perform(&mut self.connection, what, show, Leaving::Stay) {
+            Ok(Line { command: Typed::Down }) => {
+                let down = Place::open().and_then(|place| down::down(&self.name, &place));
+                match down.and_then(|line| say(&[line])) {
+                    Ok(()) => return false,
+                    Err(error) => self.complain(&format!("{error:#}")),
+                }
+            }
+            Ok(Line { command: Typed::Act(act) }) => {
+                let done = act.request().map_err(Into::into).and_then(|(what, show)| {
+                    perform(&mut self.connection, what, show, Leaving::Stay)
+                });
+                if let Err(error) = done {
                     self.complain(&format!("{error:#}"));
                 }
             }
@@ -93,7 +112,8 @@ impl Shell {
     }
 
     /// Reads lines from a terminal, with history and completion.
-    fn talk(&mut self, name: &LabName, history: &Path) -> anyhow::Result<()> {
+    fn talk(&mut self, history: &Path) -> anyhow::Result<()> {
+        let name = self.name.clone();
         let names = names(&self.connection.status()?);
         let mut editor: Editor<Helping, MemHistory> =
             Editor::with_history(Config::default(), MemHistory::new())?;
@@ -101,7 +121,7 @@ impl Shell {
         for line in fs::read_to_string(history).unwrap_or_default().lines() {
             editor.add_history_entry(line)?;
         }
-        println!("lab {name}; help shows the commands, Tab completes, quit ends");
+        say(&[format!("lab {name}; help shows the commands, Tab completes, quit ends")])?;
         loop {
             match editor.readline(&format!("{name}> ")) {
                 Ok(line) => {
