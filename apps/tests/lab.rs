@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
@@ -513,6 +513,41 @@ fn a_lab_in_the_foreground_ends_with_a_signal() {
     let told = String::from_utf8(output.stdout).unwrap();
     assert!(told.contains("until SIGINT or SIGTERM, or umlaut lab down --name lab"), "{told}");
     assert_eq!(labs.ok(&["list"]), "no lab runs\n");
+}
+
+/// The commands at the top of docs/labs.md, as a newcomer types them.
+#[test]
+fn the_quick_start_of_the_docs_shows_frames_that_arrive() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(root.join("docs/labs.md")).unwrap();
+    let block = page.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut lines = block.lines().map(|line| line.split('#').next().unwrap().trim());
+    let run: Vec<&str> = lines.next().unwrap().split(' ').collect();
+    let ["umlaut", "run", policy, "&"] = run[..] else { panic!("{run:?}") };
+    let labs = Labs::new();
+    let policy = root.join(policy).display().to_string();
+    let mut daemon = Daemon::start(&["--listen", "127.0.0.1:0", "--no-socket", policy.as_str()]);
+    let address = format!("tcp:{}", daemon.listening());
+    let mut shown = 0;
+    for line in lines {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ["umlaut", "lab", words @ ..] = &words[..] else { panic!("{line}") };
+        match words {
+            ["up", file] => {
+                let file = root.join(file).display().to_string();
+                labs.ok(&["up", "--controller", &address, &file]);
+                daemon.told("topology settled");
+            }
+            ["show-stats", host] => {
+                shown += 1;
+                until(line, || labs.received(host, "udp") == 10);
+                let told = labs.ok(words);
+                assert!(told.contains("  10    500\n"), "{line}: {told}");
+            }
+            words => drop(labs.ok(words)),
+        }
+    }
+    assert_eq!(shown, 2);
 }
 
 #[test]
