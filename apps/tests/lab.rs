@@ -89,6 +89,13 @@ impl Labs {
         rows.map(|row| row["packets"].as_u64().unwrap()).sum()
     }
 
+    /// The files of a lab.
+    fn traces(&self, lab: &str) -> Vec<String> {
+        let files = std::fs::read_dir(self.0.path().join("labs")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with(&format!("{lab}."))).collect()
+    }
+
     fn pid(&self, lab: &str) -> i32 {
         self.json(&["status", "--name", lab, "--json"])["pid"].as_i64().unwrap() as i32
     }
@@ -119,6 +126,8 @@ fn controller(labs: &Labs) -> (Daemon, String) {
 
 /// An address at which nobody listens.
 const NOBODY: &str = "tcp:127.0.0.1:1";
+/// Another.
+const NOBODY_ELSE: &str = "tcp:127.0.0.1:2";
 
 #[test]
 fn hosts_send_to_each_other_under_a_controller_and_count_what_arrives() {
@@ -372,6 +381,7 @@ fn what_there_is_not_is_told_with_what_there_is() {
     let uplink = labs.write("uplink.yaml", &uplink);
     let told = labs.fails(&["up", "--name", "bad", uplink.to_str().unwrap()]);
     assert!(told.contains("s1/9 is linked to the interface eth9 of this machine"), "{told}");
+    assert_eq!(labs.traces("bad"), [""; 0], "what failed leaves nothing");
     let labs_that_run = labs.json(&["list", "--json"]);
     assert_eq!(labs_that_run.as_array().unwrap().len(), 1);
     assert_eq!(labs.ok(&["down"]), "lab lab is down\n");
@@ -382,8 +392,18 @@ fn several_labs_run_at_once_and_a_killed_one_leaves_nothing_in_the_way() {
     let labs = Labs::new();
     let policy = labs.policy();
     labs.ok(&["up", "--controller", NOBODY, &policy]);
-    labs.ok(&["up", "--controller", NOBODY, "--name", "other", &policy]);
+    // Two switches of one datapath id at one controller would take it from each other.
     let told = labs.fails(&["up", "--controller", NOBODY, "--name", "other", &policy]);
+    let wanted = format!(
+        "lab lab has a switch with the datapath id of s1 (0x1) at the same controller, {NOBODY}"
+    );
+    assert!(told.contains(&wanted), "{told}");
+    assert_eq!(labs.traces("other"), [""; 0], "what failed leaves nothing");
+    let apart = labs.write("apart.yaml", &POLICY.replace("s1: 0x1, s2: 0x2", "s1: 0x3, s2: 0x4"));
+    labs.ok(&["up", "--controller", NOBODY, "--name", "other", apart.to_str().unwrap()]);
+    assert_eq!(labs.ok(&["down", "--name", "other"]), "lab other is down\n");
+    labs.ok(&["up", "--controller", NOBODY_ELSE, "--name", "other", &policy]);
+    let told = labs.fails(&["up", "--controller", NOBODY_ELSE, "--name", "other", &policy]);
     assert!(told.contains("lab other runs already"), "{told}");
     let list = labs.json(&["list", "--json"]);
     let names: Vec<&str> =
@@ -405,7 +425,7 @@ fn several_labs_run_at_once_and_a_killed_one_leaves_nothing_in_the_way() {
     until("its end", || has_ended(pid));
     assert_eq!(labs.json(&["list", "--json"]).as_array().unwrap().len(), 1);
     assert!(labs.fails(&["status", "--name", "other"]).contains("there is no running lab other"));
-    labs.ok(&["up", "--controller", NOBODY, "--name", "other", &policy]);
+    labs.ok(&["up", "--controller", NOBODY_ELSE, "--name", "other", &policy]);
     assert_ne!(labs.pid("other"), pid);
 
     // A dead one can be put away as well.
@@ -416,11 +436,11 @@ fn several_labs_run_at_once_and_a_killed_one_leaves_nothing_in_the_way() {
     assert!(told.starts_with("lab other had died; 0 bridges"), "{told}");
     assert!(labs.fails(&["down", "--name", "other"]).contains("there is no running lab other"));
 
-    labs.ok(&["up", "--controller", NOBODY, "--name", "third", &policy]);
+    labs.ok(&["up", "--controller", NOBODY_ELSE, "--name", "third", &policy]);
     let told = labs.fails(&["down", "--name", "third", "other.yaml"]);
     assert!(told.contains("lab third is of "), "{told}");
     assert_eq!(labs.ok(&["down", "--name", "third", &policy]), "lab third is down\n");
-    labs.ok(&["up", "--controller", NOBODY, "--name", "third", &policy]);
+    labs.ok(&["up", "--controller", NOBODY_ELSE, "--name", "third", &policy]);
     let told = labs.ok(&["down", "--all"]);
     assert_eq!(told, "lab lab is down\nlab third is down\n");
     assert_eq!(labs.ok(&["killall"]), "");
@@ -433,6 +453,127 @@ fn has_ended(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let is_zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
     threads == 0 || threads == 1 && is_zombie
+}
+
+#[test]
+fn a_lab_that_does_not_answer_is_told_and_brought_down_all_the_same() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, &labs.policy()]);
+    labs.ok(&["up", "--controller", NOBODY_ELSE, "--name", "other", &labs.policy()]);
+    let pid = labs.pid("other");
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+
+    // The others are told all the same.
+    let shown = labs.ok(&["list"]);
+    assert!(shown.contains("\nlab  emulated  tcp:127.0.0.1:1 "), "{shown}");
+    assert!(shown.ends_with("\nlab other does not answer\n"), "{shown}");
+    let list = labs.json(&["list", "--json"]);
+    assert_eq!((&list[0]["name"], &list[0]["state"]), (&"lab".into(), &"running".into()));
+    assert_eq!(list[1], serde_json::json!({"name": "other", "state": "does not answer"}));
+    let told = labs.fails(&["status", "--name", "other"]);
+    let wanted = "lab other does not answer within 5 s: umlaut lab down --name other ends it";
+    assert!(told.contains(wanted), "{told}");
+    // Whose it is cannot be asked.
+    assert!(labs.fails(&["down", "--name", "other", &labs.policy()]).contains(wanted));
+
+    let told = labs.ok(&["down", "--all"]);
+    assert!(told.contains("lab other did not answer and was killed; 0 bridges"), "{told}");
+    assert!(told.contains("lab lab is down\n"), "{told}");
+    assert!(has_ended(pid));
+    assert_eq!(labs.ok(&["list"]), "no lab runs\n");
+}
+
+#[test]
+fn nobody_is_killed_for_a_lab_whose_process_does_more_than_keep_it() {
+    let labs = Labs::new();
+    let directory = labs.0.path().join("labs");
+    let args = ["--lab", "emulated", "--listen", "127.0.0.1:0", "--no-socket"];
+    let daemon = Daemon::start_with(
+        &[&args[..], &[labs.policy().as_str()]].concat(),
+        &[("UMLAUT_LAB_DIR", directory.as_os_str())],
+    );
+    until("the lab", || labs.run(&["status"]).status.success());
+    daemon.signal(Signal::SIGSTOP);
+    let told = labs.fails(&["down"]);
+    daemon.signal(Signal::SIGCONT);
+    let wanted = format!("lab lab does not answer; it is kept by process {} (", daemon.id());
+    assert!(told.contains(&wanted), "{told}");
+    assert_eq!(labs.ok(&["down"]), "lab lab is down\n");
+}
+
+/// Somebody at whom switches connect and get no answer, so that `up` waits for a while.
+fn mute() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp:{}", listener.local_addr().unwrap());
+    (listener, address)
+}
+
+#[test]
+fn a_lab_that_is_interrupted_while_it_comes_up_leaves_nothing() {
+    let labs = Labs::new();
+    let (_listener, address) = mute();
+    let policy = labs.policy();
+    let up = ["up", "--controller", &address, &policy];
+    for (more, signal, says) in [
+        (None, Signal::SIGINT, true),
+        (None, Signal::SIGKILL, false),
+        (Some("--foreground"), Signal::SIGTERM, true),
+    ] {
+        let mut command = labs.command(&[&up[..], more.as_slice()].concat());
+        let coming = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until("it is coming up", || labs.ok(&["list"]) == "lab lab is coming up\n");
+        let list = labs.json(&["list", "--json"]);
+        assert_eq!(list, serde_json::json!([{"name": "lab", "state": "coming up"}]));
+        kill(Pid::from_raw(coming.id() as i32), signal).unwrap();
+        let output = coming.wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        if says {
+            assert_eq!(output.status.code(), Some(1), "{told}");
+            assert_eq!(told, "umlaut: interrupted: nothing is left of it\n");
+            assert_eq!(labs.traces("lab"), [""; 0]);
+        }
+        until("its end", || labs.traces("lab").is_empty());
+        assert_eq!(labs.ok(&["list"]), "no lab runs\n");
+    }
+}
+
+#[test]
+fn a_process_that_dies_while_it_brings_a_lab_up_is_told_with_what_to_do() {
+    let labs = Labs::new();
+    let (_listener, address) = mute();
+    let mut up = labs.command(&["up", "--controller", &address, &labs.policy()]);
+    let up = up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let keeper = || {
+        let text = std::fs::read(labs.0.path().join("labs/lab.lock")).ok()?;
+        serde_json::from_slice::<Value>(&text).ok()?["pid"].as_i64()
+    };
+    until("its process is known", || keeper().is_some());
+    kill(Pid::from_raw(keeper().unwrap() as i32), Signal::SIGKILL).unwrap();
+    let output = up.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        "umlaut: the process that keeps lab lab has ended (signal: 9 (SIGKILL)) before the network \
+         stood; umlaut lab down --name lab removes what it may have left\n"
+    );
+    let _ = labs.run(&["down"]);
+    assert_eq!(labs.traces("lab"), [""; 0]);
+}
+
+#[test]
+fn a_lab_of_which_nobody_can_be_told_does_not_stay() {
+    let labs = Labs::new();
+    for more in [None, Some("--foreground")] {
+        let policy = labs.policy();
+        let up = ["up", "--controller", NOBODY, policy.as_str()];
+        let mut command = labs.command(&[&up[..], more.as_slice()].concat());
+        command.stdout(std::fs::File::create("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("standard output: No space left on device"), "{told}");
+        assert_eq!(labs.ok(&["list"]), "no lab runs\n");
+    }
 }
 
 #[test]

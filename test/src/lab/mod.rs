@@ -55,6 +55,9 @@ pub enum LabProblem {
     /// What a command of the system said.
     #[error("{0}")]
     System(String),
+    /// It was not wanted any more while it was done.
+    #[error("interrupted: nothing is left of it")]
+    Interrupted,
 }
 
 impl From<crate::scenario::GroundError> for LabProblem {
@@ -89,16 +92,18 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Brings a network up, whose switches try to connect to the controller until it is there.
+    /// Brings a network up, whose switches try to connect to the controller until it is there, as long
+    /// as `go_on` says so.
     ///
     /// # Errors
-    /// What cannot be built here. Nothing is left of it then.
+    /// What cannot be built here, [`LabProblem::Interrupted`]. Nothing is left of it then.
     pub fn start(
         plan: Plan,
         kind: GroundKind,
         name: &LabName,
         controller: SocketAddr,
         version: Version,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<Lab, LabProblem> {
         let counters = Arc::new(Counters::new(&plan.topology.hosts));
         let told = Arc::clone(&counters);
@@ -107,8 +112,8 @@ impl Lab {
                 Box::new(emulated::Emulated::start(&plan, controller, version, told)?)
             }
             GroundKind::OpenVSwitch => {
-                let lab = open_vswitch::Bridges::start(&plan, name, controller, version, told)?;
-                Box::new(lab)
+                let to = (controller, version);
+                Box::new(open_vswitch::Bridges::start(&plan, name, to, told, go_on)?)
             }
         };
         let standing = Standing::at_first(&plan);

@@ -44,7 +44,7 @@ pub(super) fn answer(lab: &Lab, about: &About, what: &What) -> Result<Answer, La
             lab.move_host(host, to).map(done)
         }
         What::Namespace { host } => lab.namespace(lab.plan().host(host)?).map(Answer::Namespace),
-        What::Send(_) | What::Down => Ok(Answer::Done),
+        What::Hello | What::Send(_) | What::Down => Ok(Answer::Done),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tokio::sync::watch;
 use tracing::{info, warn};
 use umlaut_openflow::Version;
@@ -14,7 +14,7 @@ use umlaut_testbed::lab::{Lab, LabName, Plan};
 use super::place::{Place, Taken};
 use super::report;
 use super::serve::Served;
-use super::up::{self, On};
+use super::up::{self, Clash, On};
 use crate::control::ControlSocket;
 
 /// What is asked for.
@@ -35,7 +35,7 @@ pub(in crate::commands) struct Wanted {
 /// A lab and what keeps its name.
 struct Beside {
     served: Arc<Served>,
-    _name: Option<(Taken, ControlSocket)>,
+    _name: Option<(ControlSocket, Taken)>,
 }
 
 /// Brings a lab up, tells who reaches whom, and removes it when `stopped` becomes true or somebody
@@ -77,26 +77,30 @@ fn start(wanted: Wanted) -> anyhow::Result<Beside> {
         Some(policy) => Plan::of_policy(policy).context("--lab")?,
         None => Plan { topology: Topology::single(4), interfaces: Vec::new() },
     };
-    let taken = match Place::open().and_then(|place| Ok((up::take(&name, &place)?, place))) {
+    let taken =
+        Place::open().and_then(|place| Ok((up::take(&name, &place, &plan, controller)?, place)));
+    let taken = match taken {
         Ok(taken) => Some(taken),
         // An emulated lab needs no name: it only cannot be asked then.
-        Err(error) if on == On::Emulated => {
+        Err(error) if on == On::Emulated && !error.is::<Clash>() => {
             warn!(
                 error = format!("{error:#}"),
                 "this lab cannot be asked; --lab-name chooses another name"
             );
             None
         }
-        Err(error) => bail!("--lab ovs: {error:#}"),
+        Err(error) => return Err(error.context("--lab")),
     };
-    let lab = Lab::start(plan, on.kind(), &name, controller, openflow).context("--lab")?;
+    let lab =
+        Lab::start(plan, on.kind(), &name, controller, openflow, &|| true).context("--lab")?;
     let file = policy.as_ref().map_or("", |policy| policy.file());
     let about = up::about(&name, controller, openflow, file);
     match taken {
         None => Ok(Beside { served: Served::new(lab, about), _name: None }),
         Some((taken, place)) => {
             let (served, socket) = up::open(lab, about, &name, &place)?;
-            Ok(Beside { served, _name: Some((taken, socket)) })
+            taken.stands()?;
+            Ok(Beside { served, _name: Some((socket, taken)) })
         }
     }
 }

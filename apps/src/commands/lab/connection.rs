@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use umlaut_testbed::lab::{LabName, unknown};
 
+use crate::control::connect;
+
 use super::place::{Place, Taken};
 use super::protocol::{Answer, Request, Status, VERSION, What};
 
 /// How long a lab may take for anything but sending.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a lab may take to say that it is there.
+pub(super) const GREETING: Duration = Duration::from_secs(5);
 /// How long a process may take to begin or to end, when it holds the name of a lab and does not listen.
 const TRANSITION: Duration = Duration::from_secs(20);
 /// How often it is looked at.
@@ -31,19 +35,18 @@ pub(super) enum Holder {
 /// or going down.
 ///
 /// # Errors
-/// A process has it and never listens.
+/// A process has it and never listens, or does not answer: [`Silent`].
 pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
     let until = Instant::now() + TRANSITION;
     loop {
         if let Some(taken) = place.take(lab)? {
             return Ok(Holder::Us(taken));
         }
-        if let Ok(connection) = Connection::open(place, lab) {
-            return Ok(Holder::Lab(connection));
-        }
-        if Instant::now() >= until {
-            let socket = place.socket(lab).display().to_string();
-            bail!("a process has the name of lab {lab} and does not listen at {socket}: end it");
+        match Connection::open(place, lab) {
+            Ok(connection) => return Ok(Holder::Lab(connection)),
+            Err(error) if error.is::<Silent>() => return Err(error),
+            Err(_) if Instant::now() >= until => return Err(Silent::new(lab, TRANSITION).into()),
+            Err(_) => {}
         }
         std::thread::sleep(LOOK);
     }
@@ -54,18 +57,44 @@ pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
 #[error("the lab has ended")]
 pub(super) struct Ended;
 
+/// A lab does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("lab {lab} does not answer within {seconds} s: umlaut lab down --name {lab} ends it")]
+pub(super) struct Silent {
+    lab: LabName,
+    seconds: u64,
+}
+
+impl Silent {
+    fn new(lab: &LabName, patience: Duration) -> Silent {
+        Silent { lab: lab.clone(), seconds: patience.as_secs() }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
-pub(super) struct Connection(BufReader<UnixStream>);
+pub(super) struct Connection {
+    lab: LabName,
+    stream: BufReader<UnixStream>,
+}
 
 impl Connection {
     /// Connects to a lab that runs.
     ///
     /// # Errors
-    /// It does not; the text names those that do.
+    /// It does not; the text names those that do. It does not answer: [`Silent`].
     pub(super) fn open(place: &Place, lab: &LabName) -> anyhow::Result<Connection> {
-        match UnixStream::connect(place.socket(lab)) {
-            Ok(stream) => Ok(Connection(BufReader::new(stream))),
+        match connect(&place.socket(lab), GREETING) {
+            Ok(stream) => {
+                let lab = lab.clone();
+                let mut connection = Connection { lab, stream: BufReader::new(stream) };
+                // Answered at once, unlike what acts on the network.
+                connection.ask_within(What::Hello, GREETING)?;
+                Ok(connection)
+            }
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                Err(Silent::new(lab, GREETING).into())
+            }
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) =>
             {
@@ -87,19 +116,30 @@ impl Connection {
     /// Asks.
     ///
     /// # Errors
-    /// What the lab says, or [`Ended`].
+    /// What the lab says, [`Ended`], or [`Silent`].
     pub(super) fn ask(&mut self, what: What) -> anyhow::Result<Answer> {
-        let endless = matches!(what, What::Send(_));
-        self.0.get_ref().set_read_timeout((!endless).then_some(PATIENCE))?;
+        let sending = match &what {
+            What::Send(sending) => sending.count / u64::from(sending.pace.max(1)),
+            _ => 0,
+        };
+        self.ask_within(what, PATIENCE.saturating_add(Duration::from_secs(sending)))
+    }
+
+    fn ask_within(&mut self, what: What, patience: Duration) -> anyhow::Result<Answer> {
+        self.stream.get_ref().set_read_timeout(Some(patience))?;
+        self.stream.get_ref().set_write_timeout(Some(patience))?;
         let mut line = serde_json::to_vec(&Request { umlaut_lab: VERSION, what })?;
         line.push(b'\n');
-        self.0.get_ref().write_all(&line).map_err(|_| Ended)?;
+        self.stream.get_ref().write_all(&line).map_err(|_| Ended)?;
         let mut line = Vec::new();
-        match self.0.read_until(b'\n', &mut line) {
+        match self.stream.read_until(b'\n', &mut line) {
             Ok(0) => return Err(Ended.into()),
             // What a process that is killed leaves unread resets its connections.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(Ended.into()),
-            read => read.context("the lab does not answer")?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(Silent::new(&self.lab, patience).into());
+            }
+            read => read.with_context(|| format!("lab {}", self.lab))?,
         };
         match serde_json::from_slice(&line).context("not a lab's answer")? {
             Answer::Problem(problem) => bail!(problem),
@@ -112,7 +152,15 @@ impl Connection {
     /// # Errors
     /// As [`Connection::ask`].
     pub(super) fn status(&mut self) -> anyhow::Result<Status> {
-        match self.ask(What::Status)? {
+        self.status_within(PATIENCE)
+    }
+
+    /// As [`Connection::status`], in a shorter time.
+    ///
+    /// # Errors
+    /// As [`Connection::ask`].
+    pub(super) fn status_within(&mut self, patience: Duration) -> anyhow::Result<Status> {
+        match self.ask_within(What::Status, patience)? {
             Answer::Status(status) => Ok(*status),
             other => bail!("not a status: {other:?}"),
         }

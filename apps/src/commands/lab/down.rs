@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use umlaut_testbed::lab::{Claim, LabName, Swept, labs_found, missing, sweep};
 
-use super::connection::{Connection, Ended, Holder, holder};
+use super::connection::{Connection, Ended, Holder, Silent, holder};
 use super::place::Place;
 use super::protocol::What;
 
@@ -28,16 +28,23 @@ pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
 
 /// As [`down`]; `None`: there was nothing of that name.
 fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
+    let mut killed = false;
     let taken = loop {
-        match holder(place, name)? {
-            Holder::Us(taken) => break taken,
-            Holder::Lab(mut lab) => match lab.ask(What::Down) {
-                Ok(_) => return Ok(Some(format!("lab {name} is down"))),
-                // It died under the question, and what it leaves is ours to remove. No endless loop:
-                // nobody listens under that name any more, unless it is brought up anew.
-                Err(error) if error.is::<Ended>() => {}
-                Err(error) => return Err(error),
-            },
+        let asked = holder(place, name).and_then(|holder| match holder {
+            Holder::Us(taken) => Ok(Some(taken)),
+            Holder::Lab(mut lab) => lab.ask(What::Down).map(|_| None),
+        });
+        match asked {
+            Ok(Some(taken)) => break taken,
+            Ok(None) => return Ok(Some(format!("lab {name} is down"))),
+            // It died under the question, and what it leaves is ours to remove. No endless loop:
+            // nobody listens under that name any more, unless it is brought up anew.
+            Err(error) if error.is::<Ended>() => {}
+            Err(error) if error.is::<Silent>() && !killed => {
+                place.kill(name)?;
+                killed = true;
+            }
+            Err(error) => return Err(error),
         }
     };
     // Where Open vSwitch cannot have been used nothing can be left but files.
@@ -49,12 +56,13 @@ fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
         Some(_) => Swept::default(),
     };
     let had_socket = place.forget(name, &taken);
-    if swept.is_empty() && !had_socket {
+    if swept.is_empty() && !had_socket && !killed {
         return Ok(None);
     }
+    let died = if killed { "did not answer and was killed" } else { "had died" };
     let Swept { bridges, namespaces, interfaces } = swept;
     Ok(Some(format!(
-        "lab {name} had died; {} bridges, {} namespaces and {} other interfaces of it are removed",
+        "lab {name} {died}; {} bridges, {} namespaces and {} other interfaces of it are removed",
         bridges.len(),
         namespaces.len(),
         interfaces.len()
@@ -64,10 +72,14 @@ fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
 /// Whether a lab that runs is of this policy file. A dead one can be put away by any name.
 ///
 /// # Errors
-/// It is of another one.
+/// It is of another one, or does not answer.
 pub(super) fn ensure_of(name: &LabName, place: &Place, file: &Path) -> anyhow::Result<()> {
     let running = Connection::open(place, name).and_then(|mut lab| lab.status());
-    let Ok(status) = running else { return Ok(()) };
+    let status = match running {
+        Ok(status) => status,
+        Err(error) if error.is::<Silent>() => return Err(error),
+        Err(_) => return Ok(()),
+    };
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     if whole(Path::new(&status.policy)) != whole(file) {
         bail!("lab {name} is of {}, not of {}", status.policy, file.display());
@@ -75,11 +87,12 @@ pub(super) fn ensure_of(name: &LabName, place: &Place, file: &Path) -> anyhow::R
     Ok(())
 }
 
-/// Ends all labs of this user, and on Open vSwitch removes what any dead lab has left.
+/// Ends all labs of this user, and on Open vSwitch removes what any dead lab has left: lines for people
+/// on those that are down, and what keeps the others from it.
 ///
 /// # Errors
-/// Some cannot be removed; the others are.
-pub(super) fn all(place: &Place) -> anyhow::Result<Vec<String>> {
+/// It cannot be told which there are.
+pub(super) fn all(place: &Place) -> anyhow::Result<(Vec<String>, anyhow::Result<()>)> {
     let mut labs: BTreeSet<LabName> = BTreeSet::new();
     for lab in place.labs()? {
         if place.runs(&lab)? || place.socket(&lab).exists() {
@@ -103,8 +116,6 @@ pub(super) fn all(place: &Place) -> anyhow::Result<Vec<String>> {
             Err(error) => problems.push(format!("lab {lab}: {error:#}")),
         }
     }
-    match problems.is_empty() {
-        true => Ok(told),
-        false => bail!("{}", problems.join("\n")),
-    }
+    let done = if problems.is_empty() { Ok(()) } else { Err(anyhow!(problems.join("\n"))) };
+    Ok((told, done))
 }

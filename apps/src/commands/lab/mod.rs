@@ -29,12 +29,13 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Subcommand;
+use serde::Serialize;
 use umlaut_testbed::lab::LabName;
 
 use act::{Act, Show};
-use connection::Connection;
+use connection::{Connection, GREETING, Silent};
 use place::Place;
-use protocol::{Answer, What};
+use protocol::{Answer, Status, What};
 
 /// Arguments of `umlaut lab`.
 #[derive(Debug, clap::Args)]
@@ -84,7 +85,11 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
             }
             say(&[down::down(&name, &place)?])?;
         }
-        Command::Down { all: true, .. } | Command::Killall => say(&down::all(&Place::open()?)?)?,
+        Command::Down { all: true, .. } | Command::Killall => {
+            let (told, done) = down::all(&Place::open()?)?;
+            say(&told)?;
+            done?;
+        }
         Command::List { json } => list(json)?,
         Command::Shell => return shell::execute(&name),
         Command::Act(act) => {
@@ -110,22 +115,50 @@ fn print(text: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// A lab of `list`.
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged)]
+enum Listed {
+    /// It has answered.
+    Running {
+        /// `running`.
+        state: &'static str,
+        #[serde(flatten)]
+        status: Box<Status>,
+    },
+    /// It has not: it is coming up, going down, or does not answer.
+    Other { name: String, state: &'static str },
+}
+
 fn list(json: bool) -> anyhow::Result<()> {
     let place = Place::open()?;
-    let mut labs = Vec::new();
-    for lab in place.labs()? {
-        // One that is coming up or going down is not there.
-        if place.runs(&lab)?
-            && let Ok(status) = Connection::open(&place, &lab).and_then(|mut lab| lab.status())
-        {
-            labs.push(status);
-        }
-    }
+    let labs = place.labs()?;
+    // At once: one that does not answer keeps nobody from the others.
+    let listed: Vec<Option<Listed>> = std::thread::scope(|scope| {
+        let asked: Vec<_> = labs.iter().map(|lab| scope.spawn(|| listed(&place, lab))).collect();
+        asked.into_iter().map(|lab| lab.join().ok().flatten()).collect()
+    });
+    let listed: Vec<Listed> = listed.into_iter().flatten().collect();
     match json {
-        true => print(&(serde_json::to_string_pretty(&labs)? + "\n")),
-        false if labs.is_empty() => print("no lab runs\n"),
-        false => print(&show::list(&labs)),
+        true => print(&(serde_json::to_string_pretty(&listed)? + "\n")),
+        false if listed.is_empty() => print("no lab runs\n"),
+        false => print(&show::list(&listed)),
     }
+}
+
+/// A lab as `list` tells it. `None`: it does not run.
+fn listed(place: &Place, lab: &LabName) -> Option<Listed> {
+    let status = Connection::open(place, lab).and_then(|mut lab| lab.status_within(GREETING));
+    let state = match status {
+        Ok(status) => {
+            return Some(Listed::Running { state: "running", status: Box::new(status) });
+        }
+        Err(error) if error.is::<Silent>() => "does not answer",
+        Err(_) if !place.runs(lab).unwrap_or(true) => return None,
+        Err(_) if place.noted(lab).is_some_and(|note| note.stood) => "going down",
+        Err(_) => "coming up",
+    };
+    Some(Listed::Other { name: lab.to_string(), state })
 }
 
 /// How a command in a namespace is run.

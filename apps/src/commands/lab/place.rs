@@ -1,13 +1,18 @@
 //! Where running labs are found: a directory with a socket, a lock and a log for each. Runtime.
 //!
-//! Who runs a lab holds its lock; the system takes it back when the process ends, however it ends.
+//! Who runs a lab holds its lock; the system takes it back when the process ends, however it ends. In
+//! the lock's file stands who that is and which switches it has, for as long as the lock is held.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 use umlaut_testbed::lab::LabName;
 
 /// The variable that names another directory.
@@ -65,24 +70,68 @@ impl Place {
     pub(super) fn take(&self, lab: &LabName) -> anyhow::Result<Option<Taken>> {
         let path = self.lock_path(lab);
         let shown = path.display().to_string();
-        let options = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = options.context(shown.clone())?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Taken { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error).context(shown),
+        let mut options = File::options();
+        options.create(true).truncate(false).read(true).write(true);
+        loop {
+            let file = options.open(&path).context(shown.clone())?;
+            match file.try_lock() {
+                // One that is removed meanwhile is nobody's, whoever locks it.
+                Ok(()) if is_at(&file, &path) => {
+                    return Ok(Some(Taken { file, files: [path, self.log(lab)] }));
+                }
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error).context(shown),
+            }
         }
     }
 
-    /// Whether a lab runs.
+    /// Whether a lab runs, or is coming up or going down.
     ///
     /// # Errors
-    /// As [`Place::take`].
+    /// What the system says.
     pub(super) fn runs(&self, lab: &LabName) -> anyhow::Result<bool> {
-        if !self.lock_path(lab).exists() {
-            return Ok(false);
+        let path = self.lock_path(lab);
+        let shown = path.display().to_string();
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).context(shown),
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(error).context(shown),
+            },
         }
-        Ok(self.take(lab)?.is_none())
+    }
+
+    /// What who holds a lab's name has noted. `None`: nobody does, or has not yet.
+    pub(super) fn noted(&self, lab: &LabName) -> Option<Note> {
+        if !self.runs(lab).ok()? {
+            return None;
+        }
+        serde_json::from_slice(&fs::read(self.lock_path(lab)).ok()?).ok()
+    }
+
+    /// Kills the process that keeps a lab and does not answer.
+    ///
+    /// # Errors
+    /// It is not known, or is no process that keeps a lab and nothing else.
+    pub(super) fn kill(&self, lab: &LabName) -> anyhow::Result<()> {
+        let Some(Note { pid, .. }) = self.noted(lab) else {
+            bail!("a process has the name of lab {lab} and does not answer: end it");
+        };
+        let of = Path::new("/proc").join(pid.to_string());
+        let lock = fs::canonicalize(self.lock_path(lab))?;
+        // Numbers of processes are given again: this one has the lock's file open.
+        let mut open = fs::read_dir(of.join("fd")).into_iter().flatten().flatten();
+        let holds = open.any(|file| fs::read_link(file.path()).is_ok_and(|file| file == lock));
+        let command = fs::read(of.join("cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = command.split(|byte| *byte == 0).collect();
+        if !holds || words.get(1) != Some(&&b"lab"[..]) {
+            let command = String::from_utf8_lossy(&words.join(&b' ')).into_owned();
+            bail!("lab {lab} does not answer; it is kept by process {pid} ({command}): end that");
+        }
+        kill(Pid::from_raw(pid), Signal::SIGKILL).with_context(|| format!("process {pid}"))
     }
 
     /// The names of all labs that have left a trace here, running or not, in order.
@@ -101,23 +150,84 @@ impl Place {
         Ok(labs)
     }
 
-    /// Removes what a lab whose name is taken has left here; whether there was a socket.
+    /// Removes the socket of a dead lab, whose name is taken; whether there was one.
     pub(super) fn forget(&self, lab: &LabName, _: &Taken) -> bool {
-        let gone = |path: &Path| match fs::remove_file(path) {
+        match fs::remove_file(self.socket(lab)) {
             Ok(()) => true,
             Err(error) => error.kind() != io::ErrorKind::NotFound,
-        };
-        // The lock's file stays: another may have it open, and would hold a file that nobody sees.
-        let had = gone(&self.socket(lab));
-        gone(&self.log(lab));
-        had
+        }
     }
 }
 
+/// Whether a file that is open is the one at this path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |found: fs::Metadata| (found.dev(), found.ino());
+    match (file.metadata(), fs::symlink_metadata(path)) {
+        (Ok(open), Ok(there)) => identity(open) == identity(there),
+        _ => false,
+    }
+}
+
+/// Who holds the name of a lab.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub(super) struct Note {
+    pub(super) pid: i32,
+    /// Where the switches connect to.
+    pub(super) controller: SocketAddr,
+    /// The switches, by name and datapath id.
+    pub(super) switches: Vec<(String, String)>,
+    /// Whether the network has stood.
+    pub(super) stood: bool,
+}
+
 /// A lab's name that this process holds. Dropped, also by the process's end: others may have it.
+/// Dropped, its lock and its log are removed, too.
 #[derive(Debug)]
 pub(super) struct Taken {
-    _file: File,
+    file: File,
+    files: [PathBuf; 2],
+}
+
+impl Taken {
+    /// Notes who holds the name.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn note(&self, note: &Note) -> anyhow::Result<()> {
+        let mut file = &self.file;
+        let text = serde_json::to_vec(note)?;
+        file.set_len(0)?;
+        file.rewind()?;
+        Ok(file.write_all(&text)?)
+    }
+
+    /// What was noted last.
+    fn noted(&self) -> Option<Note> {
+        let (mut file, mut text) = (&self.file, Vec::new());
+        file.rewind().ok()?;
+        file.read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Notes that the network stands.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn stands(&self) -> anyhow::Result<()> {
+        match self.noted() {
+            Some(note) => self.note(&Note { stood: true, ..note }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // While the lock is held: nobody else has taken the name.
+        for file in &self.files {
+            let _ = fs::remove_file(file);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -135,8 +245,19 @@ mod tests {
         assert!(place.runs(&lab).unwrap());
         assert!(place.take(&lab).unwrap().is_none());
         assert_eq!(place.labs().unwrap(), std::slice::from_ref(&lab));
+        assert_eq!(place.noted(&lab), None);
+        let controller = ([127, 0, 0, 1], 6653).into();
+        let switches = vec![("s1".to_owned(), "0x1".to_owned())];
+        let mut note = Note { pid: 7, controller, switches, stood: false };
+        taken.note(&note).unwrap();
+        assert_eq!(place.noted(&lab).as_ref(), Some(&note));
+        taken.stands().unwrap();
+        note.stood = true;
+        assert_eq!(place.noted(&lab), Some(note));
         drop(taken);
         assert!(!place.runs(&lab).unwrap());
+        assert_eq!(place.noted(&lab), None);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
         let taken = place.take(&lab).unwrap().unwrap();
         fs::write(place.socket(&lab), "").unwrap();
         assert!(place.forget(&lab, &taken));

@@ -17,6 +17,8 @@ pub(super) struct Request {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
 pub(super) enum What {
+    /// Whether it is there.
+    Hello,
     /// How the network stands.
     Status,
     /// A host sends.

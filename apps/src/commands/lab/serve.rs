@@ -136,6 +136,8 @@ impl Served {
                     self.end.notify_one();
                     return Ok(());
                 }
+                // Whoever changes the network, and for however long.
+                Ok(What::Hello) => Ok(Answer::Done),
                 Ok(What::Send(sending)) => self.send(&sending, &mut from),
                 Ok(what) => {
                     self.with_lab(|lab| answer(lab, &self.about, &what)).unwrap_or_else(ended)

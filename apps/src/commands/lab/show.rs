@@ -1,6 +1,7 @@
 //! Answers of a lab for people. Pure.
 
 use super::super::ask::Table;
+use super::Listed;
 use super::protocol::{HostStats, Status, SwitchFlows};
 
 /// How a lab stands.
@@ -75,7 +76,8 @@ pub(super) fn headline(status: &Status) -> String {
 }
 
 /// The labs that run.
-pub(super) fn list(labs: &[Status]) -> String {
+pub(super) fn list(labs: &[Listed]) -> String {
+    let mut others = String::new();
     let mut table = Table::new([
         "LAB",
         "GROUND",
@@ -88,6 +90,14 @@ pub(super) fn list(labs: &[Status]) -> String {
         "POLICY",
     ]);
     for lab in labs {
+        let lab = match lab {
+            Listed::Running { status, .. } => status,
+            Listed::Other { name, state } => {
+                let is = if *state == "does not answer" { "" } else { "is " };
+                others.push_str(&format!("lab {name} {is}{state}\n"));
+                continue;
+            }
+        };
         let connected = lab.switches.iter().filter(|row| row.state == "connected").count();
         table.row([
             lab.name.clone(),
@@ -101,7 +111,10 @@ pub(super) fn list(labs: &[Status]) -> String {
             lab.policy.clone(),
         ]);
     }
-    table.text()
+    match table.is_empty() {
+        true => others,
+        false => table.text() + &others,
+    }
 }
 
 /// What hosts have sent and received.

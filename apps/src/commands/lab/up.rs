@@ -1,26 +1,28 @@
 //! `umlaut lab up`: builds a network and keeps it in a process of its own. Runtime.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, ExitStatus, Stdio};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, oneshot};
 use umlaut_openflow::Version;
-use umlaut_testbed::lab::{Claim, GroundKind, Lab, LabName, Plan, sweep, unusable};
+use umlaut_testbed::lab::{Claim, GroundKind, Lab, LabName, LabProblem, Plan, sweep, unusable};
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
 use super::connection::{Connection, Holder, holder};
 use super::listening::somebody_listens;
-use super::place::{Place, Taken};
+use super::place::{Note, Place, Taken};
 use super::serve::Served;
-use super::show;
+use super::{down, print, show};
 use crate::control::ControlSocket;
 
 /// How long `up` waits for switches to connect to somebody who listens before it says that they have
@@ -105,51 +107,139 @@ pub(super) fn execute(args: &Args, name: &LabName) -> anyhow::Result<ExitCode> {
     }
     if args.foreground {
         let told = |name: &LabName| {
-            print!("{}", show::headline(&Connection::open(&place, name)?.status()?));
-            println!("until SIGINT or SIGTERM, or umlaut lab down --name {name}");
-            Ok(())
+            let headline = show::headline(&Connection::open(&place, name)?.status()?);
+            print(&format!("{headline}until SIGINT or SIGTERM, or umlaut lab down --name {name}\n"))
+                .context("standard output")
         };
-        run(args, name, plan, &place, told)?;
+        run(args, name, plan, &place, &Notify::new(), told)?;
         return Ok(ExitCode::SUCCESS);
     }
     start_keeper(args, name, &place)?;
-    let mut connection = Connection::open(&place, name)?;
-    print!("{}", show::headline(&connection.status()?));
+    tell_or_end(name, &place, |connection| Ok(show::headline(&connection.status()?)))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says that a lab is up. Where that cannot be said it is brought down again: nobody would know.
+fn tell_or_end(
+    name: &LabName,
+    place: &Place,
+    told: impl FnOnce(&mut Connection) -> anyhow::Result<String>,
+) -> anyhow::Result<()> {
+    let mut connection = Connection::open(place, name)?;
+    match told(&mut connection).and_then(|text| print(&text)) {
+        Ok(()) => Ok(()),
+        // Whoever reads has seen enough.
+        Err(error) if is_broken_pipe(&error) => Ok(()),
+        Err(error) => {
+            let error = error.context("standard output");
+            match down::down(name, place) {
+                Ok(line) => Err(error.context(line)),
+                Err(left) => Err(error.context(format!("lab {name}: {left:#}"))),
+            }
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Starts the process that keeps the lab, and waits until the network stands.
 fn start_keeper(args: &Args, name: &LabName, place: &Place) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        // From here on they end what is begun.
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let (mut keeper, log) = spawn_keeper(args, name, place)?;
+        // As long as it is open, somebody waits for the lab.
+        let waiting = keeper.stdin.take();
+        let (tell, mut told) = oneshot::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            if let Some(stdout) = keeper.stdout.take() {
+                // What cannot be read is as if nothing was said.
+                let _ = BufReader::new(stdout).read_line(&mut line);
+            }
+            let ended = if line.is_empty() { keeper.wait().ok() } else { None };
+            let _ = tell.send((line, ended));
+        });
+        let (line, ended) = tokio::select! {
+            told = &mut told => told?,
+            _ = interrupt.recv() => interrupted(name, waiting, told, interrupt).await?,
+            _ = terminate.recv() => interrupted(name, waiting, told, terminate).await?,
+        };
+        match line.trim_end() {
+            READY => Ok(()),
+            "" => bail!("{}", died(name, ended, log)),
+            problem => bail!("{problem}"),
+        }
+    })
+}
+
+/// What the keeper has said, and how it has ended if it has said nothing.
+type Told = (String, Option<ExitStatus>);
+
+/// Waits until a lab that nobody waits for any more has removed itself, or for a second signal.
+async fn interrupted(
+    name: &LabName,
+    waiting: Option<ChildStdin>,
+    told: oneshot::Receiver<Told>,
+    mut again: Signal,
+) -> anyhow::Result<Told> {
+    drop(waiting);
+    let told = tokio::select! {
+        told = told => told?,
+        _ = again.recv() => bail!("interrupted: lab {name} still removes what it had made"),
+    };
+    match told.0.trim_end() {
+        // It stood already, and does not know that it was not wanted.
+        READY => {
+            let place = Place::open()?;
+            bail!("interrupted: {}", down::down(name, &place)?)
+        }
+        _ => Ok(told),
+    }
+}
+
+fn spawn_keeper(args: &Args, name: &LabName, place: &Place) -> anyhow::Result<(Child, File)> {
     let program = std::env::current_exe().context("where this program is")?;
     let on = match args.on {
         On::Emulated => "emulated",
         On::Ovs => "ovs",
     };
-    let log = place.log(name);
-    let log = File::create(&log).with_context(|| log.display().to_string())?;
-    let mut keeper = Command::new(program)
+    let path = place.log(name);
+    // If the lab runs already, it is that one's.
+    let log = File::options().create(true).append(true).open(&path);
+    let log = log.with_context(|| path.display().to_string())?;
+    let mut read = File::open(&path).with_context(|| path.display().to_string())?;
+    read.seek(SeekFrom::End(0))?;
+    let keeper = Command::new(program)
         .args(["lab", "up", "--keeper", "--name", &name.to_string(), "--on", on])
         .args(["--controller", &format!("tcp:{}", args.controller.0)])
         .args(["--openflow", &args.openflow.to_string()])
         .arg("--")
         .arg(&args.policy)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
         .context("the process that keeps the lab")?;
-    let mut told = String::new();
-    if let Some(stdout) = keeper.stdout.take() {
-        BufReader::new(stdout).read_line(&mut told)?;
-    }
-    match told.trim_end() {
-        READY => Ok(()),
-        "" => {
-            let log = std::fs::read_to_string(place.log(name)).unwrap_or_default();
-            bail!("the process that keeps the lab has ended: {}", log.trim())
-        }
-        problem => bail!("{problem}"),
-    }
+    Ok((keeper, read))
+}
+
+/// What is said of a keeper that has ended without a word.
+fn died(name: &LabName, ended: Option<ExitStatus>, mut log: File) -> String {
+    let mut text = String::new();
+    // One that was killed has written nothing.
+    let _ = log.read_to_string(&mut text);
+    let how = ended.map_or_else(|| "has ended".to_owned(), |ended| format!("has ended ({ended})"));
+    let log = if text.trim().is_empty() { "" } else { "\n" };
+    format!(
+        "the process that keeps lab {name} {how} before the network stood; umlaut lab down --name \
+         {name} removes what it may have left{log}{}",
+        text.trim()
+    )
 }
 
 /// What the keeper says when the network stands. Anything else is a problem.
@@ -169,7 +259,14 @@ fn keep(args: &Args, name: &LabName, plan: Plan, place: &Place) -> ExitCode {
         say(READY);
         Ok(())
     };
-    match run(args, name, plan, place, told) {
+    let deserted = Arc::new(Notify::new());
+    let notice = Arc::clone(&deserted);
+    std::thread::spawn(move || {
+        // Nothing is said there. Its end is that of whoever waits for the lab.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        notice.notify_one();
+    });
+    match run(args, name, plan, place, &deserted, told) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("{error:#}"));
@@ -178,14 +275,33 @@ fn keep(args: &Args, name: &LabName, plan: Plan, place: &Place) -> ExitCode {
     }
 }
 
-/// Takes the name of a lab, and removes what one that died has left.
+/// Takes the name of a lab with these switches, and removes what one that died has left.
 ///
 /// # Errors
-/// It runs; something cannot be removed.
-pub(super) fn take(name: &LabName, place: &Place) -> anyhow::Result<Taken> {
+/// It runs; another has one of the switches at the same controller; something cannot be removed.
+pub(super) fn take(
+    name: &LabName,
+    place: &Place,
+    plan: &Plan,
+    controller: SocketAddr,
+) -> anyhow::Result<Taken> {
     let Holder::Us(taken) = holder(place, name)? else {
         bail!("lab {name} runs already: umlaut lab down --name {name}, or choose another --name");
     };
+    let switches = plan.topology.switches.iter();
+    let note = Note {
+        pid: std::process::id().cast_signed(),
+        controller,
+        switches: switches.map(|s| (s.name.clone(), s.dpid.to_string())).collect(),
+        stood: false,
+    };
+    // First: of two that come up at once, one at least sees the other.
+    taken.note(&note)?;
+    for other in place.labs()?.into_iter().filter(|other| other != name) {
+        if let Some(theirs) = place.noted(&other) {
+            ensure_apart(&note, &other, &theirs)?;
+        }
+    }
     // One that runs elsewhere is not dead.
     if unusable().is_none()
         && let Some(claim) = Claim::take(name, Duration::ZERO)?
@@ -195,12 +311,45 @@ pub(super) fn take(name: &LabName, place: &Place) -> anyhow::Result<Taken> {
     Ok(taken)
 }
 
+/// Another lab has one of the switches.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "lab {other} has a switch with the datapath id of {switch} ({dpid}) at the same controller, \
+     tcp:{controller}: umlaut lab down --name {other}, or choose another --controller or other \
+     datapath ids"
+)]
+pub(super) struct Clash {
+    other: LabName,
+    switch: String,
+    dpid: String,
+    controller: SocketAddr,
+}
+
+/// Whether two labs have no switch in common, as a controller sees them: of two with one datapath id it
+/// would serve now this one, now that.
+fn ensure_apart(ours: &Note, other: &LabName, theirs: &Note) -> Result<(), Clash> {
+    let controller = ours.controller;
+    let common = ours.switches.iter().find(|(_, dpid)| {
+        theirs.controller == controller && theirs.switches.iter().any(|(_, its)| its == dpid)
+    });
+    match common {
+        None => Ok(()),
+        Some((switch, dpid)) => Err(Clash {
+            other: other.clone(),
+            switch: switch.clone(),
+            dpid: dpid.clone(),
+            controller,
+        }),
+    }
+}
+
 /// Brings a lab up, serves it until it is to end, and removes it.
 fn run(
     args: &Args,
     name: &LabName,
     plan: Plan,
     place: &Place,
+    deserted: &Notify,
     told: impl FnOnce(&LabName) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -209,17 +358,41 @@ fn run(
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let _taken = take(name, place)?;
         let controller = args.controller.0;
-        let lab = Lab::start(plan, args.on.kind(), name, controller, args.openflow)?;
-        if somebody_listens(controller) {
-            lab.wait_connected(CONNECT_PATIENCE, |time| {
-                std::thread::sleep(time);
-                true
-            });
+        let taken = take(name, place, &plan, controller)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut starting = {
+            let (stop, kind, openflow) = (Arc::clone(&stop), args.on.kind(), args.openflow);
+            let name = name.clone();
+            tokio::task::spawn_blocking(move || {
+                let go_on = || !stop.load(Ordering::Acquire);
+                let lab = Lab::start(plan, kind, &name, controller, openflow, &go_on)?;
+                if somebody_listens(controller) {
+                    lab.wait_connected(CONNECT_PATIENCE, |time| {
+                        std::thread::sleep(time);
+                        go_on()
+                    });
+                }
+                Ok::<Lab, LabProblem>(lab)
+            })
+        };
+        let lab = loop {
+            tokio::select! {
+                lab = &mut starting => break lab??,
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+                () = deserted.notified() => {}
+            }
+            stop.store(true, Ordering::Release);
+        };
+        if stop.load(Ordering::Acquire) {
+            lab.end()?;
+            return Err(LabProblem::Interrupted.into());
         }
         let about = about(name, controller, args.openflow, &args.policy.display().to_string());
         let (served, _socket) = open(lab, about, name, place)?;
+        taken.stands()?;
         if let Err(error) = told(name) {
             return match served.end() {
                 Ok(()) => Err(error),

@@ -51,9 +51,9 @@ impl Bridges {
     pub(super) fn start(
         plan: &Plan,
         lab: &LabName,
-        controller: SocketAddr,
-        version: Version,
+        (controller, version): (SocketAddr, Version),
         counters: Arc<Counters>,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<Bridges, LabProblem> {
         if let Some(why) = unusable() {
             let told = format!("Open vSwitch cannot be used here: {why}");
@@ -88,20 +88,24 @@ impl Bridges {
         let switches = plan.topology.switches.iter();
         let noted: Vec<&str> = switches.map(|switch| bridges.names.bridge(switch.dpid)).collect();
         bridges.claim.note(&noted)?;
-        bridges.build(counters)?;
+        bridges.build(counters, go_on)?;
         Ok(bridges)
     }
 
-    fn build(&mut self, counters: Arc<Counters>) -> Done {
+    fn build(&mut self, counters: Arc<Counters>, go_on: &dyn Fn() -> bool) -> Done {
+        let wanted = || if go_on() { Ok(()) } else { Err(LabProblem::Interrupted) };
         for link in 0..self.plan.topology.links.len() {
+            wanted()?;
             let (claim, ends) = (&self.claim, self.names.link(link));
             parts::make_cable(claim, ends).map_err(|problem| taken(problem, claim.lab()))?;
         }
         for host in 0..self.plan.topology.hosts.len() {
+            wanted()?;
             self.make_host(host)?;
         }
         let (sender, events) = channel();
         for host in 0..self.plan.topology.hosts.len() {
+            wanted()?;
             let namespace = self.names.namespace(host);
             self.sockets.push(RawSocket::open(namespace)?);
             self.sniffers.push(Sniffer::start(namespace, host, sender.clone())?);
@@ -111,9 +115,10 @@ impl Bridges {
         self.counting = Some(count(events, counters)?);
         let standing = Standing::at_first(&self.plan);
         for switch in &self.plan.topology.switches {
+            wanted()?;
             self.make_bridge(switch.dpid, &standing)?;
         }
-        Ok(())
+        wanted()
     }
 
     fn host(&self, host: usize) -> &HostSpec {
