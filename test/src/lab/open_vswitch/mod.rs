@@ -72,6 +72,17 @@ impl Bridges {
                     plan.port_name(*at)
                 )));
             }
+            // Of none, it fails.
+            if let Ok(bridge) = vsctl(&["iface-to-br", name]) {
+                let bridge = bridge.trim();
+                let mut marked = sweep::bridges()?.into_iter();
+                let of = marked.find(|(name, _)| name == bridge);
+                let of = of.map(|(_, lab)| format!(", of lab {lab}")).unwrap_or_default();
+                return Err(LabProblem::Refused(format!(
+                    "{}: the interface {name} is in use: it is a port of the bridge {bridge}{of}",
+                    plan.port_name(*at)
+                )));
+            }
         }
         // From here on what is there is removed when this is dropped.
         let mut bridges = Bridges {

@@ -123,7 +123,7 @@ pub fn labs_found() -> BTreeSet<LabName> {
 }
 
 /// The bridges that bear a mark, and the labs that these name.
-fn bridges() -> Result<Vec<(String, String)>, LabProblem> {
+pub(super) fn bridges() -> Result<Vec<(String, String)>, LabProblem> {
     let told = vsctl(&["--format=json", "--columns=name,external_ids", "list", "bridge"])?;
     let told: Value = serde_json::from_str(&told)
         .map_err(|error| LabProblem::System(format!("ovs-vsctl list bridge: {error}")))?;
