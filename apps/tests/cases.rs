@@ -183,6 +183,50 @@ fn what_cannot_be_tried_on_a_network_is_no_fault_of_it() {
 }
 
 #[test]
+fn what_is_wrong_by_the_policy_need_not_be_tried() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.yaml");
+    let policy = r#"
+umlaut: 1
+switches: {s1: 0x1, s2: 0x2}
+hosts:
+  a: {mac: "00:00:00:00:00:01", at: s1/1}
+  c: {mac: "00:00:00:00:00:03", at: s2/1}
+slices: {x: {members: [{host: a}]}, y: {members: [{host: c}]}}
+cases: [a reaches c]
+"#;
+    std::fs::write(&file, policy).unwrap();
+    let output = umlaut(&["test", "--on", "emulated", file.to_str().unwrap()]);
+    let told = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("FAILED") && !told.contains("not tried"), "{told}");
+}
+
+#[test]
+fn a_port_goes_down_that_only_a_host_of_a_later_policy_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = |more: &str, cases: &str| {
+        format!(
+            r#"
+umlaut: 1
+switches: {{s1: 0x1}}
+hosts:
+  a: {{mac: "00:00:00:00:00:01", at: s1/1}}
+  b: {{mac: "00:00:00:00:00:02", at: s1/2}}
+{more}slices: {{x: {{members: [{{host: a}}, {{host: b}}]}}}}
+{cases}"#
+        )
+    };
+    let frank = "  frank: {mac: \"00:00:00:00:00:05\", at: s1/5}\n";
+    let case = "cases: [{after: [policy other.yaml, port s1/5 down], expect: a reaches b}]\n";
+    std::fs::write(directory.path().join("other.yaml"), policy(frank, "")).unwrap();
+    let file = directory.path().join("policy.yaml");
+    std::fs::write(&file, policy("", case)).unwrap();
+    let output = umlaut(&["test", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stdout));
+}
+
+#[test]
 fn reports_for_machines_can_be_read_by_them() {
     let directory = tempfile::tempdir().unwrap();
     // A name that must be escaped.

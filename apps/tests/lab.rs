@@ -667,8 +667,14 @@ fn the_quick_start_of_the_docs_shows_frames_that_arrive() {
     let ["umlaut", "run", policy, "&"] = run[..] else { panic!("{run:?}") };
     let labs = Labs::new();
     let policy = root.join(policy).display().to_string();
-    let mut daemon = Daemon::start(&["--listen", "127.0.0.1:0", "--no-socket", policy.as_str()]);
+    let socket = labs.0.path().join("controller").display().to_string();
+    let listen = ["--listen", "127.0.0.1:0", "--socket", socket.as_str()];
+    let mut daemon = Daemon::start(&[&listen[..], &[policy.as_str()]].concat());
     let address = format!("tcp:{}", daemon.listening());
+    let hosts = || {
+        let asked = support::umlaut(&["hosts", "--socket", socket.as_str()]);
+        String::from_utf8(asked.stdout).unwrap()
+    };
     let mut shown = 0;
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -684,6 +690,11 @@ fn the_quick_start_of_the_docs_shows_frames_that_arrive() {
                 until(line, || labs.received(host, "udp") == 10);
                 let told = labs.ok(words);
                 assert!(told.contains("  10    500\n"), "{line}: {told}");
+            }
+            // A newcomer types the next line later than the controller has heard of bob.
+            ["send-packets", "-s", host, "--broadcast", ..] => {
+                labs.ok(words);
+                until(line, || hosts().contains(host));
             }
             words => drop(labs.ok(words)),
         }

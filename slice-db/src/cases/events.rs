@@ -35,6 +35,8 @@ fn is_named(policy: &Policy, port: (DatapathId, PortNo)) -> bool {
     let is_there = |at: &Attachment| (at.dpid, at.port) == port;
     let mut members = policy.slices().flat_map(|(slice, _)| policy.members(slice));
     policy.interfaces().any(|(end, _)| end == port)
+        || policy.hosts().filter_map(|host| host.at.as_ref()).any(is_there)
+        || policy.links().any(|(a, b)| a == port || b == port)
         || members.any(|(_, member)| match &member.binding {
             Binding::Mac { only_at: Some(pins), .. } => pins.iter().any(is_there),
             _ => false,

@@ -132,6 +132,9 @@ impl OpenVSwitch {
             watch: Watch::start(site, binary, listen, text, app)?,
             places: BTreeMap::new(),
         };
+        let switches = ground.topology.switches.iter();
+        let bridges: Vec<&str> = switches.map(|s| ground.names.bridge(s.dpid)).collect();
+        site.claim().note(&bridges)?;
         ground.make_cables().map_err(|problem| taken(problem.0))?;
         let dpids: Vec<DatapathId> = ground.topology.switches.iter().map(|s| s.dpid).collect();
         for dpid in dpids {

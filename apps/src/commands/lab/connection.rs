@@ -35,7 +35,7 @@ pub(super) enum Holder {
 /// or going down.
 ///
 /// # Errors
-/// A process has it and never listens, or does not answer: [`Silent`].
+/// A process has it and never listens, or does not answer: [`Silent`]; or [`Told`].
 pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
     let until = Instant::now() + TRANSITION;
     loop {
@@ -44,7 +44,7 @@ pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
         }
         match Connection::open(place, lab) {
             Ok(connection) => return Ok(Holder::Lab(connection)),
-            Err(error) if error.is::<Silent>() => return Err(error),
+            Err(error) if error.is::<Silent>() || error.is::<Told>() => return Err(error),
             Err(_) if Instant::now() >= until => return Err(Silent::new(lab, TRANSITION).into()),
             Err(_) => {}
         }
@@ -56,6 +56,11 @@ pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
 #[derive(Debug, thiserror::Error)]
 #[error("the lab has ended")]
 pub(super) struct Ended;
+
+/// What a lab that runs says instead of doing as asked: it is busy, say.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Told(String);
 
 /// A lab does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -142,7 +147,7 @@ impl Connection {
             read => read.with_context(|| format!("lab {}", self.lab))?,
         };
         match serde_json::from_slice(&line).context("not a lab's answer")? {
-            Answer::Problem(problem) => bail!(problem),
+            Answer::Problem(problem) => Err(Told(problem).into()),
             answer => Ok(answer),
         }
     }

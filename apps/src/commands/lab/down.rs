@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
+use nix::sys::signal::Signal;
 use umlaut_testbed::lab::{Claim, LabName, Swept, labs_found, missing, sweep};
 
-use super::connection::{Connection, Ended, Holder, Silent, holder};
+use super::connection::{Connection, Ended, Holder, Silent, Told, holder};
 use super::place::Place;
 use super::protocol::What;
 
@@ -28,7 +29,7 @@ pub(super) fn down(name: &LabName, place: &Place) -> anyhow::Result<String> {
 
 /// As [`down`]; `None`: there was nothing of that name.
 fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
-    let mut killed = false;
+    let (mut asked_to_end, mut killed) = (false, false);
     let taken = loop {
         let asked = holder(place, name).and_then(|holder| match holder {
             Holder::Us(taken) => Ok(Some(taken)),
@@ -40,8 +41,13 @@ fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
             // It died under the question, and what it leaves is ours to remove. No endless loop:
             // nobody listens under that name any more, unless it is brought up anew.
             Err(error) if error.is::<Ended>() => {}
+            // One that is coming up or going down ends by itself when it is asked to.
+            Err(error) if error.is::<Silent>() && !asked_to_end => {
+                place.kill(name, Signal::SIGTERM)?;
+                asked_to_end = true;
+            }
             Err(error) if error.is::<Silent>() && !killed => {
-                place.kill(name)?;
+                place.kill(name, Signal::SIGKILL)?;
                 killed = true;
             }
             Err(error) => return Err(error),
@@ -56,10 +62,14 @@ fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
         Some(_) => Swept::default(),
     };
     let had_socket = place.forget(name, &taken);
-    if swept.is_empty() && !had_socket && !killed {
+    if swept.is_empty() && !had_socket && !asked_to_end {
         return Ok(None);
     }
-    let died = if killed { "did not answer and was killed" } else { "had died" };
+    let died = match (asked_to_end, killed) {
+        (_, true) => "did not answer and was killed",
+        (true, false) => "did not answer and was ended",
+        (false, false) => "had died",
+    };
     let Swept { bridges, namespaces, interfaces } = swept;
     Ok(Some(format!(
         "lab {name} {died}; {} bridges, {} namespaces and {} other interfaces of it are removed",
@@ -77,7 +87,7 @@ pub(super) fn ensure_of(name: &LabName, place: &Place, file: &Path) -> anyhow::R
     let running = Connection::open(place, name).and_then(|mut lab| lab.status());
     let status = match running {
         Ok(status) => status,
-        Err(error) if error.is::<Silent>() => return Err(error),
+        Err(error) if error.is::<Silent>() || error.is::<Told>() => return Err(error),
         Err(_) => return Ok(()),
     };
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -33,7 +33,7 @@ use serde::Serialize;
 use umlaut_testbed::lab::LabName;
 
 use act::{Act, Show};
-use connection::{Connection, GREETING, Silent};
+use connection::{Connection, GREETING, Silent, Told};
 use place::Place;
 use protocol::{Answer, Status, What};
 
@@ -154,6 +154,7 @@ fn listed(place: &Place, lab: &LabName) -> Option<Listed> {
             return Some(Listed::Running { state: "running", status: Box::new(status) });
         }
         Err(error) if error.is::<Silent>() => "does not answer",
+        Err(error) if error.is::<Told>() => "busy",
         Err(_) if !place.runs(lab).unwrap_or(true) => return None,
         Err(_) if place.noted(lab).is_some_and(|note| note.stood) => "going down",
         Err(_) => "coming up",

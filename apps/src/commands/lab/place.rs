@@ -112,11 +112,11 @@ impl Place {
         serde_json::from_slice(&fs::read(self.lock_path(lab)).ok()?).ok()
     }
 
-    /// Kills the process that keeps a lab and does not answer.
+    /// Sends a signal to the process that keeps a lab and does not answer.
     ///
     /// # Errors
     /// It is not known, or is no process that keeps a lab and nothing else.
-    pub(super) fn kill(&self, lab: &LabName) -> anyhow::Result<()> {
+    pub(super) fn kill(&self, lab: &LabName, signal: Signal) -> anyhow::Result<()> {
         let Some(Note { pid, .. }) = self.noted(lab) else {
             bail!("a process has the name of lab {lab} and does not answer: end it");
         };
@@ -131,7 +131,7 @@ impl Place {
             let command = String::from_utf8_lossy(&words.join(&b' ')).into_owned();
             bail!("lab {lab} does not answer; it is kept by process {pid} ({command}): end that");
         }
-        kill(Pid::from_raw(pid), Signal::SIGKILL).with_context(|| format!("process {pid}"))
+        kill(Pid::from_raw(pid), signal).with_context(|| format!("process {pid}"))
     }
 
     /// The names of all labs that have left a trace here, running or not, in order.

@@ -117,7 +117,11 @@ fn try_on<G: Ground>(
         let verdict = match done {
             Tried::Holds => held(suite, cases[index]),
             Tried::Wrong(instead) => Verdict::Wrong(told(suite, cases[index], instead)),
-            Tried::Not(why) => Verdict::NotTried(why),
+            // What is wrong by the policy need not be tried.
+            Tried::Not(why) => match judge(&suite.policy, cases[index], &suite.files).wrong {
+                Some(wrong) => Verdict::Wrong(wrong),
+                None => Verdict::NotTried(why),
+            },
         };
         outcomes[index] = (verdict, begun.elapsed().as_secs_f64());
         begun = Instant::now();

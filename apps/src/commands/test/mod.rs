@@ -77,8 +77,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
                 report.begin(suite.policy.file());
                 report.unreadable(suite.policy.file(), vec![untried(&error)]);
             }
-            write(args, &report)?;
-            return Err(error);
+            return Err(after_writing(args, &report, error));
         }
     };
     for suite in &suites {
@@ -90,8 +89,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(tried) => tried,
             Err(error) => {
                 report.unreadable(policy.file(), vec![untried(&error)]);
-                write(args, &report)?;
-                return Err(error);
+                return Err(after_writing(args, &report, error));
             }
         };
         for (case, (verdict, seconds)) in cases.iter().zip(tried) {
@@ -114,6 +112,14 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         (true, None) => anyhow::bail!("there are no cases: nothing was tested"),
         _ if report.failures() > 0 => Ok(ExitCode::FAILURE),
         _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Writes the reports where an error ends the run; which error stays the first.
+fn after_writing(args: &Args, report: &Report, error: anyhow::Error) -> anyhow::Error {
+    match write(args, report) {
+        Ok(()) => error,
+        Err(unwritten) => error.context(format!("{unwritten:#}")),
     }
 }
 

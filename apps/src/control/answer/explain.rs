@@ -12,7 +12,7 @@ use umlaut_openflow::packet::Headers;
 use umlaut_openflow::{
     Attachment, DatapathId, FlowMod, FlowStats, MacAddr, Match, PortNo, Version,
 };
-use umlaut_slice_db::Ingress;
+use umlaut_slice_db::{DropReason, Ingress};
 
 use super::each::run;
 use super::{Control, Vocabulary};
@@ -201,7 +201,10 @@ fn refused<P: Vocabulary>(control: &Control<P>, slices: &SlicePolicy, mac: MacAd
     let of_now = events.iter().rev().map(|recorded| &recorded.event);
     let of_now = of_now.take_while(|event| !matches!(event, Event::PolicyInForce { .. }));
     let refusals = of_now.filter_map(|event| match event {
-        Event::Refused { host, at, reason, .. } if *host == mac => {
+        // One that reached nobody was admitted.
+        Event::Refused { host, at, reason, .. }
+            if *host == mac && *reason != DropReason::NoReceivers.code() =>
+        {
             let place = frame::place(&slices.policy, at).ok()?;
             Some(format!("{} ({reason})", slices.policy.attachment_name(place)))
         }

@@ -74,7 +74,7 @@ impl Claim {
     }
 
     /// Notes which bridges there may be under this name.
-    pub(super) fn note(&self, bridges: &[&str]) -> Done {
+    pub(crate) fn note(&self, bridges: &[&str]) -> Done {
         let mut file = &self.file;
         let noted = file
             .set_len(0)
