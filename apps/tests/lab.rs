@@ -4,6 +4,7 @@
 mod support;
 
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
@@ -453,6 +454,23 @@ fn has_ended(pid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let is_zombie = stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z'));
     threads == 0 || threads == 1 && is_zombie
+}
+
+#[test]
+fn a_lab_that_serves_as_many_as_it_can_is_busy_and_not_dead() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, &labs.policy()]);
+    let pid = labs.pid("lab");
+    let socket = labs.0.path().join("labs/lab.sock");
+    let clients: Vec<UnixStream> = (0..32).map(|_| UnixStream::connect(&socket).unwrap()).collect();
+    let told = "the lab serves 32 commands at once, and no more";
+    until("a lab that is busy", || labs.ok(&["list"]).contains("busy"));
+    assert!(labs.fails(&["down"]).contains(told));
+    assert!(labs.fails(&["down", &labs.policy()]).contains(told));
+    drop(clients);
+    until("a lab that serves", || labs.run(&["status"]).status.success());
+    assert_eq!(labs.pid("lab"), pid);
+    labs.ok(&["down"]);
 }
 
 #[test]
