@@ -1,7 +1,7 @@
 //! Commands between sessions: bounded queues that are never awaited. Shared: no IO, clock, async.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::command::Command;
@@ -20,6 +20,8 @@ pub trait Waker: Send + Sync {
 /// The commands waiting for one session.
 pub struct Mailbox {
     queue: Mutex<VecDeque<Command>>,
+    /// How many wait: a session looks in every turn, and seldom is there one.
+    waiting: AtomicUsize,
     overrun: AtomicBool,
     /// Whether its owner has something to decide again under another World.
     deciding: AtomicBool,
@@ -35,6 +37,7 @@ impl Mailbox {
     pub fn new(waker: Box<dyn Waker>) -> Mailbox {
         Mailbox {
             queue: Mutex::default(),
+            waiting: AtomicUsize::new(0),
             overrun: AtomicBool::new(false),
             deciding: AtomicBool::new(true),
             waker,
@@ -56,6 +59,7 @@ impl Mailbox {
             return Err(Full);
         }
         queue.push_back(command);
+        self.waiting.store(queue.len(), Ordering::Release);
         drop(queue);
         self.waker.wake();
         Ok(())
@@ -93,26 +97,31 @@ impl Mailbox {
         self.waker.wake();
     }
 
-    /// Takes up to `most` commands in order into `into`.
+    /// Takes up to `most` commands in order into `into`. One that was queued at this moment may be left:
+    /// its sender wakes the owner afterwards.
     pub fn take(&self, most: usize, into: &mut VecDeque<Command>) {
+        if self.waiting.load(Ordering::Acquire) == 0 {
+            return;
+        }
         let mut queue = self.queue();
         let n = queue.len().min(most);
         into.extend(queue.drain(..n));
+        self.waiting.store(queue.len(), Ordering::Release);
     }
 
     /// Whether a command that must not be lost was lost since the last call; the mark is cleared.
     pub fn take_overrun(&self) -> bool {
-        self.overrun.swap(false, Ordering::AcqRel)
+        self.overrun.load(Ordering::Relaxed) && self.overrun.swap(false, Ordering::AcqRel)
     }
 
     /// How many commands wait.
     pub fn len(&self) -> usize {
-        self.queue().len()
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.queue().is_empty() && !self.overrun.load(Ordering::Acquire)
+        self.waiting.load(Ordering::Acquire) == 0 && !self.overrun.load(Ordering::Acquire)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tokio runtime: listeners, a task per session, a task for the slow path. Runtime.
 
+mod bell;
 mod handle;
 mod lines;
 mod listener;

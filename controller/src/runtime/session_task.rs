@@ -1,15 +1,19 @@
 //! The socket of one session: bytes in, turns, one write per turn. Runtime.
 
-use std::io::ErrorKind;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::io::{self, ErrorKind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
+use tokio::time::Sleep;
 
+use super::bell::{self, Bell};
+use super::stopped;
 use super::stream::{READ_BYTES, Stream};
-use super::{NotifyWaker, stopped};
 use crate::app::Policy;
 use crate::mailbox::Mailbox;
 use crate::origin::Origin;
@@ -28,15 +32,16 @@ pub(super) async fn run<P: Policy>(
     origin: Origin,
     mut stop: watch::Receiver<bool>,
 ) {
-    let woken = Arc::new(Notify::new());
-    let mailbox = Arc::new(Mailbox::new(Box::new(NotifyWaker(woken.clone()))));
+    let bell = Arc::<Bell>::default();
+    let mailbox = Arc::new(Mailbox::new(Box::new(bell.clone())));
     let now = Instant::now();
     let no = shared.next_session();
     let mut session = Session::new(no, mailbox, origin, &shared, now);
     let stopping = stop.clone();
-    let mut stopped = pin!(stopped(&mut stop));
-    let mut due = pin!(tokio::time::sleep_until(now.into()));
-    let mut notified = pin!(woken.notified());
+    let due = pin!(tokio::time::sleep_until(now.into()));
+    let stopped = pin!(stopped(&mut stop));
+    let mut beside =
+        Beside { bell: bell::Listener::new(bell), stopping: &stopping, stopped, due, waits: false };
     // What a switch that storms sends is always there to be read: nothing else would end its turn.
     let mut read = 0;
     let reason = loop {
@@ -70,29 +75,26 @@ pub(super) async fn run<P: Policy>(
         }
         let output = !session.output().is_empty();
         let deadline = session.deadline().unwrap_or_else(|| Instant::now() + LAST_WORDS).into();
-        // A timer that rings too early costs less than one that is set anew for every message.
-        if deadline < due.deadline() || due.is_elapsed() {
-            due.as_mut().reset(deadline);
-        }
-        // What waits beside the socket is polled only if that has nothing: commands and deadlines
-        // are looked for in every turn anyway.
-        let ends = tokio::select! {
-            biased;
-            input = stream.read(output, |bytes| session.receive(bytes)) => match input {
-                Ok(Some(0)) => break "closed by the switch".to_owned(),
-                Ok(Some(bytes)) => {
-                    read += bytes;
-                    stopping.has_changed().unwrap_or(true)
-                }
-                Ok(None) => false,
-                Err(error) => break error.to_string(),
-            },
-            () = &mut notified => {
-                notified.set(woken.notified());
-                false
+        beside.ring_at(deadline);
+        let came = {
+            // What is beside the socket is looked at only if that has nothing: commands and deadlines
+            // are looked for in every turn anyway.
+            let mut input = pin!(stream.read(output, |bytes| session.receive(bytes)));
+            poll_fn(|cx| match input.as_mut().poll(cx) {
+                Poll::Ready(read) => Poll::Ready(Came::Read(read)),
+                Poll::Pending => beside.poll(cx),
+            })
+            .await
+        };
+        let ends = match came {
+            Came::Read(Ok(Some(0))) => break "closed by the switch".to_owned(),
+            Came::Read(Ok(Some(bytes))) => {
+                read += bytes;
+                beside.ends()
             }
-            () = &mut due => false,
-            () = &mut stopped => true,
+            Came::Read(Ok(None)) | Came::Turn => false,
+            Came::Read(Err(error)) => break error.to_string(),
+            Came::Stop => true,
         };
         if ends {
             // What applications sent last is in the mailbox, which is bounded.
@@ -103,8 +105,56 @@ pub(super) async fn run<P: Policy>(
     session.end(&reason, Instant::now(), &shared);
 }
 
+/// What ended a wait.
+enum Came {
+    Read(io::Result<Option<usize>>),
+    /// A command, or a deadline.
+    Turn,
+    Stop,
+}
+
+/// What a session waits for beside its socket. It is seldom there, so a look costs a few reads: what
+/// wakes the task is told to it once, and not at each look.
+struct Beside<'a, S> {
+    bell: bell::Listener,
+    stopping: &'a watch::Receiver<bool>,
+    stopped: Pin<&'a mut S>,
+    due: Pin<&'a mut Sleep>,
+    /// Whether `stopped` and `due` know whom they wake.
+    waits: bool,
+}
+
+impl<S: Future<Output = ()>> Beside<'_, S> {
+    /// Sets the timer. One that rings too early costs less than one that is set anew for every message.
+    fn ring_at(&mut self, deadline: tokio::time::Instant) {
+        if deadline < self.due.deadline() || self.due.is_elapsed() {
+            self.due.as_mut().reset(deadline);
+            self.waits = false;
+        }
+    }
+
+    /// Whether the controller ends.
+    fn ends(&self) -> bool {
+        // An error says that the sender is gone, which ends it as well.
+        self.stopping.has_changed().unwrap_or(true)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        if !self.waits {
+            self.waits = true;
+            // What they answer is looked at below.
+            let _ = (self.stopped.as_mut().poll(cx), self.due.as_mut().poll(cx));
+        }
+        match () {
+            () if self.ends() => Poll::Ready(Came::Stop),
+            () if self.bell.poll(cx).is_ready() || self.due.is_elapsed() => Poll::Ready(Came::Turn),
+            () => Poll::Pending,
+        }
+    }
+}
+
 /// Writes as much as the socket takes now.
-fn write<P: Policy>(stream: &mut Stream, session: &mut Session<P>) -> std::io::Result<()> {
+fn write<P: Policy>(stream: &mut Stream, session: &mut Session<P>) -> io::Result<()> {
     // Early output is followed by the switch's own: the loop comes to both.
     while !session.output().is_empty() {
         match stream.try_write(session.output()) {
@@ -116,7 +166,7 @@ fn write<P: Policy>(stream: &mut Stream, session: &mut Session<P>) -> std::io::R
     stream.try_flush()
 }
 
-async fn flush<P: Policy>(stream: &mut Stream, session: &mut Session<P>) -> std::io::Result<()> {
+async fn flush<P: Policy>(stream: &mut Stream, session: &mut Session<P>) -> io::Result<()> {
     while !session.output().is_empty() || !stream.is_flushed() {
         stream.writable().await?;
         write(stream, session)?;
