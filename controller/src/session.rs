@@ -309,6 +309,9 @@ impl<P: Policy> Session<P> {
     // ---- commands ----
 
     fn run_commands(&mut self, now: Instant, shared: &Shared<P>) -> bool {
+        if self.commands.is_empty() && self.mailbox.is_empty() && !self.overrun {
+            return false;
+        }
         // What was lost may take back what still waits: all of it comes before the new start.
         self.overrun |= self.mailbox.take_overrun();
         let most = if self.overrun { MAILBOX_COMMANDS } else { COMMANDS_PER_TURN };

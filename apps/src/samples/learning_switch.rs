@@ -20,13 +20,10 @@ impl<P: Policy> App<P> for LearningSwitch {
             let _ = sw.delete_flows(Match::new().eth_dst(eth_src));
         }
         let known = cx.host_at(domain, eth_dst).filter(|_| !eth_dst.is_group());
-        let out = known.map_or(PortNo::FLOOD, |at| at.port);
-        if known.is_some() {
-            let flow = Match::new().in_port(packet.in_port).eth_src(eth_src).eth_dst(eth_dst);
-            let entry = FlowMod::add(flow).timeouts(IDLE_TIMEOUT, 0);
-            let _ = sw.flow_mod(entry.apply([Action::output(out)]));
-        }
-        let _ = sw.send_packet(packet, [Action::output(out)]);
+        let _ = match known {
+            Some(at) => sw.forward_pair(packet, at.port, IDLE_TIMEOUT),
+            None => sw.send_packet(packet, [Action::output(PortNo::FLOOD)]),
+        };
     }
 
     /// Behind a port that is down nobody is reached. The framework forgets its hosts.

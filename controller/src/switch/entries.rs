@@ -21,6 +21,9 @@ use crate::path::{app_cookie, of_app};
 /// Entries of applications on one switch of 1.0. When there are as many, a further one is refused.
 pub const ENTRIES: usize = 1 << SLOT_BITS;
 
+/// The priority that [`FlowMod::add`] gives.
+const PRIORITY: u16 = 0x8000;
+
 /// Bits of a cookie for the slot; the other 40 of the application's 56 count.
 const SLOT_BITS: u32 = 16;
 const COUNTED: u64 = (1 << (56 - SLOT_BITS)) - 1;
@@ -106,33 +109,54 @@ impl Entries {
         key: MatchKey,
         told: bool,
     ) -> Option<Cookie> {
+        let slot = self.place(key, add.priority)?;
+        let outputs = self.note_outputs(slot, &add.instructions);
+        Some(self.put(slot, (maker, key, add.priority), outputs, told))
+    }
+
+    /// As [`Entries::add`], of an entry as [`FlowMod::add`] makes it that sends frames out of one port.
+    pub(crate) fn add_pair(&mut self, maker: Cookie, key: MatchKey, to: PortNo) -> Option<Cookie> {
+        let one = Outputs::One(to.to_v10()?);
+        let slot = self.place(key, PRIORITY)?;
+        self.note_no_others(slot);
+        Some(self.put(slot, (maker, key, PRIORITY), one, false))
+    }
+
+    /// The slot of an entry that stands, or a free one where it stands from now on.
+    fn place(&mut self, key: MatchKey, priority: u16) -> Option<u16> {
         let Entries { slots, free, standing, hasher, .. } = self;
-        let priority = add.priority;
         let hash = hasher.hash_one((key, priority));
         let same = |slot: &u16| {
             let entry = &slots[usize::from(*slot)];
             entry.key == key && entry.priority == priority
         };
-        let slot = match standing.find(hash, same) {
-            Some(slot) => *slot,
-            None => {
-                let slot = free.pop().or_else(|| u16::try_from(slots.len()).ok())?;
-                standing.insert_unique(hash, slot, |slot| {
-                    let entry = &slots[usize::from(*slot)];
-                    hasher.hash_one((entry.key, entry.priority))
-                });
-                slot
-            }
-        };
+        if let Some(slot) = standing.find(hash, same) {
+            return Some(*slot);
+        }
+        let slot = free.pop().or_else(|| u16::try_from(slots.len()).ok())?;
+        standing.insert_unique(hash, slot, |slot| {
+            let entry = &slots[usize::from(*slot)];
+            hasher.hash_one((entry.key, entry.priority))
+        });
+        Some(slot)
+    }
+
+    /// Puts an entry into its slot, and returns its cookie on the wire.
+    fn put(
+        &mut self,
+        slot: u16,
+        (maker, key, priority): (Cookie, MatchKey, u16),
+        outputs: Outputs,
+        told: bool,
+    ) -> Cookie {
         self.made += 1;
-        let outputs = self.note_outputs(slot, &add.instructions);
         let (made, state) = (self.made, State::Stands);
         let entry = Entry { key, maker, made, priority, outputs, state, told };
         match self.slots.get_mut(usize::from(slot)) {
             Some(place) => *place = entry,
             None => self.slots.push(entry),
         }
-        Some(entry.on_wire(slot))
+        entry.on_wire(slot)
     }
 
     fn note_outputs(&mut self, slot: u16, instructions: &[Instruction]) -> Outputs {
@@ -147,10 +171,17 @@ impl Entries {
         };
         if noted == Outputs::Many {
             self.outputs.insert(slot, outputs(instructions).collect());
-        } else if !self.outputs.is_empty() {
-            self.outputs.remove(&slot);
+        } else {
+            self.note_no_others(slot);
         }
         noted
+    }
+
+    /// The entry in this slot sends frames to one port at most.
+    fn note_no_others(&mut self, slot: u16) {
+        if !self.outputs.is_empty() {
+            self.outputs.remove(&slot);
+        }
     }
 
     fn has_output(&self, slot: u16, entry: &Entry, port: PortNo) -> bool {

@@ -16,6 +16,7 @@ mod hops;
 mod inspect;
 mod known;
 mod old_ways;
+mod pairs;
 pub(crate) mod paths;
 mod pauses;
 mod remains;
@@ -217,6 +218,8 @@ pub struct Switch {
     /// Whose frame was looked up, and its hosts' stamp before it was decided.
     asked: Option<(MacAddr, MacAddr, u32)>,
     stencils: Stencils,
+    /// Of entries between pairs of hosts that applications add.
+    pairs: Stencils,
     requests: Requests,
     recent: Recent,
     /// What applications keep here, by the type of it; few do.
@@ -273,6 +276,7 @@ impl Switch {
             beats: 0,
             asked: None,
             stencils: Stencils::default(),
+            pairs: Stencils::default(),
             requests: Requests::default(),
             recent: Recent::default(),
             keeping: Vec::new(),

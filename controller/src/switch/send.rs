@@ -1,6 +1,7 @@
 //! What is sent to a switch: messages of applications and of the framework, requests. Pure.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::time::Instant;
 
 use umlaut_openflow::{
@@ -18,7 +19,7 @@ use crate::request::{Answer, Asker, ReplyTo, RequestError, Wanted, is_request};
 use crate::wording::{reword_flow_mod, rewords_actions, worded};
 
 /// Where match and cookie stand in a flow-mod of 1.0 (1.0 §5.3.3).
-const MATCH_IN_1_0: usize = 8;
+pub(super) const MATCH_IN_1_0: usize = 8;
 pub(super) const COOKIE_IN_1_0: usize = 48;
 
 /// Why a message was not sent. Nothing was sent, and nothing else changed.
@@ -177,7 +178,7 @@ impl Switch {
         let at = from + COOKIE_IN_1_0;
         self.out[at..at + 8].copy_from_slice(&cookie.0.to_be_bytes());
         self.counters.flow_mods += 1;
-        Ok(self.note_own(from))
+        Ok(self.note_own(from..self.out.len()))
     }
 
     /// Sends a frame with these actions. `in_port` is where it came in, or `ANY`. Short frames are
@@ -203,7 +204,7 @@ impl Switch {
         let from = self.out.len();
         encode_packet_out(self.version, Xid(self.next_xid), out, &mut self.out)?;
         self.counters.packet_outs += 1;
-        Ok(self.note_own(from))
+        Ok(self.note_own(from..self.out.len()))
     }
 
     /// Sends a request whose answer goes to `reply` instead of a handler, all parts in one. `reply`
@@ -239,7 +240,7 @@ impl Switch {
         let from = self.out.len();
         encode(self.version, Xid(self.next_xid), &message, &mut self.out)?;
         self.count(&message);
-        let xid = self.note_own(from);
+        let xid = self.note_own(from..self.out.len());
         if asks {
             self.requests.add(xid, Asker::App(self.acting), wanted, self.now);
         }
@@ -251,15 +252,15 @@ impl Switch {
         let from = self.out.len();
         encode_flow_mod(self.version, Xid(self.next_xid), flow_mod, &mut self.out)?;
         self.counters.flow_mods += 1;
-        Ok(self.note_own(from))
+        Ok(self.note_own(from..self.out.len()))
     }
 
-    /// Notes that whoever acts has sent what lies in the output from there on.
-    fn note_own(&mut self, from: usize) -> Xid {
+    /// Notes that whoever acts has sent the message that lies there in the output.
+    pub(super) fn note_own(&mut self, message: Range<usize>) -> Xid {
         let xid = Xid(self.next_xid);
         let what = match self.acting {
             AppNo::FRAMEWORK => Sent::Other,
-            app => Sent::App(app, self.recent.push(&self.out[from..])),
+            app => Sent::App(app, self.recent.push(&self.out[message])),
         };
         self.note_sent(what);
         xid

@@ -102,6 +102,24 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// The shape of the entry of a pair of hosts, whatever they send and whatever the ports are: an
+    /// application that sends frames back means what it says.
+    #[inline]
+    pub(super) fn of_pair(idle_timeout: u16) -> Shape {
+        Shape {
+            width: FieldSet::ETH_SRC.union(FieldSet::ETH_DST),
+            eth_type: Field::Absent,
+            tag: Tag::None,
+            ip_proto: Field::Absent,
+            present: 0,
+            vid: Vid::Untagged,
+            timeouts: (idle_timeout, 0),
+            back: false,
+        }
+    }
+}
+
 /// What messages of one shape differ in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Values<'a> {
@@ -230,6 +248,12 @@ fn put_port(bytes: &mut [u8], at: usize, port: PortNo, places: &Places) {
     }
 }
 
+/// The cookie of an entry as it is on the wire; of what is too short, none.
+pub(super) fn cookie_of(version: Version, entry: &[u8]) -> Cookie {
+    let bytes = entry.get(places(version).cookie..).and_then(|rest| rest.first_chunk());
+    Cookie(bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes)))
+}
+
 /// Where the values of a shape stand in the match of an entry.
 fn holes(version: Version, shape: &Shape, entry: &[u8]) -> Option<Vec<(Value, usize)>> {
     let wanted = Value::ALL.into_iter().filter(|value| value.in_shape(shape));
@@ -332,7 +356,7 @@ impl Stencils {
         self.kept.iter().any(|one| one.shape == *shape)
     }
 
-    /// Appends the messages of a shape, if it has a stencil. Returns whether it has one.
+    /// Appends the messages of a shape, if it has a stencil; tells the length of the entry then.
     #[inline]
     pub(super) fn put(
         &self,
@@ -342,14 +366,12 @@ impl Stencils {
         values: &Values<'_>,
         frame: &[u8],
         to: &mut BytesMut,
-    ) -> bool {
+    ) -> Option<usize> {
         // A frame that no message has room for is the encoder's to refuse.
         let fits = frame.len() < 0xff00;
-        let Some(stencil) = self.kept.iter().find(|one| one.shape == *shape && fits) else {
-            return false;
-        };
+        let stencil = self.kept.iter().find(|one| one.shape == *shape && fits)?;
         stencil.put(version, xids, values, frame, to);
-        true
+        Some(stencil.entry.len())
     }
 
     /// Keeps what the encoder made of a shape.
@@ -496,7 +518,7 @@ mod tests {
             let xids = [Xid(77), Xid(78)];
             let bytes = vec![8; second.5];
             let mut put = BytesMut::from(&b"before"[..]);
-            prop_assert!(stencils.put(version, &shape, xids, &values, &bytes, &mut put), "{made:?}");
+            prop_assert!(stencils.put(version, &shape, xids, &values, &bytes, &mut put).is_some(), "{made:?}");
             let [made, out] = encoded(version, &other, xids, &bytes);
             prop_assert_eq!(&put[..], &[&b"before"[..], &made, &out].concat()[..]);
         }
