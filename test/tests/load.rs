@@ -19,7 +19,7 @@ use umlaut_openflow::Version;
 use umlaut_testbed::load::canned::{Canned, CannedCounts, respond};
 use umlaut_testbed::load::policy::PolicyFile;
 use umlaut_testbed::load::{
-    Counts, End, Generator, Load, LoadError, Pace, Phase, Population, Storm, Workload,
+    Counts, End, Generator, Load, LoadError, Pace, Phase, Population, Sleep, Storm, Workload,
 };
 
 const VERSIONS: [Version; 2] = [Version::V1_0, Version::V1_3];
@@ -93,7 +93,7 @@ fn load(controller: SocketAddr, version: Version, population: Population) -> Loa
         // Tests are about counts.
         pid: None,
         settle: Duration::from_millis(100),
-        awake: false,
+        sleep: Sleep::Quiet,
     }
 }
 
@@ -111,12 +111,13 @@ const PACES: [Pace; 3] = [Pace::Window(64), Pace::OneInFlight, Pace::Rate(20_000
 #[test]
 fn every_packet_in_to_the_canned_responder_is_answered_and_counted() {
     for version in VERSIONS {
-        for packet_outs in [false, true] {
+        let between = Sleep::Between(Duration::from_micros(50));
+        for (packet_outs, sleep) in [(false, Sleep::Quiet), (true, Sleep::Never), (true, between)] {
             let responder = Responder::start(Canned { packet_outs });
             let population = Population::new(5, 30, 4).unwrap();
             // Awake or not, it counts the same.
             let load = load(responder.address, version, population);
-            let mut generator = Generator::connect(Load { awake: packet_outs, ..load }).unwrap();
+            let mut generator = Generator::connect(Load { sleep, ..load }).unwrap();
             for pace in PACES {
                 let measured = generator.run(&phase(pace, 1003)).unwrap();
                 let outs = if packet_outs { 1003 } else { 0 };

@@ -62,9 +62,22 @@ pub struct Load {
     pub pid: Option<u32>,
     /// How long the controller must have asked nothing before the load begins.
     pub settle: Duration,
-    /// Whether it is awake all the time while it measures, and takes a processor: where it sleeps,
-    /// whoever writes to it pays for waking it, a controller on the same machine.
-    pub awake: bool,
+    /// When the generator sleeps while it measures.
+    pub sleep: Sleep,
+}
+
+/// When a generator sleeps while it measures. Before, it sleeps until something comes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Sleep {
+    /// Until something comes or is due: whoever answers pays for waking it, a controller on the same
+    /// machine. What is due sooner than 2 ms is waited for without sleeping.
+    #[default]
+    Quiet,
+    /// Never: it takes a processor.
+    Never,
+    /// So long after each look at what has come and is due, whatever happens: nobody pays for waking
+    /// it, and it needs only a part of a processor. A latency is longer by up to two of these.
+    Between(Duration),
 }
 
 /// A switch on its socket.
@@ -302,8 +315,8 @@ impl Generator {
 
     // ---- turns ----
 
-    pub(super) fn is_awake(&self) -> bool {
-        self.load.awake
+    pub(super) fn sleep(&self) -> Sleep {
+        self.load.sleep
     }
 
     pub(super) fn at(&self, now: Instant) -> u64 {

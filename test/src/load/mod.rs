@@ -25,7 +25,7 @@ mod template;
 mod wire;
 
 pub use error::LoadError;
-pub use generator::{Generator, Load};
+pub use generator::{Generator, Load, Sleep};
 pub use phase::{End, Pace, Phase, Storm};
 pub use population::{Population, PopulationError};
 pub use results::{Counts, Cpu, Latencies, LatencySummary, Measured};

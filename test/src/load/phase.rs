@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::error::LoadError;
-use super::generator::{Generator, Line};
+use super::generator::{Generator, Line, Sleep};
 use super::process;
 use super::results::{Counts, Cpu, Latencies, Measured};
 use super::switch::Workload;
@@ -105,14 +105,19 @@ impl Generator {
             if at >= end || end == u64::MAX && self.is_done(at) {
                 break at;
             }
-            let longest = if self.is_awake() { 0 } else { nanos(CHECK) };
-            let mut timeout = longest.min(end - at);
+            let mut timeout = match self.sleep() {
+                Sleep::Quiet => nanos(CHECK).min(end - at),
+                Sleep::Never | Sleep::Between(_) => 0,
+            };
             if let Pace::Rate(rate) = phase.pace {
                 let due = self.become_due(&mut next, at, rate)?;
                 timeout = match due.saturating_sub(at) {
                     wait if wait < nanos(AWAKE) => 0,
                     wait => (wait - nanos(AWAKE) / 2).min(timeout),
                 };
+            }
+            if let Sleep::Between(time) = self.sleep() {
+                std::thread::sleep(time.min(Duration::from_nanos(end - at)));
             }
             self.turn(Duration::from_nanos(timeout))?;
             if at - checked > nanos(CHECK) {

@@ -9,7 +9,7 @@ use anyhow::Context;
 use serde::Serialize;
 use umlaut_openflow::Version;
 use umlaut_testbed::load::{
-    End, Generator, Load, LoadError, Measured, Pace, Phase, Storm, Workload,
+    End, Generator, Load, LoadError, Measured, Pace, Phase, Sleep, Storm, Workload,
 };
 
 use super::super::Failure;
@@ -69,6 +69,12 @@ pub(super) struct Args {
     /// generator, which takes a processor of its own
     #[arg(long)]
     awake: bool,
+    /// Sleep so many microseconds after each look at what has come and is due (mode rate): a
+    /// controller on this machine does not pay for waking the generator, which leaves it the rest of a
+    /// processor; latencies are longer by up to two of these
+    #[arg(long, value_name = "MICROSECONDS", conflicts_with = "awake",
+          value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    tick: Option<u64>,
     /// The controller's process, for its processor time; looked for if it is on this machine
     #[arg(long)]
     pid: Option<u32>,
@@ -173,6 +179,9 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
     if args.window.is_some() && args.mode != Mode::Throughput {
         return Err(Failure::Usage("--window is for --mode throughput".to_owned()).into());
     }
+    if args.tick.is_some() && args.mode != Mode::Rate {
+        return Err(Failure::Usage("--tick is for --mode rate".to_owned()).into());
+    }
     if let Some(pid) = args.pid
         && !std::path::Path::new(&format!("/proc/{pid}/stat")).exists()
     {
@@ -201,7 +210,11 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
         buffers: args.buffers,
         pid: args.pid,
         settle: args.settle,
-        awake: args.awake,
+        sleep: match args.tick {
+            Some(micros) => Sleep::Between(Duration::from_micros(micros)),
+            None if args.awake => Sleep::Never,
+            None => Sleep::Quiet,
+        },
     };
     let mut generator = Generator::connect(load).map_err(usage)?;
     if !args.cold {
