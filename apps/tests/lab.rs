@@ -562,7 +562,7 @@ fn a_process_that_dies_while_it_brings_a_lab_up_is_told_with_what_to_do() {
     let mut up = labs.command(&["up", "--controller", &address, &labs.policy()]);
     let up = up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let keeper = || {
-        let text = std::fs::read(labs.0.path().join("labs/lab.lock")).ok()?;
+        let text = std::fs::read(labs.0.path().join("labs/lab.note")).ok()?;
         serde_json::from_slice::<Value>(&text).ok()?["pid"].as_i64()
     };
     until("its process is known", || keeper().is_some());
