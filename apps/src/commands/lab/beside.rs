@@ -99,7 +99,7 @@ fn start(wanted: Wanted) -> anyhow::Result<Beside> {
         None => Ok(Beside { served: Served::new(lab, about), _name: None }),
         Some((taken, place)) => {
             let (served, socket) = up::open(lab, about, &name, &place)?;
-            taken.stands()?;
+            taken.stands().map_err(|error| up::ended(&served, error))?;
             Ok(Beside { served, _name: Some((socket, taken)) })
         }
     }

@@ -392,13 +392,7 @@ fn run(
         }
         let about = about(name, controller, args.openflow, &args.policy.display().to_string());
         let (served, _socket) = open(lab, about, name, place)?;
-        taken.stands()?;
-        if let Err(error) = told(name) {
-            return match served.end() {
-                Ok(()) => Err(error),
-                Err(left) => Err(error.context(left.to_string())),
-            };
-        }
+        taken.stands().and_then(|()| told(name)).map_err(|error| ended(&served, error))?;
         tokio::select! {
             () = served.end_is_asked() => {}
             _ = interrupt.recv() => {}
@@ -423,18 +417,32 @@ pub(super) fn about(
     }
 }
 
+/// Ends a lab because of an error; that, with what cannot be removed.
+pub(super) fn ended(served: &Served, error: anyhow::Error) -> anyhow::Error {
+    match served.end() {
+        Ok(()) => error,
+        Err(left) => error.context(left.to_string()),
+    }
+}
+
 /// Lets a lab be asked, as long as the socket is kept.
 ///
 /// # Errors
-/// There can be no socket.
+/// There can be no socket; the lab has ended then, and what of it cannot be removed is told, too.
 pub(super) fn open(
     lab: Lab,
     about: About,
     name: &LabName,
     place: &Place,
 ) -> anyhow::Result<(Arc<Served>, ControlSocket)> {
-    let socket = ControlSocket::bind(&place.socket(name))?;
     let served = Served::new(lab, about);
-    served.listen(socket.to_std()?)?;
-    Ok((served, socket))
+    let listen = || -> anyhow::Result<ControlSocket> {
+        let socket = ControlSocket::bind(&place.socket(name))?;
+        served.listen(socket.to_std()?)?;
+        Ok(socket)
+    };
+    match listen() {
+        Ok(socket) => Ok((served, socket)),
+        Err(error) => Err(ended(&served, error)),
+    }
 }
