@@ -467,6 +467,9 @@ fn a_lab_that_serves_as_many_as_it_can_is_busy_and_not_dead() {
     until("a lab that is busy", || labs.ok(&["list"]).contains("busy"));
     assert!(labs.fails(&["down"]).contains(told));
     assert!(labs.fails(&["down", &labs.policy()]).contains(told));
+    // It runs all the same.
+    let up = labs.fails(&["up", "--controller", NOBODY, &labs.policy()]);
+    assert!(up.contains("lab lab runs already"), "{up}");
     drop(clients);
     until("a lab that serves", || labs.run(&["status"]).status.success());
     assert_eq!(labs.pid("lab"), pid);
@@ -718,6 +721,30 @@ fn the_quick_start_of_the_docs_shows_frames_that_arrive() {
         }
     }
     assert_eq!(shown, 2);
+}
+
+#[test]
+fn a_run_is_refused_beside_a_lab_of_the_same_name() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, "--name", "beside", &labs.policy()]);
+    let directory = labs.0.path().join("labs");
+    let args = ["--lab", "emulated", "--listen", "127.0.0.1:0", "--no-socket", "--lab-name"];
+    let run = |name: &str| {
+        Daemon::start_with(
+            &[&args[..], &[name, labs.policy().as_str()]].concat(),
+            &[("UMLAUT_LAB_DIR", directory.as_os_str())],
+        )
+    };
+    let (code, told) = run("beside").ended_with();
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(
+        told,
+        "umlaut: --lab: lab beside runs already: umlaut lab down --name beside, or choose another \
+         --lab-name"
+    );
+    // By another name, and at a controller of its own, it runs.
+    run("other").told("topology settled");
+    assert!(labs.ok(&["status", "--name", "beside"]).contains("on emulated"));
 }
 
 #[test]

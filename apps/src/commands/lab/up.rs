@@ -18,7 +18,7 @@ use umlaut_testbed::lab::{Claim, GroundKind, Lab, LabName, LabProblem, Plan, swe
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
-use super::connection::{Connection, Holder, holder};
+use super::connection::{Connection, Holder, Told, holder};
 use super::listening::somebody_listens;
 use super::place::{Note, Place, Taken};
 use super::serve::Served;
@@ -178,15 +178,15 @@ fn start_keeper(args: &Args, name: &LabName, place: &Place) -> anyhow::Result<()
 }
 
 /// What the keeper has said, and how it has ended if it has said nothing.
-type Told = (String, Option<ExitStatus>);
+type Said = (String, Option<ExitStatus>);
 
 /// Waits until a lab that nobody waits for any more has removed itself, or for a second signal.
 async fn interrupted(
     name: &LabName,
     waiting: Option<ChildStdin>,
-    told: oneshot::Receiver<Told>,
+    told: oneshot::Receiver<Said>,
     mut again: Signal,
-) -> anyhow::Result<Told> {
+) -> anyhow::Result<Said> {
     drop(waiting);
     let told = tokio::select! {
         told = told => told?,
@@ -275,18 +275,33 @@ fn keep(args: &Args, name: &LabName, plan: Plan, place: &Place) -> ExitCode {
     }
 }
 
-/// Takes the name of a lab with these switches, and removes what one that died has left.
+/// A lab of this name runs.
+#[derive(Debug, thiserror::Error)]
+#[error("lab {name} runs already: umlaut lab down --name {name}, or choose another {option}")]
+pub(super) struct Runs {
+    name: LabName,
+    option: &'static str,
+}
+
+/// Takes the name of a lab with these switches, and removes what one that died has left. `option` is the
+/// one by which the name was chosen.
 ///
 /// # Errors
-/// It runs; another has one of the switches at the same controller; something cannot be removed.
+/// It runs: [`Runs`]; another has one of the switches at the same controller: [`Clash`]; what
+/// [`holder`] says; something cannot be removed.
 pub(super) fn take(
     name: &LabName,
+    option: &'static str,
     place: &Place,
     plan: &Plan,
     controller: SocketAddr,
 ) -> anyhow::Result<Taken> {
-    let Holder::Us(taken) = holder(place, name)? else {
-        bail!("lab {name} runs already: umlaut lab down --name {name}, or choose another --name");
+    let taken = match holder(place, name) {
+        Ok(Holder::Us(taken)) => taken,
+        Ok(Holder::Lab(_)) => return Err(Runs { name: name.clone(), option }.into()),
+        // A busy one runs as well.
+        Err(error) if error.is::<Told>() => return Err(Runs { name: name.clone(), option }.into()),
+        Err(error) => return Err(error),
     };
     let switches = plan.topology.switches.iter();
     let note = Note {
@@ -359,7 +374,7 @@ fn run(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let controller = args.controller.0;
-        let taken = take(name, place, &plan, controller)?;
+        let taken = take(name, "--name", place, &plan, controller)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut starting = {
             let (stop, kind, openflow) = (Arc::clone(&stop), args.on.kind(), args.openflow);
