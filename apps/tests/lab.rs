@@ -505,6 +505,32 @@ fn a_lab_that_does_not_answer_is_told_and_brought_down_all_the_same() {
 }
 
 #[test]
+fn a_lab_that_does_not_answer_is_asked_to_end_before_it_is_killed() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, &labs.policy()]);
+    let pid = labs.pid("lab");
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    let down = labs.command(&["down"]).stdout(Stdio::piped()).spawn().unwrap();
+    until("SIGTERM", || is_pending(pid, Signal::SIGTERM) || has_ended(pid));
+    assert!(!has_ended(pid), "killed at once");
+    // It can answer again, and ends by itself.
+    kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    let output = down.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !told.contains("killed"), "{told}");
+    assert!(has_ended(pid));
+    assert_eq!(labs.traces("lab"), [""; 0]);
+}
+
+/// Whether a signal waits for a process that is stopped (proc(5)).
+fn is_pending(pid: i32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    pending.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
+}
+
+#[test]
 fn nobody_is_killed_for_a_lab_whose_process_does_more_than_keep_it() {
     let labs = Labs::new();
     let directory = labs.0.path().join("labs");
