@@ -227,6 +227,45 @@ hosts:
 }
 
 #[test]
+fn a_later_policy_may_use_the_ports_that_markers_would_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = |more: &str, members: &str, rest: &str| {
+        format!(
+            r#"
+umlaut: 1
+switches: {{s1: 0x1, s2: 0x2}}
+hosts:
+  a: {{mac: "00:00:00:00:00:01", at: s1/1}}
+  b: {{mac: "00:00:00:00:00:02", at: s1/2}}
+{more}slices: {{x: {{members: [{{host: a}}, {{host: b}}{members}]}}}}
+{rest}"#
+        )
+    };
+    let cases = "cases:
+  - {after: policy member.yaml, expect: a reaches b}
+  - {after: policy host.yaml, expect: a reaches b}
+  - {after: policy link.yaml, expect: a reaches b}
+  - {after: [policy host.yaml, policy member.yaml], from: a, to: b, expect: forwarded, out: s1/2}
+";
+    let host = "  c: {mac: \"00:00:00:00:00:03\", at: s1/251}\n";
+    let write = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    write("member.yaml", policy("", ", {port: s1/250}", ""));
+    write("host.yaml", policy(host, ", {port: s1/251, host: c}", ""));
+    write("link.yaml", policy("", "", "links: [[s1/250, s2/250]]\n"));
+    let file = write("policy.yaml", policy("", "", cases));
+    for ground in ["policy", "emulated"] {
+        let output = umlaut(&["test", "--on", ground, &file]);
+        let told = text(&output.stdout);
+        assert!(output.status.success(), "{ground}: {told}{}", text(&output.stderr));
+        assert!(!told.contains("not tried"), "{ground}: {told}");
+    }
+}
+
+#[test]
 fn reports_for_machines_can_be_read_by_them() {
     let directory = tempfile::tempdir().unwrap();
     // A name that must be escaped.
