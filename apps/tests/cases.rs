@@ -423,6 +423,48 @@ fn reports_that_would_overwrite_something_are_refused() {
     assert_eq!(std::fs::read_to_string(file).unwrap(), HALF);
 }
 
+#[test]
+fn reports_that_would_overwrite_a_policy_that_a_case_names_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let later = write("later.yaml", HALF);
+    let bad = write("bad.yaml", "umlaut: 2\n");
+    let link = directory.path().join("link.yaml");
+    std::os::unix::fs::symlink(&later, &link).unwrap();
+    let absent = directory.path().join("absent.yaml").to_str().unwrap().to_owned();
+    let names = |what: &str| {
+        let named = format!("- {{after: policy {what}, expect: a reaches b}}");
+        HALF.replace("- a reaches b", &named)
+    };
+    let file = write("half.yaml", &names("later.yaml"));
+    let broken = write("broken.yaml", &names("bad.yaml"));
+    let gone = write("gone.yaml", &names("absent.yaml"));
+    for (file, report) in [
+        (&file, later.as_str()),
+        (&file, link.to_str().unwrap()),
+        // Files that cannot be tried are files all the same.
+        (&broken, &bad),
+        (&gone, &absent),
+    ] {
+        for option in ["--junit", "--json"] {
+            let output = umlaut(&["test", "--only", "a reaches c", option, report, file]);
+            let stderr = text(&output.stderr);
+            assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{stderr}");
+            let told = format!(
+                "umlaut: {report}: the report would overwrite the policy that a case of {file} names\n"
+            );
+            assert!(stderr.ends_with(&told), "{stderr}");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(later).unwrap(), HALF);
+    assert_eq!(std::fs::read_to_string(bad).unwrap(), "umlaut: 2\n");
+    assert!(!Path::new(&absent).exists());
+}
+
 /// Runs a shell line with `umlaut` in it.
 fn shell(directory: &Path, line: &str) -> Output {
     let line = format!("umlaut() {{ '{}' \"$@\"; }}; {line}", env!("CARGO_BIN_EXE_umlaut"));
