@@ -465,6 +465,26 @@ fn reports_that_would_overwrite_a_policy_that_a_case_names_are_refused() {
     assert!(!Path::new(&absent).exists());
 }
 
+/// Where the network cannot be had, and then the report cannot be written either.
+#[test]
+fn the_first_error_is_told_where_reports_cannot_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("half.yaml"), HALF).unwrap();
+    // Whether by root or not: there is no Open vSwitch.
+    let line = "PATH=/nowhere umlaut test --on ovs --junit away/r.xml half.yaml";
+    let output = shell(directory.path(), line);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("away/r.xml: No such file or directory"), "{told}");
+    assert!(told.contains("Open vSwitch cannot be used here: "), "{told}");
+    // As where files are wrong.
+    std::fs::write(directory.path().join("bad.yaml"), "umlaut: 2\n").unwrap();
+    let output = shell(directory.path(), "umlaut test --junit away/r.xml bad.yaml");
+    let told = text(&output.stderr);
+    assert!(told.contains("bad.yaml:1:"), "{told}");
+    assert!(told.contains("away/r.xml: No such file or directory"), "{told}");
+}
+
 /// Runs a shell line with `umlaut` in it.
 fn shell(directory: &Path, line: &str) -> Output {
     let line = format!("umlaut() {{ '{}' \"$@\"; }}; {line}", env!("CARGO_BIN_EXE_umlaut"));
