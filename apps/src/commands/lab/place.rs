@@ -1,4 +1,4 @@
-//! Where running labs are found: a directory with a socket, a lock and a log for each. Runtime.
+//! Where running labs are found: a directory with a socket, a lock, a note and a log for each. Runtime.
 //!
 //! Who runs a lab holds its lock; the system takes it back when the process ends, however it ends. A
 //! note beside it says who that is and which switches it has, for as long as the lock is held.
