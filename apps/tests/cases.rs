@@ -227,6 +227,45 @@ hosts:
 }
 
 #[test]
+fn a_later_policy_may_use_the_ports_that_markers_would_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = |more: &str, members: &str, rest: &str| {
+        format!(
+            r#"
+umlaut: 1
+switches: {{s1: 0x1, s2: 0x2}}
+hosts:
+  a: {{mac: "00:00:00:00:00:01", at: s1/1}}
+  b: {{mac: "00:00:00:00:00:02", at: s1/2}}
+{more}slices: {{x: {{members: [{{host: a}}, {{host: b}}{members}]}}}}
+{rest}"#
+        )
+    };
+    let cases = "cases:
+  - {after: policy member.yaml, expect: a reaches b}
+  - {after: policy host.yaml, expect: a reaches b}
+  - {after: policy link.yaml, expect: a reaches b}
+  - {after: [policy host.yaml, policy member.yaml], from: a, to: b, expect: forwarded, out: s1/2}
+";
+    let host = "  c: {mac: \"00:00:00:00:00:03\", at: s1/251}\n";
+    let write = |name: &str, text: String| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    write("member.yaml", policy("", ", {port: s1/250}", ""));
+    write("host.yaml", policy(host, ", {port: s1/251, host: c}", ""));
+    write("link.yaml", policy("", "", "links: [[s1/250, s2/250]]\n"));
+    let file = write("policy.yaml", policy("", "", cases));
+    for ground in ["policy", "emulated"] {
+        let output = umlaut(&["test", "--on", ground, &file]);
+        let told = text(&output.stdout);
+        assert!(output.status.success(), "{ground}: {told}{}", text(&output.stderr));
+        assert!(!told.contains("not tried"), "{ground}: {told}");
+    }
+}
+
+#[test]
 fn reports_for_machines_can_be_read_by_them() {
     let directory = tempfile::tempdir().unwrap();
     // A name that must be escaped.
@@ -382,6 +421,68 @@ fn reports_that_would_overwrite_something_are_refused() {
     }
     assert!(!directory.path().join("report").exists());
     assert_eq!(std::fs::read_to_string(file).unwrap(), HALF);
+}
+
+#[test]
+fn reports_that_would_overwrite_a_policy_that_a_case_names_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let later = write("later.yaml", HALF);
+    let bad = write("bad.yaml", "umlaut: 2\n");
+    let link = directory.path().join("link.yaml");
+    std::os::unix::fs::symlink(&later, &link).unwrap();
+    let absent = directory.path().join("absent.yaml").to_str().unwrap().to_owned();
+    let names = |what: &str| {
+        let named = format!("- {{after: policy {what}, expect: a reaches b}}");
+        HALF.replace("- a reaches b", &named)
+    };
+    let file = write("half.yaml", &names("later.yaml"));
+    let broken = write("broken.yaml", &names("bad.yaml"));
+    let gone = write("gone.yaml", &names("absent.yaml"));
+    for (file, report) in [
+        (&file, later.as_str()),
+        (&file, link.to_str().unwrap()),
+        // Files that cannot be tried are files all the same.
+        (&broken, &bad),
+        (&gone, &absent),
+    ] {
+        for option in ["--junit", "--json"] {
+            let output = umlaut(&["test", "--only", "a reaches c", option, report, file]);
+            let stderr = text(&output.stderr);
+            assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""), "{stderr}");
+            let told = format!(
+                "umlaut: {report}: the report would overwrite the policy that a case of {file} names\n"
+            );
+            assert!(stderr.ends_with(&told), "{stderr}");
+        }
+    }
+    assert_eq!(std::fs::read_to_string(later).unwrap(), HALF);
+    assert_eq!(std::fs::read_to_string(bad).unwrap(), "umlaut: 2\n");
+    assert!(!Path::new(&absent).exists());
+}
+
+/// Where the network cannot be had, and then the report cannot be written either.
+#[test]
+fn the_first_error_is_told_where_reports_cannot_be_written() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("half.yaml"), HALF).unwrap();
+    // Whether by root or not: there is no Open vSwitch.
+    let line = "PATH=/nowhere umlaut test --on ovs --junit away/r.xml half.yaml";
+    let output = shell(directory.path(), line);
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("away/r.xml: No such file or directory"), "{told}");
+    assert!(told.contains("Open vSwitch cannot be used here: "), "{told}");
+    // As where files are wrong.
+    std::fs::write(directory.path().join("bad.yaml"), "umlaut: 2\n").unwrap();
+    let output = shell(directory.path(), "umlaut test --junit away/r.xml bad.yaml");
+    let told = text(&output.stderr);
+    assert!(told.contains("bad.yaml:1:"), "{told}");
+    assert!(told.contains("away/r.xml: No such file or directory"), "{told}");
 }
 
 /// Runs a shell line with `umlaut` in it.

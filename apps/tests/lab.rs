@@ -467,6 +467,9 @@ fn a_lab_that_serves_as_many_as_it_can_is_busy_and_not_dead() {
     until("a lab that is busy", || labs.ok(&["list"]).contains("busy"));
     assert!(labs.fails(&["down"]).contains(told));
     assert!(labs.fails(&["down", &labs.policy()]).contains(told));
+    // It runs all the same.
+    let up = labs.fails(&["up", "--controller", NOBODY, &labs.policy()]);
+    assert!(up.contains("lab lab runs already"), "{up}");
     drop(clients);
     until("a lab that serves", || labs.run(&["status"]).status.success());
     assert_eq!(labs.pid("lab"), pid);
@@ -499,6 +502,32 @@ fn a_lab_that_does_not_answer_is_told_and_brought_down_all_the_same() {
     assert!(told.contains("lab lab is down\n"), "{told}");
     assert!(has_ended(pid));
     assert_eq!(labs.ok(&["list"]), "no lab runs\n");
+}
+
+#[test]
+fn a_lab_that_does_not_answer_is_asked_to_end_before_it_is_killed() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, &labs.policy()]);
+    let pid = labs.pid("lab");
+    kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    let down = labs.command(&["down"]).stdout(Stdio::piped()).spawn().unwrap();
+    until("SIGTERM", || is_pending(pid, Signal::SIGTERM) || has_ended(pid));
+    assert!(!has_ended(pid), "killed at once");
+    // It can answer again, and ends by itself.
+    kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    let output = down.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !told.contains("killed"), "{told}");
+    assert!(has_ended(pid));
+    assert_eq!(labs.traces("lab"), [""; 0]);
+}
+
+/// Whether a signal waits for a process that is stopped (proc(5)).
+fn is_pending(pid: i32, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));
+    let pending = pending.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    pending.is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
 }
 
 #[test]
@@ -562,7 +591,7 @@ fn a_process_that_dies_while_it_brings_a_lab_up_is_told_with_what_to_do() {
     let mut up = labs.command(&["up", "--controller", &address, &labs.policy()]);
     let up = up.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let keeper = || {
-        let text = std::fs::read(labs.0.path().join("labs/lab.lock")).ok()?;
+        let text = std::fs::read(labs.0.path().join("labs/lab.note")).ok()?;
         serde_json::from_slice::<Value>(&text).ok()?["pid"].as_i64()
     };
     until("its process is known", || keeper().is_some());
@@ -718,6 +747,30 @@ fn the_quick_start_of_the_docs_shows_frames_that_arrive() {
         }
     }
     assert_eq!(shown, 2);
+}
+
+#[test]
+fn a_run_is_refused_beside_a_lab_of_the_same_name() {
+    let labs = Labs::new();
+    labs.ok(&["up", "--controller", NOBODY, "--name", "beside", &labs.policy()]);
+    let directory = labs.0.path().join("labs");
+    let args = ["--lab", "emulated", "--listen", "127.0.0.1:0", "--no-socket", "--lab-name"];
+    let run = |name: &str| {
+        Daemon::start_with(
+            &[&args[..], &[name, labs.policy().as_str()]].concat(),
+            &[("UMLAUT_LAB_DIR", directory.as_os_str())],
+        )
+    };
+    let (code, told) = run("beside").ended_with();
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(
+        told,
+        "umlaut: --lab: lab beside runs already: umlaut lab down --name beside, or choose another \
+         --lab-name"
+    );
+    // By another name, and at a controller of its own, it runs.
+    run("other").told("topology settled");
+    assert!(labs.ok(&["status", "--name", "beside"]).contains("on emulated"));
 }
 
 #[test]

@@ -137,6 +137,14 @@ fn certificates_are_read_again_and_broken_ones_change_nothing() {
     let told = daemon.told("certificates not reloaded: the running ones stay");
     let error = told["error"].as_str().unwrap();
     assert!(error.starts_with(pki.file("ca.pem").to_str().unwrap()), "{error}");
+    // What nobody would take for a certificate is not read.
+    let file = std::fs::File::options().write(true).open(pki.file("ca.pem")).unwrap();
+    // Without blocks: it takes no room on the disk.
+    file.set_len(2 << 20).unwrap();
+    drop(file);
+    daemon.wait_for("certificates not reloaded: the running ones stay", |fields| {
+        fields["error"].as_str().unwrap().ends_with("ca.pem: larger than 1 MiB")
+    });
     // SIGHUP tries again.
     daemon.signal(Signal::SIGHUP);
     daemon.told("certificates not reloaded: the running ones stay");

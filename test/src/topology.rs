@@ -5,7 +5,7 @@
 //! order, then links in the order in which they are made; host N has the MAC 00:00:00:00:00:NN (its
 //! number in hex), and IPv4 192.168.0.N up to 254 hosts, 10.x.y.z (its number) above.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -268,6 +268,12 @@ impl Topology {
         ports.sort_unstable();
         ports.dedup();
         ports
+    }
+
+    /// The numbers of all ports of all switches.
+    pub(crate) fn all_ports(&self) -> BTreeSet<PortNo> {
+        let dpids = self.switches.iter().map(|switch| switch.dpid);
+        dpids.flat_map(|dpid| self.ports(dpid)).collect()
     }
 
     fn plugs(&self) -> impl Iterator<Item = Endpoint> + '_ {

@@ -9,14 +9,25 @@ use std::path::Path;
 
 /// Captures: they are read as a whole.
 pub(super) const CAPTURE_BYTES: u64 = 1 << 30;
-/// Files of the configuration beside the policy: certificates, settings of samples.
+/// Settings of samples.
 pub(super) const SETTINGS_BYTES: u64 = 16 << 20;
+/// Certificates and private keys, in PEM form. Those of all public authorities have a quarter of it.
+pub(super) const PEM_BYTES: u64 = 1 << 20;
 
 /// All of a file, or of a pipe with a name (`/dev/stdin` may be one).
 ///
 /// # Errors
 /// The file cannot be read, is a folder or a device, or has more than `limit` bytes.
 pub(super) fn file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let expected = within(path, limit)?;
+    bounded(File::open(path)?, expected, limit)
+}
+
+/// How many bytes a file has, for who reads it in another way; of a pipe that is not known.
+///
+/// # Errors
+/// As for [`file`].
+pub(super) fn within(path: &Path, limit: u64) -> io::Result<usize> {
     // Asked before it is opened: to open a device may do something.
     let metadata = fs::metadata(path)?;
     if let Some(kind) = no_file(metadata.file_type()) {
@@ -28,7 +39,7 @@ pub(super) fn file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if metadata.len() > limit {
         return Err(too_large(limit));
     }
-    bounded(File::open(path)?, metadata.len() as usize, limit)
+    Ok(metadata.len() as usize)
 }
 
 /// All of standard input.

@@ -19,6 +19,8 @@ use rcgen::{
 use ring::digest::{SHA256, digest};
 use umlaut_slice_db::Fingerprint;
 
+use super::input::{self, PEM_BYTES};
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a CA is good for.
 const CA_DAYS: u32 = 3650;
@@ -173,9 +175,16 @@ fn init(place: &Place) -> anyhow::Result<()> {
 fn issue(args: &Issue) -> anyhow::Result<()> {
     let dir = &args.place.dir;
     let ca = Files::of(dir, "ca");
-    let text = |file: &Path| {
-        fs::read_to_string(file)
-            .with_context(|| format!("{} (umlaut pki init makes an authority)", file.display()))
+    let text = |file: &Path| -> anyhow::Result<String> {
+        let read = input::file(file, PEM_BYTES);
+        let hint = match &read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                " (umlaut pki init makes an authority)"
+            }
+            _ => "",
+        };
+        let shown = || format!("{}{hint}", file.display());
+        String::from_utf8(read.with_context(shown)?).with_context(shown)
     };
     let ca_key = KeyPair::from_pem(&text(&ca.key)?)
         .with_context(|| format!("{}: no private key in PEM form", ca.key.display()))?;

@@ -79,6 +79,8 @@ impl Controller {
             .args(["run", "--listen", "127.0.0.1:0", "--socket"])
             .arg(directory.join("u.sock"))
             .arg(policy)
+            // A lab of its own, whatever runs beside this test.
+            .env("UMLAUT_LAB_DIR", directory.join("labs"))
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

@@ -196,6 +196,17 @@ fn each_thing_that_is_wrong_is_named_with_the_command_that_repairs_it() {
         assert!(found, "{what}: {told:#}");
     }
 
+    // Files that nobody would take for certificates are not read.
+    let mut fake = in_order();
+    fake.controllers[0][1] = json!(format!("ssl:127.0.0.1:{port}"));
+    let large = fake.directory.path().join("large.pem").to_str().unwrap().to_owned();
+    // Without blocks: it takes no room on the disk.
+    std::fs::File::create(&large).unwrap().set_len(2 << 20).unwrap();
+    fake.ssl = vec![json!(["/none/key.pem", large, large])];
+    let told = examine(&fake);
+    let finding = find(&told, "findings", "what", &format!("TLS: {large}"));
+    assert_eq!(finding["why"], "larger than 1 MiB", "{told:#}");
+
     // Somebody else's bridge, in whatever state, is no fault of ours; when it is asked for, it is.
     let mut fake = in_order();
     fake.bridges.push(json!(["lan", "00000000000000aa", "", "", ["set", []], ["uuid", "c9"]]));

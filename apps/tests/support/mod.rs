@@ -120,12 +120,22 @@ impl Daemon {
     }
 
     /// Waits for its end and returns the exit code.
-    pub fn ended(mut self) -> Option<i32> {
+    pub fn ended(self) -> Option<i32> {
+        self.ended_with().0
+    }
+
+    /// Waits for its end and returns the exit code and the last line of its log.
+    pub fn ended_with(mut self) -> (Option<i32>, Value) {
         // Its log ends when it does.
         let until = Instant::now() + PATIENCE;
-        while self.lines.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+        let mut last = Value::Null;
+        while let Ok(line) =
+            self.lines.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
+            last = line;
+        }
         assert!(Instant::now() < until, "it does not end");
-        self.child.wait().unwrap().code()
+        (self.child.wait().unwrap().code(), last)
     }
 }
 

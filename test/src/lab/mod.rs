@@ -60,6 +60,17 @@ pub enum LabProblem {
     Interrupted,
 }
 
+impl LabProblem {
+    /// What a network could not be built for, and what of it could not be removed again.
+    fn left(why: &LabProblem, left: &LabProblem) -> LabProblem {
+        let why = match why {
+            LabProblem::Interrupted => "interrupted".to_owned(),
+            other => other.to_string(),
+        };
+        LabProblem::System(format!("{why}; not all that was made could be removed: {left}"))
+    }
+}
+
 impl From<crate::scenario::GroundError> for LabProblem {
     fn from(error: crate::scenario::GroundError) -> LabProblem {
         LabProblem::System(error.0)
@@ -96,7 +107,8 @@ impl Lab {
     /// as `go_on` says so.
     ///
     /// # Errors
-    /// What cannot be built here, [`LabProblem::Interrupted`]. Nothing is left of it then.
+    /// What cannot be built here, [`LabProblem::Interrupted`]. Nothing is left of it then, or the text
+    /// says what.
     pub fn start(
         plan: Plan,
         kind: GroundKind,

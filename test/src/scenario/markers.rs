@@ -15,7 +15,7 @@ pub const MARKER_SLICE: &str = "umlaut-marker";
 /// The ports of the markers on each switch are the first from here on that nothing else uses.
 const FIRST_PORT: u32 = 250;
 
-/// Two ports for the markers of every switch beside these, which are used on some.
+/// Two ports for the markers of every switch beside these, which are used on some or by some policy.
 pub(super) fn marker_ports(used: &BTreeSet<PortNo>) -> [PortNo; 2] {
     let free = |port: &PortNo| !used.contains(port);
     let first = (FIRST_PORT..).map(PortNo).find(free).unwrap_or(PortNo::MAX);

@@ -44,6 +44,8 @@ pub(crate) struct Runner<'a, G> {
     marks: BTreeSet<u64>,
     pub(super) policy: Policy,
     dpids: Vec<DatapathId>,
+    /// The cables between switches: those of the first policy, whatever a later one says.
+    links: Vec<((DatapathId, PortNo), (DatapathId, PortNo))>,
     stopped: BTreeSet<DatapathId>,
     cut_channels: BTreeSet<DatapathId>,
     cut: BTreeSet<usize>,
@@ -109,8 +111,17 @@ pub(super) fn begin<'a, G: Ground>(
     let topology = crate::of_policy(&read(&bare)?);
     let mut dpids: Vec<DatapathId> = topology.switches.iter().map(|s| s.dpid).collect();
     dpids.sort_unstable();
-    let used = dpids.iter().flat_map(|dpid| topology.ports(*dpid));
-    let marker_ports = marker_ports(&used.chain(reserved.iter().copied()).collect());
+    // Under every policy that there will be: the markers stay where they are.
+    let mut used: BTreeSet<PortNo> = reserved.iter().copied().collect();
+    used.extend(topology.all_ports());
+    for revision in scenario.revisions.values() {
+        let text = serde_yaml::to_string(revision).map_err(|e| fail(e.to_string()))?;
+        // One with mistakes is told when it is to come into force.
+        if let Ok(policy) = read(&text) {
+            used.extend(crate::of_policy(&policy).all_ports());
+        }
+    }
+    let marker_ports = marker_ports(&used);
     let text = with_markers(&scenario.policy, &dpids, marker_ports, scenario.mac_slices);
     let policy = read(&text)?;
     let ground = make(&policy, &text).map_err(|error| fail(error.0))?;
@@ -120,6 +131,7 @@ pub(super) fn begin<'a, G: Ground>(
         app,
         marker_ports,
         marks: BTreeSet::new(),
+        links: policy.links().collect(),
         policy,
         dpids,
         stopped: BTreeSet::new(),
@@ -199,7 +211,7 @@ impl<G: Ground> Runner<'_, G> {
                 return error(format!("{text}: no link"));
             };
             let (a, b) = (self.end(a)?, self.end(b)?);
-            let link = self.policy.links().position(|l| l == (a, b) || l == (b, a));
+            let link = self.links.iter().position(|l| *l == (a, b) || *l == (b, a));
             let Some(link) = link else { return error(format!("{text}: no such link")) };
             match what {
                 State::Up => {
@@ -387,7 +399,7 @@ impl<G: Ground> Runner<'_, G> {
         let gone = |d: &DatapathId, r: &Self| r.stopped.contains(d) || r.cut_channels.contains(d);
         let switches: Vec<DatapathId> =
             self.dpids.iter().filter(|dpid| !gone(dpid, self)).copied().collect();
-        let whole = self.policy.links().enumerate().filter(|(index, (a, b))| {
+        let whole = self.links.iter().enumerate().filter(|(index, (a, b))| {
             // The links of a switch without a control connection are believed for a while.
             !self.cut.contains(index)
                 && !self.stopped.contains(&a.0)
@@ -457,7 +469,7 @@ impl<G: Ground> Runner<'_, G> {
         }
         loop {
             let before = found.len();
-            for (index, (a, b)) in self.policy.links().enumerate() {
+            for (index, (a, b)) in self.links.iter().enumerate() {
                 if !self.cut.contains(&index)
                     && running(&a.0)
                     && running(&b.0)

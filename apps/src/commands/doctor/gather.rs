@@ -2,7 +2,6 @@
 //! Changes nothing. Runtime.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +17,7 @@ use super::facts::{Bridge, Facts, Kernel, OpenVSwitch, PolicyFile, Running, Targ
 use super::holder::port_use;
 use super::ovsdb::{Row, element, elements, entry, rows};
 use crate::commands::ask::{Connection, typed};
+use crate::commands::input::{self, PEM_BYTES};
 use crate::commands::load;
 use crate::control::default_path;
 use crate::control::protocol::Question;
@@ -210,7 +210,8 @@ fn tls() -> Option<Tls> {
     let files = [&private_key, &certificate, &ca];
     let absent = files.into_iter().filter(|path| !Path::new(path).exists()).cloned().collect();
     let dates = |path: &String| {
-        let text = fs::read_to_string(path).map_err(|error| error.to_string());
+        let text = input::file(Path::new(path), PEM_BYTES).map_err(|error| error.to_string());
+        let text = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let dates = text.and_then(|text| {
             validity(&text).ok_or_else(|| "no certificate that can be read".to_owned())
         });

@@ -11,10 +11,11 @@ use umlaut_slice_db::Policy;
 use umlaut_testbed::Topology;
 use umlaut_testbed::lab::{Lab, LabName, Plan};
 
+use super::connection::Silent;
 use super::place::{Place, Taken};
 use super::report;
 use super::serve::Served;
-use super::up::{self, Clash, On};
+use super::up::{self, Clash, On, Runs};
 use crate::control::ControlSocket;
 
 /// What is asked for.
@@ -77,16 +78,13 @@ fn start(wanted: Wanted) -> anyhow::Result<Beside> {
         Some(policy) => Plan::of_policy(policy).context("--lab")?,
         None => Plan { topology: Topology::single(4), interfaces: Vec::new() },
     };
-    let taken =
-        Place::open().and_then(|place| Ok((up::take(&name, &place, &plan, controller)?, place)));
+    let taken = Place::open()
+        .and_then(|place| Ok((up::take(&name, "--lab-name", &place, &plan, controller)?, place)));
     let taken = match taken {
         Ok(taken) => Some(taken),
-        // An emulated lab needs no name: it only cannot be asked then.
-        Err(error) if on == On::Emulated && !error.is::<Clash>() => {
-            warn!(
-                error = format!("{error:#}"),
-                "this lab cannot be asked; --lab-name chooses another name"
-            );
+        // An emulated lab needs no place: it only cannot be asked then.
+        Err(error) if on == On::Emulated && !another_is_there(&error) => {
+            warn!(error = format!("{error:#}"), "this lab cannot be asked");
             None
         }
         Err(error) => return Err(error.context("--lab")),
@@ -99,8 +97,13 @@ fn start(wanted: Wanted) -> anyhow::Result<Beside> {
         None => Ok(Beside { served: Served::new(lab, about), _name: None }),
         Some((taken, place)) => {
             let (served, socket) = up::open(lab, about, &name, &place)?;
-            taken.stands()?;
+            taken.stands().map_err(|error| up::ended(&served, error))?;
             Ok(Beside { served, _name: Some((socket, taken)) })
         }
     }
+}
+
+/// Whether a lab cannot be brought up because of another, of the same name or with the same switches.
+fn another_is_there(error: &anyhow::Error) -> bool {
+    error.is::<Runs>() || error.is::<Clash>() || error.is::<Silent>()
 }

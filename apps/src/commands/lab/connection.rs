@@ -52,6 +52,19 @@ pub(super) fn holder(place: &Place, lab: &LabName) -> anyhow::Result<Holder> {
     }
 }
 
+/// Waits until a lab that has ended has given its name back, so that whoever asks next finds it gone.
+///
+/// # Errors
+/// What the system says.
+pub(super) fn wait_gone(place: &Place, lab: &LabName) -> anyhow::Result<()> {
+    let until = Instant::now() + TRANSITION;
+    // Later than that it is told as going down, which is true.
+    while place.runs(lab)? && Instant::now() < until {
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
 /// A lab ended before it answered.
 #[derive(Debug, thiserror::Error)]
 #[error("the lab has ended")]

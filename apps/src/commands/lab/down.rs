@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 use nix::sys::signal::Signal;
 use umlaut_testbed::lab::{Claim, LabName, Swept, labs_found, missing, sweep};
 
-use super::connection::{Connection, Ended, Holder, Silent, Told, holder};
+use super::connection::{Connection, Ended, Holder, Silent, Told, holder, wait_gone};
 use super::place::Place;
 use super::protocol::What;
 
@@ -37,7 +37,10 @@ fn end(name: &LabName, place: &Place) -> anyhow::Result<Option<String>> {
         });
         match asked {
             Ok(Some(taken)) => break taken,
-            Ok(None) => return Ok(Some(format!("lab {name} is down"))),
+            Ok(None) => {
+                wait_gone(place, name)?;
+                return Ok(Some(format!("lab {name} is down")));
+            }
             // It died under the question, and what it leaves is ours to remove. No endless loop:
             // nobody listens under that name any more, unless it is brought up anew.
             Err(error) if error.is::<Ended>() => {}

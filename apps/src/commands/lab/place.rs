@@ -1,10 +1,10 @@
-//! Where running labs are found: a directory with a socket, a lock and a log for each. Runtime.
+//! Where running labs are found: a directory with a socket, a lock, a note and a log for each. Runtime.
 //!
-//! Who runs a lab holds its lock; the system takes it back when the process ends, however it ends. In
-//! the lock's file stands who that is and which switches it has, for as long as the lock is held.
+//! Who runs a lab holds its lock; the system takes it back when the process ends, however it ends. A
+//! note beside it says who that is and which switches it has, for as long as the lock is held.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -63,6 +63,10 @@ impl Place {
         self.0.join(format!("{lab}.lock"))
     }
 
+    fn note_path(&self, lab: &LabName) -> PathBuf {
+        self.0.join(format!("{lab}.note"))
+    }
+
     /// Takes the name of a lab. `None`: it runs already.
     ///
     /// # Errors
@@ -77,7 +81,12 @@ impl Place {
             match file.try_lock() {
                 // One that is removed meanwhile is nobody's, whoever locks it.
                 Ok(()) if is_at(&file, &path) => {
-                    return Ok(Some(Taken { file, files: [path, self.log(lab)] }));
+                    let note = self.note_path(lab);
+                    let aside = note.with_extension("note.new");
+                    let taken = Taken { _lock: file, note, aside, others: [self.log(lab), path] };
+                    // Of one that died.
+                    taken.forget_note();
+                    return Ok(Some(taken));
                 }
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
@@ -109,7 +118,7 @@ impl Place {
         if !self.runs(lab).ok()? {
             return None;
         }
-        serde_json::from_slice(&fs::read(self.lock_path(lab)).ok()?).ok()
+        read_note(&self.note_path(lab))
     }
 
     /// Sends a signal to the process that keeps a lab and does not answer.
@@ -168,6 +177,10 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
+fn read_note(path: &Path) -> Option<Note> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
 /// Who holds the name of a lab.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub(super) struct Note {
@@ -181,32 +194,26 @@ pub(super) struct Note {
 }
 
 /// A lab's name that this process holds. Dropped, also by the process's end: others may have it.
-/// Dropped, its lock and its log are removed, too.
+/// Dropped, its lock, its note and its log are removed, too.
 #[derive(Debug)]
 pub(super) struct Taken {
-    file: File,
-    files: [PathBuf; 2],
+    _lock: File,
+    note: PathBuf,
+    /// Where a note is written before it takes the place of another.
+    aside: PathBuf,
+    /// The log, and last the lock.
+    others: [PathBuf; 2],
 }
 
 impl Taken {
-    /// Notes who holds the name.
+    /// Notes who holds the name. Whoever reads meanwhile reads the note before or this one, as a whole.
     ///
     /// # Errors
     /// What the system says.
     pub(super) fn note(&self, note: &Note) -> anyhow::Result<()> {
-        let mut file = &self.file;
-        let text = serde_json::to_vec(note)?;
-        file.set_len(0)?;
-        file.rewind()?;
-        Ok(file.write_all(&text)?)
-    }
-
-    /// What was noted last.
-    fn noted(&self) -> Option<Note> {
-        let (mut file, mut text) = (&self.file, Vec::new());
-        file.rewind().ok()?;
-        file.read_to_end(&mut text).ok()?;
-        serde_json::from_slice(&text).ok()
+        let shown = self.aside.display().to_string();
+        fs::write(&self.aside, serde_json::to_vec(note)?).context(shown)?;
+        fs::rename(&self.aside, &self.note).with_context(|| self.note.display().to_string())
     }
 
     /// Notes that the network stands.
@@ -214,9 +221,16 @@ impl Taken {
     /// # Errors
     /// What the system says.
     pub(super) fn stands(&self) -> anyhow::Result<()> {
-        match self.noted() {
+        match read_note(&self.note) {
             Some(note) => self.note(&Note { stood: true, ..note }),
             None => Ok(()),
+        }
+    }
+
+    fn forget_note(&self) {
+        for file in [&self.note, &self.aside] {
+            // Mostly it is not there.
+            let _ = fs::remove_file(file);
         }
     }
 }
@@ -224,7 +238,8 @@ impl Taken {
 impl Drop for Taken {
     fn drop(&mut self) {
         // While the lock is held: nobody else has taken the name.
-        for file in &self.files {
+        self.forget_note();
+        for file in &self.others {
             let _ = fs::remove_file(file);
         }
     }
@@ -253,15 +268,38 @@ mod tests {
         assert_eq!(place.noted(&lab).as_ref(), Some(&note));
         taken.stands().unwrap();
         note.stood = true;
-        assert_eq!(place.noted(&lab), Some(note));
+        assert_eq!(place.noted(&lab).as_ref(), Some(&note));
         drop(taken);
         assert!(!place.runs(&lab).unwrap());
         assert_eq!(place.noted(&lab), None);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+        // One that was killed has left its note, which is not that of the next.
+        fs::write(place.note_path(&lab), serde_json::to_vec(&note).unwrap()).unwrap();
         let taken = place.take(&lab).unwrap().unwrap();
+        assert_eq!(place.noted(&lab), None);
         fs::write(place.socket(&lab), "").unwrap();
         assert!(place.forget(&lab, &taken));
         assert!(!place.forget(&lab, &taken));
         assert!(!place.socket(&lab).exists());
+    }
+    /// A note is written many times while somebody reads it.
+    #[test]
+    fn who_reads_a_note_reads_a_whole_one() {
+        const READINGS: usize = 2_000;
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place(directory.path().to_owned());
+        let lab: LabName = "lab".parse().unwrap();
+        let taken = place.take(&lab).unwrap().unwrap();
+        let controller = ([127, 0, 0, 1], 6653).into();
+        let switches = (1..100).map(|n| (format!("s{n}"), format!("{n:#x}"))).collect();
+        let note = Note { pid: 7, controller, switches, stood: false };
+        taken.note(&note).unwrap();
+        let reading = std::thread::spawn(move || {
+            (0..READINGS).filter(|_| place.noted(&lab).is_none()).count()
+        });
+        while !reading.is_finished() {
+            taken.note(&note).unwrap();
+        }
+        assert_eq!(reading.join().unwrap(), 0, "of {READINGS}");
     }
 }

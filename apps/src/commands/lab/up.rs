@@ -18,7 +18,7 @@ use umlaut_testbed::lab::{Claim, GroundKind, Lab, LabName, LabProblem, Plan, swe
 
 use super::super::{EX_CONFIG, complain, load};
 use super::answer::About;
-use super::connection::{Connection, Holder, holder};
+use super::connection::{Connection, Holder, Told, holder};
 use super::listening::somebody_listens;
 use super::place::{Note, Place, Taken};
 use super::serve::Served;
@@ -178,15 +178,15 @@ fn start_keeper(args: &Args, name: &LabName, place: &Place) -> anyhow::Result<()
 }
 
 /// What the keeper has said, and how it has ended if it has said nothing.
-type Told = (String, Option<ExitStatus>);
+type Said = (String, Option<ExitStatus>);
 
 /// Waits until a lab that nobody waits for any more has removed itself, or for a second signal.
 async fn interrupted(
     name: &LabName,
     waiting: Option<ChildStdin>,
-    told: oneshot::Receiver<Told>,
+    told: oneshot::Receiver<Said>,
     mut again: Signal,
-) -> anyhow::Result<Told> {
+) -> anyhow::Result<Said> {
     drop(waiting);
     let told = tokio::select! {
         told = told => told?,
@@ -275,18 +275,33 @@ fn keep(args: &Args, name: &LabName, plan: Plan, place: &Place) -> ExitCode {
     }
 }
 
-/// Takes the name of a lab with these switches, and removes what one that died has left.
+/// A lab of this name runs.
+#[derive(Debug, thiserror::Error)]
+#[error("lab {name} runs already: umlaut lab down --name {name}, or choose another {option}")]
+pub(super) struct Runs {
+    name: LabName,
+    option: &'static str,
+}
+
+/// Takes the name of a lab with these switches, and removes what one that died has left. `option` is the
+/// one by which the name was chosen.
 ///
 /// # Errors
-/// It runs; another has one of the switches at the same controller; something cannot be removed.
+/// It runs: [`Runs`]; another has one of the switches at the same controller: [`Clash`]; what
+/// [`holder`] says; something cannot be removed.
 pub(super) fn take(
     name: &LabName,
+    option: &'static str,
     place: &Place,
     plan: &Plan,
     controller: SocketAddr,
 ) -> anyhow::Result<Taken> {
-    let Holder::Us(taken) = holder(place, name)? else {
-        bail!("lab {name} runs already: umlaut lab down --name {name}, or choose another --name");
+    let taken = match holder(place, name) {
+        Ok(Holder::Us(taken)) => taken,
+        Ok(Holder::Lab(_)) => return Err(Runs { name: name.clone(), option }.into()),
+        // A busy one runs as well.
+        Err(error) if error.is::<Told>() => return Err(Runs { name: name.clone(), option }.into()),
+        Err(error) => return Err(error),
     };
     let switches = plan.topology.switches.iter();
     let note = Note {
@@ -359,7 +374,7 @@ fn run(
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let controller = args.controller.0;
-        let taken = take(name, place, &plan, controller)?;
+        let taken = take(name, "--name", place, &plan, controller)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut starting = {
             let (stop, kind, openflow) = (Arc::clone(&stop), args.on.kind(), args.openflow);
@@ -392,13 +407,7 @@ fn run(
         }
         let about = about(name, controller, args.openflow, &args.policy.display().to_string());
         let (served, _socket) = open(lab, about, name, place)?;
-        taken.stands()?;
-        if let Err(error) = told(name) {
-            return match served.end() {
-                Ok(()) => Err(error),
-                Err(left) => Err(error.context(left.to_string())),
-            };
-        }
+        taken.stands().and_then(|()| told(name)).map_err(|error| ended(&served, error))?;
         tokio::select! {
             () = served.end_is_asked() => {}
             _ = interrupt.recv() => {}
@@ -423,18 +432,32 @@ pub(super) fn about(
     }
 }
 
+/// Ends a lab because of an error; that, with what cannot be removed.
+pub(super) fn ended(served: &Served, error: anyhow::Error) -> anyhow::Error {
+    match served.end() {
+        Ok(()) => error,
+        Err(left) => error.context(left.to_string()),
+    }
+}
+
 /// Lets a lab be asked, as long as the socket is kept.
 ///
 /// # Errors
-/// There can be no socket.
+/// There can be no socket; the lab has ended then, and what of it cannot be removed is told, too.
 pub(super) fn open(
     lab: Lab,
     about: About,
     name: &LabName,
     place: &Place,
 ) -> anyhow::Result<(Arc<Served>, ControlSocket)> {
-    let socket = ControlSocket::bind(&place.socket(name))?;
     let served = Served::new(lab, about);
-    served.listen(socket.to_std()?)?;
-    Ok((served, socket))
+    let listen = || -> anyhow::Result<ControlSocket> {
+        let socket = ControlSocket::bind(&place.socket(name))?;
+        served.listen(socket.to_std()?)?;
+        Ok(socket)
+    };
+    match listen() {
+        Ok(socket) => Ok((served, socket)),
+        Err(error) => Err(ended(&served, error)),
+    }
 }

@@ -10,6 +10,7 @@ use tracing::warn;
 use umlaut_controller::runtime::{Listener, Tls, TlsFiles};
 
 use super::super::Failure;
+use super::super::input::{self, PEM_BYTES};
 
 /// The port of OpenFlow (IANA).
 const PORT: u16 = 6653;
@@ -99,6 +100,7 @@ pub(super) async fn open(given: &[Endpoint], tls: &TlsArgs, in_lab: bool) -> any
     let endpoints = resolve(given, files.is_some(), in_lab).map_err(Failure::Usage)?;
     let tls = match files {
         Some(files) => {
+            within_bounds(&files).map_err(Failure::Config)?;
             let tls = Tls::load(files).map_err(|error| Failure::Config(error.to_string()))?;
             Some(Arc::new(tls))
         }
@@ -122,6 +124,17 @@ pub(super) async fn open(given: &[Endpoint], tls: &TlsArgs, in_lab: bool) -> any
         });
     }
     Ok(Open { listeners, tls })
+}
+
+/// Whether the files for TLS can be read as a whole.
+///
+/// # Errors
+/// Which of them cannot, and why.
+pub(super) fn within_bounds(files: &TlsFiles) -> Result<(), String> {
+    files.paths().into_iter().try_for_each(|file| match input::within(file, PEM_BYTES) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{}: {error}", file.display())),
+    })
 }
 
 /// The ports and how bytes come through them. Pure.

@@ -16,6 +16,7 @@ use umlaut_controller::{Shared, Teller};
 
 use super::super::input::{self, SETTINGS_BYTES};
 use super::super::policy_text;
+use super::listen::within_bounds;
 use super::service;
 use crate::sliceable::{Domains, SlicePolicy};
 use settling::Change;
@@ -179,9 +180,10 @@ impl Source for Certificates {
     }
 
     fn reload(&mut self) {
-        match self.0.reload() {
+        let read = within_bounds(self.0.files());
+        match read.and_then(|()| self.0.reload().map_err(|error| error.to_string())) {
             Ok(()) => info!("certificates reloaded: connections from now on use them"),
-            Err(error) => error!(%error, "certificates not reloaded: the running ones stay"),
+            Err(error) => error!(error, "certificates not reloaded: the running ones stay"),
         }
     }
 }

@@ -60,10 +60,13 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
     let mut suites = Vec::new();
     let mut report = Report::new(args.only.clone());
     for file in &args.files {
-        match read(file) {
+        let mut named = Vec::new();
+        match read(file, &mut named) {
             Ok(suite) => suites.push(suite),
             Err(mistakes) => report.unreadable(&file.display().to_string(), mistakes),
         }
+        let policy = format!("the policy that a case of {} names", file.display());
+        spared(args, &named, &policy)?;
     }
     if report.is_broken() {
         write(args, &report)?;
@@ -130,9 +133,8 @@ fn untried(error: &anyhow::Error) -> Mistake {
 
 const STDOUT: &str = "-";
 
-/// Reports that would overwrite each other or a policy.
-fn distinct(args: &Args) -> Result<(), Failure> {
-    // A report need not be there yet; its folder is.
+/// Whether two paths are of one file. A report need not be there yet; its folder is.
+fn is_same(a: &Path, b: &Path) -> bool {
     let place = |path: &Path| {
         let there = path.canonicalize().ok();
         there.or_else(|| {
@@ -140,20 +142,35 @@ fn distinct(args: &Args) -> Result<(), Failure> {
             Some(folder.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
         })
     };
-    let same = |a: &Path, b: &Path| a == b || place(a).is_some_and(|a| Some(a) == place(b));
-    let usage = |text: String| Err(Failure::Usage(text));
+    a == b || place(a).is_some_and(|a| Some(a) == place(b))
+}
+
+/// Whether the reports go to different places, and none to a file of the arguments.
+///
+/// # Errors
+/// They do not.
+fn distinct(args: &Args) -> Result<(), Failure> {
     if let (Some(junit), Some(json)) = (&args.junit, &args.json)
-        && same(junit, json)
+        && is_same(junit, json)
     {
-        return usage(match junit.as_os_str() == STDOUT {
+        return Err(Failure::Usage(match junit.as_os_str() == STDOUT {
             true => "--junit and --json cannot both go to standard output".to_owned(),
             false => format!("--junit and --json are one file: {}", junit.display()),
-        });
+        }));
     }
+    spared(args, &args.files, "the policy")
+}
+
+/// Whether no report overwrites one of these files, which are called `what`.
+///
+/// # Errors
+/// One does.
+fn spared(args: &Args, files: &[PathBuf], what: &str) -> Result<(), Failure> {
     let reports = [&args.junit, &args.json].into_iter().flatten();
     for report in reports.filter(|report| report.as_os_str() != STDOUT) {
-        if args.files.iter().any(|file| same(file, report)) {
-            return usage(format!("{}: the report would overwrite the policy", report.display()));
+        if files.iter().any(|file| is_same(file, report)) {
+            let report = report.display();
+            return Err(Failure::Usage(format!("{report}: the report would overwrite {what}")));
         }
     }
     Ok(())
@@ -221,11 +238,11 @@ fn by_policy(suite: &Suite, cases: &[&Case]) -> Tried {
     judged.collect()
 }
 
-/// Reads a policy and the policies that its cases name.
+/// Reads a policy and the policies that its cases name; `named`: where these are, read or not.
 ///
 /// # Errors
 /// What is wrong with them, which has been told.
-fn read(file: &Path) -> Result<Suite, Vec<Mistake>> {
+fn read(file: &Path, named: &mut Vec<PathBuf>) -> Result<Suite, Vec<Mistake>> {
     let policy = read_policy(file, None)?;
     let mut suite = Suite { policy, files: PolicyFiles::new() };
     let mut mistakes = Vec::new();
@@ -237,6 +254,7 @@ fn read(file: &Path) -> Result<Suite, Vec<Mistake>> {
                 continue;
             }
             let path = file.parent().unwrap_or(Path::new("")).join(name);
+            named.push(path.clone());
             let line = suite.policy.case_line(case).unwrap_or_default();
             match read_policy(&path, Some((suite.policy.file(), line))) {
                 Ok(other) => {

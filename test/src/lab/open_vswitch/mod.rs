@@ -98,9 +98,14 @@ impl Bridges {
         };
         let switches = plan.topology.switches.iter();
         let noted: Vec<&str> = switches.map(|switch| bridges.names.bridge(switch.dpid)).collect();
-        bridges.claim.note(&noted)?;
-        bridges.build(counters, go_on)?;
-        Ok(bridges)
+        let built = bridges.claim.note(&noted).and_then(|()| bridges.build(counters, go_on));
+        match built {
+            Ok(()) => Ok(bridges),
+            Err(problem) => Err(match bridges.end() {
+                Ok(()) => problem,
+                Err(left) => LabProblem::left(&problem, &left),
+            }),
+        }
     }
 
     fn build(&mut self, counters: Arc<Counters>, go_on: &dyn Fn() -> bool) -> Done {
