@@ -5,8 +5,8 @@
 //! them again; connections keep what they began with. Sessions are not resumed: every connection is
 //! verified against the CA of now.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,9 @@ use crate::origin::Certificate;
 
 /// How long a TLS handshake may take; then the connection is closed and told of.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Certificates or a key that are larger are refused. Those of all public authorities have a quarter
+/// of it.
+const FILE_BYTES: u64 = 1 << 20;
 
 /// The files that TLS needs, in PEM form.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,7 +49,7 @@ impl TlsFiles {
 /// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A file cannot be read.
+    /// A file cannot be read, or has more than 1 MiB.
     #[error("{}: {error}", file.display())]
     Unreadable {
         /// The file.
@@ -181,7 +184,18 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 }
 
 fn contents(file: &Path) -> Result<Vec<u8>, TlsError> {
-    fs::read(file).map_err(|error| TlsError::Unreadable { file: file.into(), error })
+    bounded(file).map_err(|error| TlsError::Unreadable { file: file.into(), error })
+}
+
+/// A pipe or a device may have no end.
+fn bounded(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES {
+        let reason = format!("this has more than {} MiB", FILE_BYTES >> 20);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    Ok(bytes)
 }
 
 /// All certificates of a file, at least one.
@@ -193,5 +207,16 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     match certificates.is_empty() {
         true => Err(unusable("no certificate in PEM form".to_owned())),
         false => Ok(certificates),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_refused() {
+        let error = contents(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "/dev/zero: this has more than 1 MiB");
     }
 }
