@@ -247,12 +247,14 @@ impl HostTable {
     /// Notes where an admitted host is. Seen again at the same place, it writes to its own shard,
     /// at most once in [`REFRESH`].
     pub fn see(&self, key: HostKey, at: Attachment, seen: Seen, now: Instant) -> Sighting {
-        if let Some(entry) = self.hosts.get(&key)
-            && entry.says(at, seen, now)
-        {
-            return Sighting::Same;
-        }
-        self.note(key, at, seen, false, now)
+        // What is there already needs no room, and so no look at what other hosts share.
+        let is_there = match self.hosts.get(&key) {
+            Some(entry) if entry.says(at, seen, now) => return Sighting::Same,
+            Some(entry) => entry.at == at,
+            None => false,
+        };
+        let room = is_there || seen.widely || self.room(key, at, false);
+        self.note(key, at, (seen, false), room, now)
     }
 
     /// Notes where a refused host may be, unless it is known better. Returns whether it was noted.
@@ -262,18 +264,19 @@ impl HostTable {
 
     /// The same; says what it changed.
     pub(crate) fn guess(&self, key: HostKey, at: Attachment, now: Instant) -> Sighting {
-        self.note(key, at, Seen::default(), true, now)
+        let room = self.room(key, at, true);
+        self.note(key, at, (Seen::default(), true), room, now)
     }
 
+    /// `room` is whether the bounds leave room for it there, if it is not there yet.
     fn note(
         &self,
         key: HostKey,
         at: Attachment,
-        seen: Seen,
-        tentative: bool,
+        (seen, tentative): (Seen, bool),
+        room: bool,
         now: Instant,
     ) -> Sighting {
-        let room = (seen.widely && !tentative) || self.room(key, at, tentative);
         // One shard is locked from here to the end of the match: two sightings of one host are one
         // after the other. The indexes follow it; they may list a host that has just moved on, and
         // readers check them against the entry.

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each user needs a part")]
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,12 +135,16 @@ impl Size {
     }
 }
 
+/// How long switches take to join.
+pub const JOINING: Duration = Duration::from_secs(4);
+
 /// The address of a host.
 pub fn mac(switch: u64, host: u64) -> MacAddr {
     MacAddr::from_u64(0x0200_0000_0000 + switch * 0x10_0000 + host + 1)
 }
 
-/// One switch's side of a connection.
+/// One switch's side of a connection. A runtime's tasks share no line of memory either.
+#[repr(align(128))]
 struct Wire<P: Policy> {
     session: Session<P>,
     dpid: u64,
@@ -170,6 +175,14 @@ pub struct Bed<P: Policy> {
 impl Bed<SlicePolicy> {
     /// The sliceable switch under the policy of this size, all hosts of the load known.
     pub fn sliceable(size: Size, version: Version) -> Bed<SlicePolicy> {
+        let mut bed = Bed::sliceable_alone(size, version);
+        bed.join(size, 0..size.switches);
+        bed.introduce(size);
+        bed
+    }
+
+    /// The same before a switch has joined.
+    pub fn sliceable_alone(size: Size, version: Version) -> Bed<SlicePolicy> {
         let policy = match umlaut_slice_db::Policy::parse("load", &size.policy()) {
             Ok((policy, _)) => policy,
             Err(mistakes) => panic!("{}", mistakes[0].render(false)),
@@ -177,9 +190,7 @@ impl Bed<SlicePolicy> {
         let domains = Arc::new(Domains::default());
         let policy = domains.adopt(policy);
         let apps = Apps::new().with(SliceableSwitch::default());
-        let mut bed = Bed { domains, ..Bed::new(apps, policy, size, version) };
-        bed.introduce(size);
-        bed
+        Bed { domains, ..Bed::alone(apps, policy, version) }
     }
 
     /// The policy as it would be read again, with more text at its end.
@@ -217,44 +228,66 @@ impl Bed<SlicePolicy> {
 impl<P: Policy> Bed<P> {
     /// Any applications; hosts are not known yet.
     pub fn new(apps: Apps<P>, policy: P, size: Size, version: Version) -> Bed<P> {
+        let mut bed = Bed::alone(apps, policy, version);
+        bed.join(size, 0..size.switches);
+        bed
+    }
+
+    /// The same before a switch has joined.
+    pub fn alone(apps: Apps<P>, policy: P, version: Version) -> Bed<P> {
         let now = Instant::now();
         let seed = Seed { lldp_key: [7; 16], epoch: 1 };
         let shared = Arc::new(Shared::new(apps, policy, seed, Box::new(Nobody), now));
         shared.start(now);
-        let wires = (0..size.switches).map(|switch| {
+        Bed { shared, wires: Vec::new(), version, now, domains: Arc::default() }
+    }
+
+    /// Where in memory [`Shared`] lies, with the counters of its `Arc` before it.
+    pub fn shared_memory(&self) -> Range<usize> {
+        let start = Arc::as_ptr(&self.shared).addr();
+        start - 2 * size_of::<usize>()..start + size_of::<Shared<P>>()
+    }
+
+    /// Another bed of the same controller, without switches.
+    pub fn beside(&self) -> Bed<P> {
+        let (shared, domains) = (self.shared.clone(), self.domains.clone());
+        Bed { shared, wires: Vec::new(), version: self.version, now: self.now, domains }
+    }
+
+    /// Switches join, which takes [`JOINING`].
+    pub fn join(&mut self, size: Size, switches: Range<u64>) {
+        let (shared, now) = (self.shared.clone(), self.now);
+        self.wires.extend(switches.map(|switch| {
             let mailbox = Arc::new(Mailbox::new(Box::new(Nobody)));
             let no = shared.next_session();
             let session = Session::new(no, mailbox, Origin::named("load".to_owned()), &shared, now);
             Wire { session, dpid: switch + 1, ports: size.ports() }
-        });
-        let mut bed = Bed {
-            wires: wires.collect(),
-            shared: shared.clone(),
-            version,
-            now,
-            domains: Arc::default(),
-        };
+        }));
         for _ in 0..10 {
-            bed.now += Duration::from_millis(400);
-            bed.shared.poll(bed.now);
-            for switch in 0..bed.wires.len() {
-                bed.turns(switch);
-                bed.answer_handshake(switch);
+            self.now += JOINING / 10;
+            self.shared.poll(self.now);
+            for switch in 0..self.wires.len() {
+                self.turns(switch);
+                self.answer_handshake(switch);
             }
         }
-        assert!(bed.wires.iter().all(|wire| wire.session.is_active()));
-        bed
+        assert!(self.wires.iter().all(|wire| wire.session.is_active()));
     }
 
     /// Every host of the load sends a frame.
     pub fn introduce(&mut self, size: Size) {
-        for switch in 0..size.switches {
-            for host in 0..size.hosts {
-                let pin = self.pin(size, switch, host, host ^ 1, 0);
-                self.receive(switch as usize, &pin);
-                self.turns(switch as usize);
-                self.answers(switch as usize);
-            }
+        for (at, switch) in (0..size.switches).enumerate() {
+            self.introduce_hosts(size, at, switch);
+        }
+    }
+
+    /// Every host of a switch sends a frame. `at` is its place in this bed.
+    pub fn introduce_hosts(&mut self, size: Size, at: usize, switch: u64) {
+        for host in 0..size.hosts {
+            let pin = self.pin(size, switch, host, host ^ 1, 0);
+            self.receive(at, &pin);
+            self.turns(at);
+            self.answers(at);
         }
     }
 
