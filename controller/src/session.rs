@@ -103,6 +103,8 @@ pub struct Session<P: Policy> {
     switch: Option<Switch>,
     world: Arc<World<P>>,
     sweep: Option<Sweep>,
+    /// When a turn is due that nothing asks for; none comes before that.
+    due: Option<Instant>,
     refresh: Instant,
     heard: Instant,
     echo_sent: bool,
@@ -149,6 +151,7 @@ impl<P: Policy> Session<P> {
             switch: None,
             world: shared.world.load(),
             sweep: None,
+            due: Some(now + HANDSHAKE_TIMEOUT),
             refresh: now + REFRESH_PERIOD,
             heard: now,
             echo_sent: false,
@@ -206,8 +209,12 @@ impl<P: Policy> Session<P> {
         self.input.extend_from_slice(bytes);
     }
 
-    /// When the next turn is due if nothing arrives before.
+    /// When the next turn is due if nothing arrives before; it may turn out to be too early.
     pub fn deadline(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn next_due(&self) -> Option<Instant> {
         let phase = match &self.phase {
             Phase::Hello { until }
             | Phase::Features { until }
@@ -236,8 +243,14 @@ impl<P: Policy> Session<P> {
         if let Some(switch) = &mut self.switch {
             switch.tick(now);
         }
-        let more_commands = self.run_commands(now, shared);
-        let more_messages = self.run_messages(now, shared);
+        let told = self.is_told();
+        let more_commands = told && self.run_commands(now, shared);
+        let (more_messages, nothing_new) = self.run_messages(now, shared);
+        if !told && nothing_new && self.is_at_rest(now) {
+            // Frames of known paths were sent on: nothing else is there to do, nor sooner due.
+            self.check_output();
+            return self.closed().is_none() && (more_messages || self.is_outdated(shared));
+        }
         self.run_time(now, shared);
         let more_kept = self.adopt_piece(now, shared);
         self.sweep_piece(now, shared);
@@ -246,9 +259,10 @@ impl<P: Policy> Session<P> {
         }
         self.check_output();
         self.mailbox.set_deciding(!self.rests());
+        self.due = self.next_due();
         // Publish, then check: what was registered in this turn under an older World is decided
         // again in the next.
-        let outdated = self.is_active() && shared.world.revision() != self.world.revision;
+        let outdated = self.is_outdated(shared);
         // What waited for the switch to be ready.
         let waited = self.is_active() && !(self.commands.is_empty() && self.mailbox.is_empty());
         self.closed().is_none()
@@ -258,6 +272,18 @@ impl<P: Policy> Session<P> {
                 || outdated
                 || waited
                 || self.sweep.is_some())
+    }
+
+    /// Whether nothing is under way, and no time has come.
+    fn is_at_rest(&self, now: Instant) -> bool {
+        self.is_active()
+            && self.sweep.is_none()
+            && self.adopting.is_none()
+            && self.due.is_some_and(|due| now < due)
+    }
+
+    fn is_outdated(&self, shared: &Shared<P>) -> bool {
+        self.is_active() && shared.world.revision() != self.world.revision
     }
 
     fn note_world(&mut self, shared: &Shared<P>) {

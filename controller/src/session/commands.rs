@@ -13,10 +13,12 @@ use crate::shared::Shared;
 use crate::view::Event;
 
 impl<P: Policy> Session<P> {
+    /// Whether there are commands, or one was lost.
+    pub(super) fn is_told(&self) -> bool {
+        !(self.commands.is_empty() && self.mailbox.is_empty()) || self.overrun
+    }
+
     pub(super) fn run_commands(&mut self, now: Instant, shared: &Shared<P>) -> bool {
-        if self.commands.is_empty() && self.mailbox.is_empty() && !self.overrun {
-            return false;
-        }
         // What was lost may take back what still waits: all of it comes before the new start.
         self.overrun |= self.mailbox.take_overrun();
         let most = if self.overrun { MAILBOX_COMMANDS } else { COMMANDS_PER_TURN };

@@ -26,7 +26,10 @@ const BAD_REQUEST_BAD_TYPE: ErrorCode = ErrorCode::new(1, 1);
 const BAD_REQUEST_BAD_VERSION: ErrorCode = ErrorCode::new(1, 0);
 
 impl<P: Policy> Session<P> {
-    pub(super) fn run_messages(&mut self, now: Instant, shared: &Shared<P>) -> bool {
+    /// Handles a bounded number of messages. Returns whether there may be more, and whether all were
+    /// packet-ins of known paths ([`Switch::forward_known`]), after which nothing is to be done.
+    pub(super) fn run_messages(&mut self, now: Instant, shared: &Shared<P>) -> (bool, bool) {
+        let before = self.switch.as_ref().map(Switch::sends);
         let mut input = std::mem::take(&mut self.input);
         let (mut handled, mut at) = (0, 0);
         let mut ahead = Ahead::default();
@@ -63,7 +66,12 @@ impl<P: Policy> Session<P> {
         }
         input.advance(at);
         self.input = input;
-        handled == MESSAGES_PER_TURN
+        let after = self.switch.as_ref().map(Switch::sends);
+        let nothing_new = match (before, after) {
+            (Some(before), Some(after)) => after.is_again(before, handled),
+            _ => false,
+        };
+        (handled == MESSAGES_PER_TURN, nothing_new)
     }
 
     /// Handles a message if it tells that an entry of a path has ended, as it does for every path. Such

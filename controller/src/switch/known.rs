@@ -17,6 +17,25 @@ use crate::view::{Frame, View};
 const BEATS: u32 = 256;
 pub(super) const BEATS_PER_SECOND: u32 = BEATS / 16;
 
+/// What has been sent to a switch until a moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sends {
+    /// Frames that [`Switch::forward_known`] sent on.
+    again: u64,
+    next_xid: u32,
+}
+
+impl Sends {
+    /// Whether since then so many frames were sent on as before, and nothing else was: an entry and a
+    /// packet-out for each.
+    #[inline]
+    pub(crate) fn is_again(self, before: Sends, frames: usize) -> bool {
+        let (again, xids) =
+            (self.again - before.again, self.next_xid.wrapping_sub(before.next_xid));
+        again == frames as u64 && u64::from(xids) == 2 * again
+    }
+}
+
 impl Switch {
     /// A number that changes when the host table says something else of hosts with this MAC, and every
     /// 16 seconds, so that what is known of a host that is busy is looked at once in a while: hosts in
@@ -56,7 +75,14 @@ impl Switch {
         }
         let shape = shape(&known, in_port, headers);
         self.send_on(view, in_port, headers, frame, (&known, shape));
+        self.sent_again += 1;
         true
+    }
+
+    /// What has been sent until now.
+    #[inline]
+    pub(crate) fn sends(&self) -> Sends {
+        Sends { again: self.sent_again, next_xid: self.next_xid }
     }
 
     /// Registers a path that stays here, unless it is, and sends its entry and the frame. `None` if
@@ -190,6 +216,21 @@ fn period(beats: u32, mac: MacAddr) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_turn_that_sent_anything_else_is_not_one_of_known_paths() {
+        let before = Sends { again: 7, next_xid: u32::MAX };
+        let after = |again, xids: u32| Sends {
+            again: before.again + again,
+            next_xid: before.next_xid.wrapping_add(xids),
+        };
+        assert!(after(0, 0).is_again(before, 0));
+        assert!(after(3, 6).is_again(before, 3));
+        // Another message, another frame; an entry without a packet-out.
+        for (again, xids, frames) in [(0, 0, 1), (3, 7, 3), (3, 6, 4), (3, 5, 3), (0, 2, 1)] {
+            assert!(!after(again, xids).is_again(before, frames), "{again} {xids} {frames}");
+        }
+    }
 
     #[test]
     fn each_host_has_its_turn_every_16_seconds_and_not_all_at_once() {

@@ -218,6 +218,8 @@ pub struct Switch {
     /// Whose frame was looked up, and its hosts' stamp before it was decided.
     asked: Option<(MacAddr, MacAddr, u32)>,
     stencils: Stencils,
+    /// Frames that went like the one before them.
+    sent_again: u64,
     /// Of entries between pairs of hosts that applications add.
     pairs: Stencils,
     requests: Requests,
@@ -276,6 +278,7 @@ impl Switch {
             beats: 0,
             asked: None,
             stencils: Stencils::default(),
+            sent_again: 0,
             pairs: Stencils::default(),
             requests: Requests::default(),
             recent: Recent::default(),
