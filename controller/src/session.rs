@@ -244,9 +244,10 @@ impl<P: Policy> Session<P> {
             switch.tick(now);
         }
         let told = self.is_told();
+        let asked = self.echo_sent;
         let more_commands = told && self.run_commands(now, shared);
         let (more_messages, nothing_new) = self.run_messages(now, shared);
-        if !told && nothing_new && self.is_at_rest(now) {
+        if !(told || asked) && nothing_new && self.is_at_rest(now) {
             // Frames of known paths were sent on: nothing else is there to do, nor sooner due.
             self.check_output();
             return self.closed().is_none() && (more_messages || self.is_outdated(shared));

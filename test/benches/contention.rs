@@ -20,7 +20,6 @@
 #[path = "../tests/hot_path/bed.rs"]
 mod bed;
 
-use std::hint::black_box;
 use std::ops::Range;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -65,7 +64,6 @@ fn handle<P: Policy>(bed: &mut Bed<P>, bytes: &[u8], begin: &str) {
     if !begin.is_empty() {
         mark("-\n");
     }
-    black_box(());
 }
 
 /// All spans, one switch after the other in each. A `round` is a turn of every host of a switch; it is

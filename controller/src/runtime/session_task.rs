@@ -141,9 +141,9 @@ impl<S: Future<Output = ()>> Beside<'_, S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
         if !self.waits {
-            self.waits = true;
-            // What they answer is looked at below.
+            // What they answer is looked at below. Without budget they do not note whom they wake.
             let _ = (self.stopped.as_mut().poll(cx), self.due.as_mut().poll(cx));
+            self.waits = tokio::task::coop::has_budget_remaining();
         }
         match () {
             () if self.ends() => Poll::Ready(Came::Stop),

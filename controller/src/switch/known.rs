@@ -165,8 +165,10 @@ impl Switch {
         let values = Values { in_port, headers, out_port: known.out_port, cookie };
         let xids = [Xid(self.next_xid), Xid(self.next_xid.wrapping_add(1))];
         if let Some(shape) = &shape
-            && let Some(_) =
-                self.stencils.put(self.version, shape, xids, &values, frame.data, &mut self.out)
+            && self
+                .stencils
+                .put(self.version, shape, xids, &values, frame.data, &mut self.out)
+                .is_some()
         {
             self.note_sent(Sent::Ingress(known.name, None));
             self.note_sent(Sent::Other);

@@ -34,7 +34,10 @@ impl Switch {
         let maker = app_cookie(self.acting, Cookie(0)).unwrap_or_default();
         let values = Values { in_port, headers: &headers, out_port, cookie: maker };
         let shape = Shape::of_pair(idle_timeout);
-        let usual = packet.buffer_id.is_none() && self.acting != AppNo::FRAMEWORK;
+        // What 1.0 cannot say is the encoder's to refuse.
+        let expressible = self.version != Version::V1_0
+            || [in_port, out_port].iter().all(|port| port.to_v10().is_some());
+        let usual = packet.buffer_id.is_none() && self.acting != AppNo::FRAMEWORK && expressible;
         let entry_at = self.out.len();
         if usual {
             let (version, to) = (self.version, &mut self.out);
@@ -101,7 +104,7 @@ mod tests {
     #[derive(Clone, Debug)]
     struct Came {
         hosts: (u8, u8),
-        ports: (u16, u16),
+        ports: (u32, u32),
         idle_timeout: u16,
         buffered: bool,
         length: usize,
@@ -112,7 +115,12 @@ mod tests {
         let length = prop_oneof![9 => 14..200_usize, 1 => Just(65_500)];
         let idle = prop_oneof![4 => Just(60), 1 => 0..7_u16];
         let buffered = prop_oneof![4 => Just(false), 1 => Just(true)];
-        (any::<[bool; 2]>(), (1..4_u16, 1..4_u16), idle, buffered, length, 1..3_u8).prop_map(
+        let port = || {
+            let reserved = [PortNo::LOCAL, PortNo::CONTROLLER, PortNo::IN_PORT, PortNo::FLOOD];
+            let odd = reserved.map(|port| port.0).into_iter().chain([0, 0xfeff, 70_000]);
+            prop_oneof![8 => 1..4_u32, 1 => prop::sample::select(odd.collect::<Vec<_>>())]
+        };
+        (any::<[bool; 2]>(), (port(), port()), idle, buffered, length, 1..3_u8).prop_map(
             |(hosts, ports, idle_timeout, buffered, length, app)| Came {
                 hosts: (u8::from(hosts[0]), u8::from(hosts[1])),
                 ports,
@@ -132,7 +140,7 @@ mod tests {
             PacketIn {
                 buffer_id: self.buffered.then_some(BufferId(7)),
                 total_len: self.length as u16,
-                in_port: PortNo(u32::from(self.ports.0)),
+                in_port: PortNo(self.ports.0),
                 reason: PacketInReason::NO_MATCH,
                 table_id: TableId(0),
                 cookie: Cookie(0),
@@ -142,7 +150,7 @@ mod tests {
         }
 
         fn out_port(&self) -> PortNo {
-            PortNo(u32::from(self.ports.1))
+            PortNo(self.ports.1)
         }
     }
 

@@ -76,7 +76,8 @@ pub enum Sleep {
     /// Never: it takes a processor.
     Never,
     /// So long after each look at what has come and is due, whatever happens: nobody pays for waking
-    /// it, and it needs only a part of a processor. A latency is longer by up to two of these.
+    /// it, and it needs only a part of a processor. A latency is longer by up to two of these and of
+    /// what the system is late in waking it.
     Between(Duration),
 }
 

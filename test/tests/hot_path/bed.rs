@@ -310,6 +310,12 @@ impl<P: Policy> Bed<P> {
         self.now += time;
     }
 
+    /// How long until a switch's next turn, if it sends nothing before.
+    pub fn rests_for(&self, switch: usize) -> Duration {
+        let due = self.wires[switch].session.deadline().expect("it is served");
+        due.saturating_duration_since(self.now)
+    }
+
     fn answer_handshake(&mut self, switch: usize) {
         let (version, wire) = (self.version, &mut self.wires[switch]);
         let output = wire.session.output().split();

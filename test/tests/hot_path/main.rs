@@ -5,12 +5,15 @@
 
 mod bed;
 
+use std::time::Duration;
+
 use allocation_counter::measure;
 use bed::{Answers, Bed, Size};
 use bytes::BytesMut;
 use umlaut::samples::LearningSwitch;
 use umlaut::sliceable::SlicePolicy;
 use umlaut_controller::Apps;
+use umlaut_controller::session::ECHO_AFTER;
 use umlaut_openflow::Version;
 
 const VERSIONS: [Version; 2] = [Version::V1_0, Version::V1_3];
@@ -117,6 +120,44 @@ fn known_path(bed: &mut Bed<SlicePolicy>, size: Size) -> BytesMut {
         is_set_up(bed.answers(0), 1);
     }
     pin
+}
+
+#[test]
+fn frames_of_known_paths_put_nothing_off() {
+    for version in VERSIONS {
+        let size = Size::SMALL;
+        let mut bed = Bed::sliceable(size, version);
+        let pin = known_path(&mut bed, size);
+        // After silence an echo is asked for, which may take three times as long; what else is due may
+        // come before it.
+        let waits = (0..50).any(|_| {
+            bed.receive(0, &pin);
+            bed.turns(0);
+            bed.pass(ECHO_AFTER);
+            bed.turns(0);
+            assert!(bed.answers(0).others > 0);
+            bed.rests_for(0) > ECHO_AFTER
+        });
+        assert!(waits, "{version}");
+        bed.pass(Duration::from_millis(1));
+        for _ in 0..2 {
+            bed.receive(0, &pin);
+            bed.turns(0);
+            is_set_up(bed.answers(0), 1);
+            // Now the switch was heard.
+            assert!(bed.rests_for(0) <= ECHO_AFTER, "{version}: {:?}", bed.rests_for(0));
+        }
+        // Frames that come all the time keep nothing from what is due.
+        let mut others = 0;
+        for _ in 0..200 {
+            bed.pass(Duration::from_secs(1));
+            bed.receive(0, &pin);
+            bed.turns(0);
+            others += bed.answers(0).others;
+        }
+        // The flow table is audited.
+        assert!(others > 0, "{version}");
+    }
 }
 
 #[test]

@@ -72,6 +72,7 @@ pub(super) struct Args {
     /// Sleep so many microseconds after each look at what has come and is due (mode rate): a
     /// controller on this machine does not pay for waking the generator, which leaves it the rest of a
     /// processor; latencies are longer by up to two of these
+    /// and of what the system is late in waking it
     #[arg(long, value_name = "MICROSECONDS", conflicts_with = "awake",
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     tick: Option<u64>,

@@ -282,6 +282,7 @@ mod tests {
         assert!(!place.forget(&lab, &taken));
         assert!(!place.socket(&lab).exists());
     }
+
     /// A note is written many times while somebody reads it.
     #[test]
     fn who_reads_a_note_reads_a_whole_one() {
