@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use umlaut::samples::LearningSwitch;
@@ -15,7 +16,7 @@ use umlaut::sliceable::{Domains, SliceableSwitch};
 use umlaut::virtual_lab::Events;
 use umlaut_controller::runtime::{Listener, serve};
 use umlaut_controller::{Apps, Policy, Seed, Shared};
-use umlaut_openflow::Version;
+use umlaut_openflow::{Action, FlowMod, Match, Message, PortNo, Version, Xid, encode};
 use umlaut_testbed::load::canned::{Canned, CannedCounts, respond};
 use umlaut_testbed::load::policy::PolicyFile;
 use umlaut_testbed::load::{
@@ -262,7 +263,10 @@ fn what_cannot_be_measured_is_said() {
     silent.stop();
 
     // One whose flow-mods add an action to their length and not to their bytes.
-    let error = Generator::connect(load(garbling(), Version::V1_0, population))
+    let mut garbled = vec![0; 80];
+    garbled[..4].copy_from_slice(&[1, 14, 0, 80]);
+    let address = answering(garbled, usize::MAX);
+    let error = Generator::connect(load(address, Version::V1_0, population))
         .and_then(|mut generator| generator.run(&phase(Pace::Window(4), 8)).map(drop));
     let error = error.unwrap_err();
     assert!(matches!(error, LoadError::BrokenAnswer { .. }), "{error}");
@@ -275,20 +279,37 @@ fn what_cannot_be_measured_is_said() {
     assert!(matches!(error, LoadError::TooManyLive { live: 1000, .. }), "{error}");
 }
 
-/// A controller that greets a switch of 1.0 and answers every packet-in with a flow-mod whose only
-/// action has no length. It ends with the connections.
-fn garbling() -> SocketAddr {
+#[test]
+fn what_is_never_answered_has_waited() {
+    let entry = FlowMod::add(Match::new()).apply([Action::output(PortNo(1))]);
+    let mut flow_mod = BytesMut::new();
+    encode(Version::V1_0, Xid(1), &Message::FlowMod(entry), &mut flow_mod).unwrap();
+    let address = answering(flow_mod.to_vec(), 100);
+    let population = Population::new(1, 10, 1).unwrap();
+    let mut generator = Generator::connect(load(address, Version::V1_0, population)).unwrap();
+    let measured = generator.run(&phase(Pace::Rate(20_000.0), 1000)).unwrap();
+    assert_eq!((measured.counts.set_ups, measured.counts.unanswered), (100, 900));
+    let latency = measured.latency.unwrap();
+    assert_eq!(latency.count, 1000);
+    // As long as was waited for any answer.
+    assert!(latency.p50_us > 900_000.0, "{latency:?}");
+}
+
+/// A controller that greets a switch of 1.0 and answers so many packet-ins with this flow-mod, then
+/// none. It ends with the connections.
+fn answering(flow_mod: Vec<u8>, most: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
-            std::thread::spawn(move || garble(stream));
+            let flow_mod = flow_mod.clone();
+            std::thread::spawn(move || answer(stream, &flow_mod, most));
         }
     });
     address
 }
 
-fn garble(mut stream: TcpStream) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, flow_mod: &[u8], mut most: usize) -> std::io::Result<()> {
     let [hello, features_request] = [0, 5].map(|kind| [1, kind, 0, 8, 0, 0, 0, 0]);
     stream.write_all(&[hello, features_request].concat())?;
     loop {
@@ -301,10 +322,9 @@ fn garble(mut stream: TcpStream) -> std::io::Result<()> {
                 header[1] = 3;
                 stream.write_all(&[&header[..], &body].concat())?;
             }
-            10 => {
-                let mut flow_mod = [0; 80];
-                flow_mod[..4].copy_from_slice(&[1, 14, 0, 80]);
-                stream.write_all(&flow_mod)?;
+            10 if most > 0 => {
+                most -= 1;
+                stream.write_all(flow_mod)?;
             }
             _ => {}
         }

@@ -53,6 +53,19 @@ pub struct Storm {
     pub same_switches: bool,
 }
 
+impl Storm {
+    /// Whether it leaves something to be measured, of so many switches.
+    ///
+    /// # Errors
+    /// [`LoadError::Storm`]
+    pub fn check(self, switches: u32) -> Result<(), LoadError> {
+        if self.switches > switches || self.switches == switches && !self.same_switches {
+            return Err(LoadError::Storm("a storm of all switches leaves none to be measured"));
+        }
+        Ok(())
+    }
+}
+
 /// One measurement.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Phase {
@@ -142,6 +155,9 @@ impl Generator {
         {
             return Err(LoadError::NoAnswer(counts.packet_ins));
         }
+        if !matches!(phase.pace, Pace::Window(_)) {
+            self.note_waits(phase.pace, &counts);
+        }
         let cpu = last.controller.zip(first.controller).map(|(last, first)| last.since(first));
         Ok(Measured {
             seconds: (last.at - first.at) as f64 / 1e9,
@@ -183,11 +199,11 @@ impl Generator {
         }
         self.begin_load();
         self.latencies = Latencies::default();
+        if let Some(storm) = phase.storm {
+            storm.check(switches)?;
+        }
         let storm = phase.storm.map_or(0, |storm| storm.switches);
         let same = phase.storm.is_some_and(|storm| storm.same_switches);
-        if storm > switches || storm == switches && !same {
-            return Err(LoadError::Storm("a storm of all switches leaves none to be measured"));
-        }
         let watched = !matches!(phase.pace, Pace::Window(_));
         for (index, line) in (0..).zip(&mut self.lines) {
             line.storms = index < storm;
@@ -282,11 +298,36 @@ impl Generator {
         Ok(())
     }
 
+    /// What was due in the measured time and has had no answer when all is over has waited until then, at
+    /// least: left out, a controller that stops would seem fast. What had a frame for an answer, as one
+    /// for a host that nobody knows has, has not waited; which these are is not known, and taken to be
+    /// the first.
+    fn note_waits(&mut self, pace: Pace, counts: &Counts) {
+        let now = self.at(Instant::now());
+        let switches = self.circle.iter().map(|index| &self.lines[*index]);
+        let mut due: Vec<u64> =
+            switches.flat_map(|line| line.switch.unanswered_within(&self.measured)).collect();
+        due.sort_unstable();
+        let frames = counts.packet_outs.saturating_sub(counts.set_ups) as usize;
+        due.drain(..frames.min(due.len()));
+        due.into_iter().for_each(|at| self.latencies.record(now.saturating_sub(at)));
+        let Pace::Rate(rate) = pace else { return };
+        let lines = self.circle.len() as u64;
+        for line in self.circle.iter().map(|index| &self.lines[*index]) {
+            for number in line.gone..line.due {
+                let at = due_at(line.first + number * lines, rate);
+                if self.measured.contains(&at) {
+                    self.latencies.record(now.saturating_sub(at));
+                }
+            }
+        }
+    }
+
     /// Packet-ins of the measured time without an entry, or given up.
     fn unanswered_since(&self, first: &Mark) -> u64 {
         let lines = self.circle.iter().map(|index| &self.lines[*index].switch);
         let (given_up, waiting) = lines.fold((0, 0), |(given_up, waiting), switch| {
-            let open = switch.unanswered_within(&self.measured) as u64;
+            let open = switch.unanswered_within(&self.measured).count() as u64;
             (given_up + switch.counts.unanswered, waiting + open)
         });
         given_up.saturating_sub(first.counts.unanswered) + waiting

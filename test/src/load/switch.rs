@@ -241,8 +241,11 @@ impl FakeSwitch {
             came.latencies.record(came.at.saturating_sub(one.at));
         }
         let given_up = waiting.drain(..index.saturating_sub(OUT_OF_ORDER));
-        let measured = given_up.filter(|one| came.measured.contains(&one.at));
-        self.counts.unanswered += measured.count() as u64;
+        for one in given_up.filter(|one| came.measured.contains(&one.at)) {
+            // It has waited until now, at least.
+            came.latencies.record(came.at.saturating_sub(one.at));
+            self.counts.unanswered += 1;
+        }
     }
 
     /// As the emulated switch does; but during a load it does not tell what entries it has: it does
@@ -302,10 +305,10 @@ impl FakeSwitch {
         self.waiting.as_ref().map_or(0, VecDeque::len)
     }
 
-    /// How many of these there are that were due within a span.
-    pub(super) fn unanswered_within(&self, span: &Range<u64>) -> usize {
-        let waiting = self.waiting.iter().flatten();
-        waiting.filter(|one| span.contains(&one.at)).count()
+    /// When those of them were due that were due within a span.
+    pub(super) fn unanswered_within(&self, span: &Range<u64>) -> impl Iterator<Item = u64> {
+        let waiting = self.waiting.iter().flatten().map(|one| one.at);
+        waiting.filter(|at| span.contains(at))
     }
 
     /// Nothing is in flight any more.

@@ -180,6 +180,10 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
     if args.window.is_some() && args.mode != Mode::Throughput {
         return Err(Failure::Usage("--window is for --mode throughput".to_owned()).into());
     }
+    if args.tick.is_some() && args.storm.is_some() {
+        let reason = "--tick is not for --storm: a storm is sent as fast as it is read";
+        return Err(Failure::Usage(reason.to_owned()).into());
+    }
     if args.tick.is_some() && args.mode != Mode::Rate {
         return Err(Failure::Usage("--tick is for --mode rate".to_owned()).into());
     }
@@ -217,17 +221,20 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
             None => Sleep::Quiet,
         },
     };
+    let first = Phase { pace, end, storm: None };
+    let storm = args.storm.map(|switches| Storm { switches, same_switches: args.beside });
+    if let Some(storm) = storm {
+        storm.check(args.who.switches).map_err(usage)?;
+    }
     let mut generator = Generator::connect(load).map_err(usage)?;
     if !args.cold {
         generator.announce()?;
         generator.ask_once()?;
     }
-    let mut phase = Phase { pace, end, storm: None };
-    let first = generator.run(&phase).map_err(usage)?;
-    let mut measured = vec![Named::new("load", first)];
-    if let Some(switches) = args.storm {
-        phase.storm = Some(Storm { switches, same_switches: args.beside });
-        measured.push(Named::new("storm", generator.run(&phase).map_err(usage)?));
+    let mut measured = vec![Named::new("load", generator.run(&first).map_err(usage)?)];
+    if storm.is_some() {
+        let second = Phase { storm, ..first };
+        measured.push(Named::new("storm", generator.run(&second).map_err(usage)?));
     }
     Ok(Outcome {
         switches: args.who.switches,
