@@ -343,7 +343,7 @@ impl HostTable {
     }
 
     /// Whether the bounds leave room for a host at a place. Two threads that ask at once may both be let
-    /// in by the last one.
+    /// in by the last one, and so may a host that was there when it was seen and aged out just then.
     fn room(&self, (domain, _): HostKey, at: Attachment, tentative: bool) -> bool {
         let behind = |port: &BTreeMap<Domain, Behind>| {
             port.get(&domain).map_or((0, 0), |of| (of.len(), of.guesses.len()))
