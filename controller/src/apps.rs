@@ -6,9 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use umlaut_openflow::DatapathId;
-use umlaut_openflow::PacketIn;
 use umlaut_openflow::packet::Headers;
+use umlaut_openflow::{Cookie, DatapathId, PacketIn};
 
 use crate::app::{App, AppNo, Context, Fabric, Policy};
 use crate::command::{Command, Job};
@@ -236,7 +235,7 @@ impl<P: Policy> Apps<P> {
             switch.act_as(no);
             match made {
                 Some((maker, cookie)) if maker == no => {
-                    let own = PacketIn { cookie, ..packet.clone() };
+                    let own = with_cookie(packet, cookie);
                     self.call((no, entry), &cx, |app| app.packet_in(switch, &cx, &own));
                 }
                 _ => {
@@ -342,6 +341,12 @@ impl<P: Policy> Apps<P> {
             }
         })
     }
+}
+
+/// Seldom wanted, and kept apart so that what it takes is not prepared for every packet-in.
+#[cold]
+fn with_cookie<'a>(packet: &PacketIn<'a>, cookie: Cookie) -> PacketIn<'a> {
+    PacketIn { cookie, ..packet.clone() }
 }
 
 pub(crate) fn context<'a, P>(view: View<'a>, policy: &'a P) -> Context<'a, P> {

@@ -285,16 +285,29 @@ pub(crate) struct Recent {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Place {
     at: u32,
-    length: u32,
+    length: u16,
+}
+
+impl Place {
+    /// In 48 bits, not all of them 0.
+    pub(crate) fn packed(self) -> u64 {
+        u64::from(self.length) << 32 | u64::from(self.at)
+    }
+
+    /// `None` of 0.
+    pub(crate) fn unpacked(packed: u64) -> Option<Place> {
+        let place = Place { at: packed as u32, length: (packed >> 32) as u16 };
+        (place.length > 0).then_some(place)
+    }
 }
 
 impl Recent {
     /// Keeps a message, unless it is large.
-    pub(crate) fn push(&mut self, message: &[u8]) -> Place {
-        let place = Place { at: self.written, length: message.len() as u32 };
+    pub(crate) fn push(&mut self, message: &[u8]) -> Option<Place> {
         if message.len() > REMEMBERED_MESSAGE {
-            return place;
+            return None;
         }
+        let place = Place { at: self.written, length: message.len() as u16 };
         if self.bytes.is_empty() {
             self.bytes.resize(REMEMBERED_BYTES, 0);
         }
@@ -307,14 +320,30 @@ impl Recent {
                 self.bytes[..rest.len()].copy_from_slice(rest);
             }
         }
-        self.written = self.written.wrapping_add(place.length);
-        place
+        self.written = self.written.wrapping_add(place.length.into());
+        Some(place)
+    }
+
+    /// The same of two, one behind the other, the first of which has this length.
+    pub(crate) fn push_two(&mut self, both: &[u8], first: usize) -> [Option<Place>; 2] {
+        match self.push(both) {
+            Some(Place { at, length }) => {
+                let first = first as u16;
+                let second = Place { at: at.wrapping_add(first.into()), length: length - first };
+                [Some(Place { at, length: first }), Some(second)]
+            }
+            // One of them may be small enough.
+            None => {
+                let (first, second) = both.split_at(first);
+                [self.push(first), self.push(second)]
+            }
+        }
     }
 
     /// A message that was kept, if it was not overwritten.
     pub(crate) fn get(&self, place: Place) -> Option<Vec<u8>> {
         let age = self.written.wrapping_sub(place.at) as usize;
-        let length = place.length as usize;
+        let length = usize::from(place.length);
         if age > self.bytes.len() || length > age {
             return None;
         }
@@ -408,13 +437,22 @@ mod tests {
     fn recent_messages_are_found_until_they_are_overwritten() {
         let mut recent = Recent::default();
         let message = |n: u8| vec![n; 500];
-        let places: Vec<_> = (0..80).map(|n| recent.push(&message(n))).collect();
+        let places: Vec<_> = (0..80).map(|n| recent.push(&message(n)).unwrap()).collect();
         for (n, place) in places.iter().enumerate() {
             let kept = recent.get(*place);
             let expected = (n >= 80 - REMEMBERED_BYTES / 500).then(|| message(n as u8));
             assert_eq!(kept, expected, "{n}");
         }
-        let large = recent.push(&vec![1; REMEMBERED_MESSAGE + 1]);
-        assert_eq!(recent.get(large), None);
+        assert_eq!(recent.push(&vec![1; REMEMBERED_MESSAGE + 1]), None);
+        // Two at once are as two one by one.
+        for (first, second) in [(80, 90), (500, 200), (200, 600), (1, 511)] {
+            let both = [vec![1; first], vec![2; second]].concat();
+            let places = recent.push_two(&both, first);
+            recent.push(&message(9));
+            let kept = places.map(|place| place.and_then(|place| recent.get(place)));
+            let long = |length: usize| length > REMEMBERED_MESSAGE;
+            let expected = [(1, first), (2, second)];
+            assert_eq!(kept, expected.map(|(n, of)| (!long(of)).then(|| vec![n; of])));
+        }
     }
 }

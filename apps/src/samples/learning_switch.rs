@@ -12,6 +12,9 @@ pub struct LearningSwitch;
 
 impl<P: Policy> App<P> for LearningSwitch {
     fn packet_in(&self, sw: &mut Switch, cx: &Context<'_, P>, packet: &PacketIn<'_>) {
+        if sw.forward_known_pair(&cx.view, packet) {
+            return;
+        }
         let (eth_src, eth_dst) = (packet.eth_src(), packet.eth_dst());
         // Hosts are known per switch: the datapath id is the domain.
         let domain = Domain(sw.dpid().0);

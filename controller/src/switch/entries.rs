@@ -80,6 +80,13 @@ impl Entry {
     }
 }
 
+/// An entry as it was added: none is another one of the same number. The first has number 1.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Standing {
+    made: u64,
+    slot: u16,
+}
+
 /// The entries of one switch.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
@@ -115,11 +122,39 @@ impl Entries {
     }
 
     /// As [`Entries::add`], of an entry as [`FlowMod::add`] makes it that sends frames out of one port.
-    pub(crate) fn add_pair(&mut self, maker: Cookie, key: MatchKey, to: PortNo) -> Option<Cookie> {
+    /// Tells, too, where it stands.
+    pub(crate) fn add_pair(
+        &mut self,
+        maker: Cookie,
+        key: MatchKey,
+        to: PortNo,
+    ) -> Option<(Cookie, Standing)> {
         let one = Outputs::One(to.to_v10()?);
         let slot = self.place(key, PRIORITY)?;
         self.note_no_others(slot);
-        Some(self.put(slot, (maker, key, PRIORITY), one, false))
+        let cookie = self.put(slot, (maker, key, PRIORITY), one, false);
+        Some((cookie, Standing { made: self.made, slot }))
+    }
+
+    /// As [`Entries::add_pair`], of an entry that [`Entries::add_pair`] added; none if it does not stand
+    /// there any more as it was added then.
+    #[inline]
+    pub(crate) fn add_pair_again(
+        &mut self,
+        standing: Standing,
+        maker: Cookie,
+        to: PortNo,
+    ) -> Option<(Cookie, Standing)> {
+        let Standing { made, slot } = standing;
+        let one = Outputs::One(to.to_v10()?);
+        let entry = self.slots.get(usize::from(slot))?;
+        if entry.made != made || entry.state != State::Stands {
+            return None;
+        }
+        let key = entry.key;
+        self.note_no_others(slot);
+        let cookie = self.put(slot, (maker, key, PRIORITY), one, false);
+        Some((cookie, Standing { made: self.made, slot }))
     }
 
     /// The slot of an entry that stands, or a free one where it stands from now on.

@@ -2,7 +2,7 @@
 //! their kind. Pure but for the shared tables of [`View`].
 
 use umlaut_openflow::packet::{Headers, PackedHeaders};
-use umlaut_openflow::{Attachment, FieldSet, MacAddr, PortNo, Xid};
+use umlaut_openflow::{Attachment, FieldSet, MacAddr, PortNo};
 
 use super::stencil::{Shape, Values};
 use super::{Outcome, Sent, Switch};
@@ -20,7 +20,7 @@ pub(super) const BEATS_PER_SECOND: u32 = BEATS / 16;
 /// What has been sent to a switch until a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sends {
-    /// Frames that [`Switch::forward_known`] sent on.
+    /// Frames that [`Switch::forward_known`] and [`Switch::forward_known_pair`] sent on.
     again: u64,
     next_xid: u32,
 }
@@ -82,7 +82,7 @@ impl Switch {
     /// What has been sent until now.
     #[inline]
     pub(crate) fn sends(&self) -> Sends {
-        Sends { again: self.sent_again, next_xid: self.next_xid }
+        Sends { again: self.sent_again, next_xid: self.sent.next().0 }
     }
 
     /// Registers a path that stays here, unless it is, and sends its entry and the frame. `None` if
@@ -162,16 +162,16 @@ impl Switch {
         let usual = frame.buffer_id.is_none() && frame.whole && self.kept.len() == 0;
         let shape = shape.filter(|_| usual);
         let cookie = known.name.cookie(view.net.epoch, Mark::ONLY);
-        let values = Values { in_port, headers, out_port: known.out_port, cookie };
-        let xids = [Xid(self.next_xid), Xid(self.next_xid.wrapping_add(1))];
+        let values = Values::of_frame((in_port, known.out_port), headers, cookie);
+        let xids = self.sent.next_two();
         if let Some(shape) = &shape
             && self
                 .stencils
                 .put(self.version, shape, xids, &values, frame.data, &mut self.out)
                 .is_some()
         {
-            self.note_sent(Sent::Ingress(known.name, None));
-            self.note_sent(Sent::Other);
+            self.sent.note(Sent::Ingress(known.name, None));
+            self.sent.note(Sent::Other);
             self.counters.flow_mods += 1;
             self.counters.packet_outs += 1;
             return;

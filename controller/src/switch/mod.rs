@@ -22,6 +22,7 @@ mod pauses;
 mod remains;
 mod send;
 mod senders;
+mod sent;
 mod stencil;
 mod told;
 
@@ -32,8 +33,8 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use foldhash::fast::RandomState;
 use umlaut_openflow::{
-    Actions, Attachment, BufferId, DatapathId, FieldSet, FlowMod, FlowModCommand, MacAddr, Match,
-    Message, Port, PortNo, Version, Vid, Xid,
+    Actions, Attachment, DatapathId, FieldSet, FlowMod, FlowModCommand, MacAddr, Match, Message,
+    Port, PortNo, Version, Vid, Xid,
 };
 
 use crate::app::AppNo;
@@ -43,7 +44,7 @@ use crate::path::{DropClass, FlowKey, HopName, Path, PathRef, Route, SessionNo, 
 use crate::plan::by_switch;
 use crate::program::{MIN_FRAME, flood_actions, forward_actions, padded};
 use crate::registry::Registry;
-use crate::request::{Place, Recent, Requests};
+use crate::request::{Recent, Requests};
 use crate::storm::{self, Storms};
 use crate::view::{Frame, View};
 
@@ -55,12 +56,14 @@ use entries::Entries;
 pub use inspect::{PATHS_PER_PAGE, PathPage, PathSnapshot, SwitchLevels, SwitchStatus};
 use old_ways::OldWays;
 pub use old_ways::{OLD_WAY_TIME, OLD_WAYS};
+use pairs::Pairs;
 use pauses::Pauses;
 pub use pauses::{BACKOFF_MAX, BACKOFF_MIN, PAUSES};
 pub(crate) use remains::LeftPath;
 pub use remains::Remains;
 pub use send::SendError;
 pub use senders::ALL_QUEUES;
+use sent::{Ledger, Sent};
 use stencil::Stencils;
 pub(crate) use told::Ended;
 
@@ -77,9 +80,6 @@ pub const DROPS_PER_PORT: usize = 64;
 /// Drop entries against storms per port. When there are as many, further storms there are dropped by
 /// the controller alone.
 pub const STORM_ENTRIES_PER_PORT: usize = 64;
-/// How many flow-mods of late are remembered to tell what an error message speaks of. An error that
-/// comes later is reported without its path.
-const REMEMBERED_SENDS: usize = 8192;
 
 /// What became of a frame that an application routed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -155,16 +155,6 @@ struct Claim {
     dst: MacAddr,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Sent {
-    /// With the switch's copy of the frame that it was sent for.
-    Ingress(PathRef, Option<BufferId>),
-    Hop(HopName),
-    /// Something that an application sent.
-    App(AppNo, Place),
-    Other,
-}
-
 /// What a barrier confirms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Behind {
@@ -205,8 +195,7 @@ pub struct Switch {
     version: Version,
     pub(crate) ports: BTreeMap<PortNo, Port>,
     out: BytesMut,
-    next_xid: u32,
-    sent: VecDeque<Sent>,
+    sent: Ledger,
     /// Whose handler runs; what is sent is theirs.
     acting: AppNo,
     /// When the connection was made.
@@ -220,8 +209,8 @@ pub struct Switch {
     stencils: Stencils,
     /// Frames that went like the one before them.
     sent_again: u64,
-    /// Of entries between pairs of hosts that applications add.
-    pairs: Stencils,
+    /// Entries between pairs of hosts that applications add.
+    pairs: Pairs,
     requests: Requests,
     recent: Recent,
     /// What applications keep here, by the type of it; few do.
@@ -270,8 +259,7 @@ impl Switch {
             version,
             ports: ports.into_iter().map(|port| (port.port_no, port)).collect(),
             out: BytesMut::new(),
-            next_xid: 1,
-            sent: VecDeque::new(),
+            sent: Ledger::new(session),
             acting: AppNo::FRAMEWORK,
             since: now,
             now,
@@ -279,7 +267,7 @@ impl Switch {
             asked: None,
             stencils: Stencils::default(),
             sent_again: 0,
-            pairs: Stencils::default(),
+            pairs: Pairs::default(),
             requests: Requests::default(),
             recent: Recent::default(),
             keeping: Vec::new(),

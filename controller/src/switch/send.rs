@@ -11,7 +11,7 @@ use umlaut_openflow::{
 
 use super::entries::ENTRIES;
 use super::known::BEATS_PER_SECOND;
-use super::{REMEMBERED_SENDS, Sent, Switch};
+use super::{Sent, Switch};
 use crate::app::AppNo;
 use crate::path::app_cookie;
 use crate::program::{MIN_FRAME, padded};
@@ -134,9 +134,9 @@ impl Switch {
             if deletes { FlowModCommand::DELETE_STRICT } else { FlowModCommand::MODIFY_STRICT };
         let chosen = self.entries.chosen(self.acting, flow_mod, strict);
         // The id of the last one; of nothing, if nothing is meant.
-        let mut xid = Xid(self.next_xid);
+        let mut xid = self.sent.next();
         if chosen.is_empty() {
-            self.note_sent(Sent::Other);
+            self.sent.note(Sent::Other);
         }
         for (cookie, matches, priority) in chosen {
             let one = FlowMod {
@@ -166,7 +166,7 @@ impl Switch {
             add.flags.0 |= FlowModFlags::SEND_FLOW_REM.0;
         }
         let from = self.out.len();
-        encode_flow_mod(self.version, Xid(self.next_xid), add, &mut self.out)?;
+        encode_flow_mod(self.version, self.sent.next(), add, &mut self.out)?;
         // What tells entries apart is what the switch reads.
         let entered = self.out[from + MATCH_IN_1_0..]
             .first_chunk()
@@ -202,7 +202,7 @@ impl Switch {
             return self.send(&Message::PacketOut(out.clone()));
         }
         let from = self.out.len();
-        encode_packet_out(self.version, Xid(self.next_xid), out, &mut self.out)?;
+        encode_packet_out(self.version, self.sent.next(), out, &mut self.out)?;
         self.counters.packet_outs += 1;
         Ok(self.note_own(from..self.out.len()))
     }
@@ -238,7 +238,7 @@ impl Switch {
         }
         let (message, wanted) = asked(self.version, message);
         let from = self.out.len();
-        encode(self.version, Xid(self.next_xid), &message, &mut self.out)?;
+        encode(self.version, self.sent.next(), &message, &mut self.out)?;
         self.count(&message);
         let xid = self.note_own(from..self.out.len());
         if asks {
@@ -250,19 +250,30 @@ impl Switch {
     /// Sends a flow-mod as it is.
     fn put_flow_mod(&mut self, flow_mod: &FlowMod) -> Result<Xid, SendError> {
         let from = self.out.len();
-        encode_flow_mod(self.version, Xid(self.next_xid), flow_mod, &mut self.out)?;
+        encode_flow_mod(self.version, self.sent.next(), flow_mod, &mut self.out)?;
         self.counters.flow_mods += 1;
         Ok(self.note_own(from..self.out.len()))
     }
 
     /// Notes that whoever acts has sent the message that lies there in the output.
     pub(super) fn note_own(&mut self, message: Range<usize>) -> Xid {
-        let xid = Xid(self.next_xid);
-        let what = match self.acting {
+        self.sent.note(match self.acting {
             AppNo::FRAMEWORK => Sent::Other,
             app => Sent::App(app, self.recent.push(&self.out[message])),
+        })
+    }
+
+    /// The same of two that lie there one behind the other, to the end of the output.
+    pub(super) fn note_own_two(&mut self, first: usize, second: usize) -> Xid {
+        let [a, b] = match self.acting {
+            AppNo::FRAMEWORK => [Sent::Other; 2],
+            app => self
+                .recent
+                .push_two(&self.out[first..], second - first)
+                .map(|place| Sent::App(app, place)),
         };
-        self.note_sent(what);
+        let xid = self.sent.note(a);
+        self.sent.note(b);
         xid
     }
 
@@ -279,27 +290,9 @@ impl Switch {
         message: &Message<'_>,
         what: Sent,
     ) -> Result<Xid, EncodeError> {
-        let xid = Xid(self.next_xid);
-        encode(self.version, xid, message, &mut self.out)?;
+        encode(self.version, self.sent.next(), message, &mut self.out)?;
         self.count(message);
-        self.note_sent(what);
-        Ok(xid)
-    }
-
-    /// Uses up a transaction id.
-    pub(super) fn note_sent(&mut self, what: Sent) {
-        self.next_xid = self.next_xid.wrapping_add(1);
-        if self.sent.len() >= REMEMBERED_SENDS {
-            self.sent.pop_front();
-        }
-        self.sent.push_back(what);
-    }
-
-    /// What was sent under a transaction id, if it is remembered.
-    pub(super) fn sent_as(&self, xid: Xid) -> Option<Sent> {
-        let back = self.next_xid.wrapping_sub(xid.0) as usize;
-        let at = self.sent.len().checked_sub(back)?;
-        self.sent.get(at).copied()
+        Ok(self.sent.note(what))
     }
 
     /// Sends what `program` made for this version: it can be expressed.
@@ -360,8 +353,8 @@ impl Switch {
 
     /// The application that sent something, and what it was if that is remembered.
     pub(crate) fn sent_by_app(&self, xid: Xid) -> Option<(AppNo, Option<Vec<u8>>)> {
-        match self.sent_as(xid)? {
-            Sent::App(app, place) => Some((app, self.recent.get(place))),
+        match self.sent.of(xid)? {
+            Sent::App(app, place) => Some((app, place.and_then(|place| self.recent.get(place)))),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use bytes::{BufMut, BytesMut};
 use umlaut_openflow::packet::{Field, Fragment, Headers, Tag};
-use umlaut_openflow::{Cookie, FieldSet, PortNo, Version, Vid, Xid};
+use umlaut_openflow::{Cookie, FieldSet, MacAddr, PortNo, Version, Vid, Xid};
 
 use crate::program::{IPV4, MIN_FRAME};
 
@@ -33,7 +33,7 @@ pub(super) struct Shape {
     eth_type: Field<u16>,
     tag: Tag,
     ip_proto: Field<u8>,
-    /// Which of [`Values::fields`] there are.
+    /// Which of [`Value::MORE`] there are, a bit each.
     present: u8,
     vid: Vid,
     timeouts: (u16, u16),
@@ -124,9 +124,25 @@ impl Shape {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Values<'a> {
     pub(super) in_port: PortNo,
-    pub(super) headers: &'a Headers,
+    pub(super) eth_src: MacAddr,
+    pub(super) eth_dst: MacAddr,
+    /// Where a shape has more than addresses of hosts.
+    pub(super) headers: Option<&'a Headers>,
     pub(super) out_port: PortNo,
     pub(super) cookie: Cookie,
+}
+
+impl<'a> Values<'a> {
+    /// Those of a path's frame.
+    #[inline]
+    pub(super) fn of_frame(
+        (in_port, out_port): (PortNo, PortNo),
+        headers: &'a Headers,
+        cookie: Cookie,
+    ) -> Values<'a> {
+        let Headers { eth_src, eth_dst, .. } = *headers;
+        Values { in_port, eth_src, eth_dst, headers: Some(headers), out_port, cookie }
+    }
 }
 
 /// A value in the match of an entry.
@@ -135,6 +151,7 @@ enum Value {
     InPort,
     EthDst,
     EthSrc,
+    // What only some shapes have.
     Ipv4Src,
     Ipv4Dst,
     TpSrc,
@@ -142,25 +159,8 @@ enum Value {
 }
 
 impl Value {
-    const ALL: [Value; 7] = [
-        Value::InPort,
-        Value::EthDst,
-        Value::EthSrc,
-        Value::Ipv4Src,
-        Value::Ipv4Dst,
-        Value::TpSrc,
-        Value::TpDst,
-    ];
-
-    fn in_shape(self, shape: &Shape) -> bool {
-        match self {
-            Value::InPort | Value::EthDst | Value::EthSrc => true,
-            Value::Ipv4Src => shape.present & 1 != 0,
-            Value::Ipv4Dst => shape.present & 2 != 0,
-            Value::TpSrc => shape.present & 4 != 0,
-            Value::TpDst => shape.present & 8 != 0,
-        }
-    }
+    /// Those that only some shapes have, in the order of [`Shape::present`].
+    const MORE: [Value; 4] = [Value::Ipv4Src, Value::Ipv4Dst, Value::TpSrc, Value::TpDst];
 
     /// Its place in the `ofp_match` of 1.0 (1.0 §5.2.3), counted from the message's start.
     const fn place_in_1_0(self) -> usize {
@@ -188,21 +188,34 @@ impl Value {
         }
     }
 
-    #[inline]
-    fn put(self, version: Version, values: &Values<'_>, to: &mut [u8]) {
-        let h = values.headers;
+    /// Where it stands in an entry.
+    fn place(self, version: Version, entry: &[u8]) -> Option<usize> {
+        if version == Version::V1_0 {
+            return Some(self.place_in_1_0());
+        }
+        // The match of a flow-mod of 1.3 begins at byte 48 (1.3.5 §7.3.4.1): type, length, OXM fields.
+        let length = u16::from_be_bytes(entry.get(50..52)?.try_into().ok()?);
+        let fields = entry.get(52..48 + usize::from(length))?;
+        let mut at = 0;
+        loop {
+            let [0x80, 0x00, field, bytes] = fields.get(at..at + 4)? else { return None };
+            // The lowest bit tells of a mask.
+            if field & 1 == 0 && self.is_oxm(field >> 1) {
+                return Some(52 + at + 4);
+            }
+            at += 4 + usize::from(*bytes);
+        }
+    }
+
+    /// Puts one in that only some shapes have.
+    fn put(self, headers: &Headers, to: &mut [u8]) {
         let port = |port: Field<u16>| port.value().unwrap_or_default().to_be_bytes();
         match self {
-            Value::InPort if version == Version::V1_0 => {
-                to[..2].copy_from_slice(&(values.in_port.0 as u16).to_be_bytes());
-            }
-            Value::InPort => to[..4].copy_from_slice(&values.in_port.0.to_be_bytes()),
-            Value::EthDst => to[..6].copy_from_slice(&h.eth_dst.0),
-            Value::EthSrc => to[..6].copy_from_slice(&h.eth_src.0),
-            Value::Ipv4Src => to[..4].copy_from_slice(&octets(h.ipv4_src)),
-            Value::Ipv4Dst => to[..4].copy_from_slice(&octets(h.ipv4_dst)),
-            Value::TpSrc => to[..2].copy_from_slice(&port(h.tp_src)),
-            Value::TpDst => to[..2].copy_from_slice(&port(h.tp_dst)),
+            Value::InPort | Value::EthDst | Value::EthSrc => {}
+            Value::Ipv4Src => to[..4].copy_from_slice(&octets(headers.ipv4_src)),
+            Value::Ipv4Dst => to[..4].copy_from_slice(&octets(headers.ipv4_dst)),
+            Value::TpSrc => to[..2].copy_from_slice(&port(headers.tp_src)),
+            Value::TpDst => to[..2].copy_from_slice(&port(headers.tp_dst)),
         }
     }
 }
@@ -215,67 +228,47 @@ fn octets(address: Field<Ipv4Addr>) -> [u8; 4] {
 #[derive(Clone, Debug)]
 pub(super) struct Stencil {
     shape: Shape,
-    entry: Vec<u8>,
-    out: Vec<u8>,
-    /// Where the match's values stand in the entry.
-    holes: Vec<(Value, usize)>,
+    /// One behind the other.
+    bytes: Vec<u8>,
+    entry: usize,
+    at: Places,
+    /// Where the values stand that only some shapes have.
+    more: Vec<(Value, usize)>,
 }
 
-/// Where the values beside the match stand; the ports of outputs are counted from the end.
+/// Where values stand, counted from the start of the entry.
+#[derive(Clone, Copy, Debug)]
 struct Places {
+    in_port: usize,
+    eth_dst: usize,
+    eth_src: usize,
     cookie: usize,
     out_in_port: usize,
-    output: usize,
-    /// Ports have two bytes in 1.0 (1.0 §5.3.3, 5.3.6), four in 1.3 (1.3.5 §7.3.4.1, 7.3.7).
-    port_bytes: usize,
+    /// The ports of the outputs of both; none where frames go back.
+    outputs: Option<[usize; 2]>,
 }
-
-const IN_1_0: Places = Places { cookie: 48, out_in_port: 12, output: 4, port_bytes: 2 };
-const IN_1_3: Places = Places { cookie: 8, out_in_port: 12, output: 12, port_bytes: 4 };
 
 const XID: usize = 4;
 const LENGTH: usize = 2;
 
-fn places(version: Version) -> &'static Places {
-    if version == Version::V1_0 { &IN_1_0 } else { &IN_1_3 }
+fn cookie_place(version: Version) -> usize {
+    if version == Version::V1_0 { 48 } else { 8 }
 }
 
-fn put_port(bytes: &mut [u8], at: usize, port: PortNo, places: &Places) {
+/// A port has two bytes in 1.0 (1.0 §5.2.3, 5.3.3, 5.3.6), four in 1.3 (1.3.5 §7.2.5, 7.3.4.1, 7.3.7).
+#[inline]
+fn put_port(bytes: &mut [u8], at: usize, port: PortNo, version: Version) {
     let four = port.0.to_be_bytes();
-    match places.port_bytes {
-        2 => bytes[at..at + 2].copy_from_slice(&four[2..]),
+    match version {
+        Version::V1_0 => bytes[at..at + 2].copy_from_slice(&four[2..]),
         _ => bytes[at..at + 4].copy_from_slice(&four),
     }
 }
 
 /// The cookie of an entry as it is on the wire; of what is too short, none.
 pub(super) fn cookie_of(version: Version, entry: &[u8]) -> Cookie {
-    let bytes = entry.get(places(version).cookie..).and_then(|rest| rest.first_chunk());
+    let bytes = entry.get(cookie_place(version)..).and_then(|rest| rest.first_chunk());
     Cookie(bytes.map_or(0, |bytes| u64::from_be_bytes(*bytes)))
-}
-
-/// Where the values of a shape stand in the match of an entry.
-fn holes(version: Version, shape: &Shape, entry: &[u8]) -> Option<Vec<(Value, usize)>> {
-    let wanted = Value::ALL.into_iter().filter(|value| value.in_shape(shape));
-    if version == Version::V1_0 {
-        return Some(wanted.map(|value| (value, value.place_in_1_0())).collect());
-    }
-    // The match of a flow-mod of 1.3 begins at byte 48 (1.3.5 §7.3.4.1): type, length, OXM fields.
-    let length = u16::from_be_bytes(entry.get(50..52)?.try_into().ok()?);
-    let fields = entry.get(52..48 + usize::from(length))?;
-    wanted
-        .map(|value| {
-            let mut at = 0;
-            loop {
-                let [0x80, 0x00, field, bytes] = fields.get(at..at + 4)? else { return None };
-                // The lowest bit tells of a mask.
-                if field & 1 == 0 && value.is_oxm(field >> 1) {
-                    return Some((value, 52 + at + 4));
-                }
-                at += 4 + usize::from(*bytes);
-            }
-        })
-        .collect()
 }
 
 impl Stencil {
@@ -289,30 +282,50 @@ impl Stencil {
         (out, frame): (&[u8], usize),
     ) -> Option<Stencil> {
         let out = &out[..out.len().checked_sub(frame)?];
-        let least = places(version).output;
-        if entry.len() < 72 || out.len() < 16 + least {
+        // An output's port, counted from the end, where its action is the last.
+        let output = if version == Version::V1_0 { 4 } else { 12 };
+        if entry.len() < 72 || out.len() < 16 + output {
             return None;
         }
-        let holes = holes(version, &shape, entry)?;
-        let stencil = Stencil { shape, entry: entry.to_vec(), out: out.to_vec(), holes };
+        let place = |value: Value| value.place(version, entry);
+        let mut more = Vec::new();
+        for (bit, value) in Value::MORE.into_iter().enumerate() {
+            if shape.present & 1 << bit != 0 {
+                more.push((value, place(value)?));
+            }
+        }
+        let bytes = [entry, out].concat();
+        let at = Places {
+            in_port: place(Value::InPort)?,
+            eth_dst: place(Value::EthDst)?,
+            eth_src: place(Value::EthSrc)?,
+            cookie: cookie_place(version),
+            out_in_port: entry.len() + 12,
+            outputs: (!shape.back).then_some([entry.len() - output, bytes.len() - output]),
+        };
+        let stencil = Stencil { shape, bytes, entry: entry.len(), at, more };
         // Put in again, the values must give the same messages.
-        let (mut entry_again, mut out_again) = (entry.to_vec(), out.to_vec());
-        stencil.put_values(version, values, &mut entry_again, &mut out_again);
-        (entry_again == entry && out_again == out).then_some(stencil)
+        let mut again = stencil.bytes.clone();
+        stencil.put_values(version, values, &mut again);
+        (again == stencil.bytes).then_some(stencil)
     }
 
     #[inline]
-    fn put_values(&self, version: Version, values: &Values<'_>, entry: &mut [u8], out: &mut [u8]) {
-        let places = places(version);
-        entry[places.cookie..places.cookie + 8].copy_from_slice(&values.cookie.0.to_be_bytes());
-        for (value, at) in &self.holes {
-            value.put(version, values, &mut entry[*at..]);
+    fn put_values(&self, version: Version, values: &Values<'_>, to: &mut [u8]) {
+        let at = self.at;
+        to[at.cookie..at.cookie + 8].copy_from_slice(&values.cookie.0.to_be_bytes());
+        put_port(to, at.in_port, values.in_port, version);
+        to[at.eth_dst..at.eth_dst + 6].copy_from_slice(&values.eth_dst.0);
+        to[at.eth_src..at.eth_src + 6].copy_from_slice(&values.eth_src.0);
+        if let Some(headers) = values.headers {
+            for (value, at) in &self.more {
+                value.put(headers, &mut to[*at..]);
+            }
         }
-        put_port(out, places.out_in_port, values.in_port, places);
-        if !self.shape.back {
-            let (in_entry, in_out) = (entry.len() - places.output, out.len() - places.output);
-            put_port(entry, in_entry, values.out_port, places);
-            put_port(out, in_out, values.out_port, places);
+        put_port(to, at.out_in_port, values.in_port, version);
+        if let Some([entry, out]) = at.outputs {
+            put_port(to, entry, values.out_port, version);
+            put_port(to, out, values.out_port, version);
         }
     }
 
@@ -326,19 +339,21 @@ impl Stencil {
         frame: &[u8],
         to: &mut BytesMut,
     ) {
-        let length = self.out.len() + frame.len().max(MIN_FRAME);
-        to.reserve(self.entry.len() + length);
-        let entry_at = to.len();
-        to.put_slice(&self.entry);
-        to.put_slice(&self.out);
-        let (entry, out) = to[entry_at..].split_at_mut(self.entry.len());
-        entry[XID..XID + 4].copy_from_slice(&xids[0].0.to_be_bytes());
+        let padding = MIN_FRAME.saturating_sub(frame.len());
+        let length = self.bytes.len() + frame.len() + padding;
+        to.reserve(length);
+        let from = to.len();
+        to.extend_from_slice(&self.bytes);
+        let both = &mut to[from..];
+        both[XID..XID + 4].copy_from_slice(&xids[0].0.to_be_bytes());
+        let out = &mut both[self.entry..];
         out[XID..XID + 4].copy_from_slice(&xids[1].0.to_be_bytes());
-        out[LENGTH..LENGTH + 2].copy_from_slice(&(length as u16).to_be_bytes());
-        self.put_values(version, values, entry, out);
-        to.put_slice(frame);
-        if frame.len() < MIN_FRAME {
-            to.put_bytes(0, MIN_FRAME - frame.len());
+        let length = (length - self.entry) as u16;
+        out[LENGTH..LENGTH + 2].copy_from_slice(&length.to_be_bytes());
+        self.put_values(version, values, both);
+        to.extend_from_slice(frame);
+        if padding > 0 {
+            to.put_bytes(0, padding);
         }
     }
 }
@@ -371,7 +386,7 @@ impl Stencils {
         let fits = frame.len() < 0xff00;
         let stencil = self.kept.iter().find(|one| one.shape == *shape && fits)?;
         stencil.put(version, xids, values, frame, to);
-        Some(stencil.entry.len())
+        Some(stencil.entry)
     }
 
     /// Keeps what the encoder made of a shape.
@@ -486,7 +501,7 @@ mod tests {
         let vid = entry.vid.unwrap();
         let shape = Shape::new(entry.width, &entry.headers, vid, timeouts, ports);
         let (headers, cookie) = (&entry.headers, entry.path.cookie(1, entry.mark));
-        (shape, Values { in_port: ports.0, headers, out_port: ports.1, cookie })
+        (shape, Values::of_frame(ports, headers, cookie))
     }
 
     proptest! {

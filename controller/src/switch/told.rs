@@ -120,7 +120,7 @@ impl Switch {
     /// its domain are asked of it.
     pub(crate) fn error(&mut self, view: &View<'_>, xid: Xid) {
         self.counters.errors += 1;
-        let Some(sent) = self.sent_as(xid) else { return };
+        let Some(sent) = self.sent.of(xid) else { return };
         if let Some(domain) = self.refused_to(sent) {
             self.pauses.refused(domain, view.now);
         }
