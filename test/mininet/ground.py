@@ -13,9 +13,9 @@ import sys
 
 from mininet.log import setLogLevel
 from mininet.net import Mininet
-from mininet.node import OVSSwitch, RemoteController
+from mininet.node import OVSSwitch
 
-from policy_topo import PolicyTopo
+from policy_topo import PolicyTopo, Remote
 
 
 class Ground:
@@ -30,8 +30,7 @@ class Ground:
                 name, datapath="user", failMode="secure", protocols=version, **kw),
             controller=None,
         )
-        self.controller = self.net.addController(
-            RemoteController(prefix + "c", ip="127.0.0.1", port=port))
+        self.controller = self.net.addController(Remote(prefix + "c", ip="127.0.0.1", port=port))
         self.net.start()
 
     def switch(self, dpid):

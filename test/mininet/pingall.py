@@ -13,8 +13,10 @@ import tempfile
 import threading
 
 from mininet.net import Mininet
-from mininet.node import OVSSwitch, RemoteController
+from mininet.node import OVSSwitch
 from mininet.topolib import TreeTopo
+
+from policy_topo import Remote
 
 PORT = 26653
 DEADLINE = 60
@@ -72,7 +74,7 @@ def run(binary, version):
             switch=lambda name, **kw: OVSSwitch(
                 name, datapath="user", failMode="secure", protocols=version,
                 reconnectms=1000, **kw),
-            controller=lambda name: RemoteController(name, ip="127.0.0.1", port=PORT),
+            controller=lambda name: Remote(name, ip="127.0.0.1", port=PORT),
             autoSetMacs=True,
         )
         try:
