@@ -5,17 +5,23 @@
 VERSION is OpenFlow10 or OpenFlow13, PORT that of the controller on loopback; names of switches begin
 with PREFIX. Prints one line of JSON when the network runs: the process of each host, the name of each
 switch. Then reads one command a line and answers each with `ok` or `error TEXT`; ends with its input.
-Switches are datapath ids in hex, ports `DPID/PORT`.
+Switches are datapath ids in hex, ports `DPID/PORT`. Aborted, it says where it is.
 """
 
+import faulthandler
 import json
 import sys
 
 from mininet.log import setLogLevel
 from mininet.net import Mininet
-from mininet.node import OVSSwitch, RemoteController
+from mininet.node import OVSSwitch
 
-from policy_topo import PolicyTopo
+from bounded import within
+from policy_topo import PolicyTopo, Remote
+
+# How long a start, a command and a stop may take, in seconds. Who runs this waits less long; it is for
+# when nobody waits any more.
+LIMIT = 120
 
 
 class Ground:
@@ -30,8 +36,7 @@ class Ground:
                 name, datapath="user", failMode="secure", protocols=version, **kw),
             controller=None,
         )
-        self.controller = self.net.addController(
-            RemoteController(prefix + "c", ip="127.0.0.1", port=port))
+        self.controller = self.net.addController(Remote(prefix + "c", ip="127.0.0.1", port=port))
         self.net.start()
 
     def switch(self, dpid):
@@ -118,7 +123,7 @@ class Ground:
 
     def intrude(self, end, to):
         switch, port, _ = self.end(end)
-        told = switch.cmd("ovs-ofctl", "-O", self.version, "add-flow", switch,
+        told = switch.cmd("ovs-ofctl", "--timeout=10", "-O", self.version, "add-flow", switch,
                           f"priority=65535,in_port={port},actions=output:{to}").strip()
         if told:
             raise ValueError(told)
@@ -146,21 +151,25 @@ class Ground:
 
 
 def main():
+    faulthandler.enable()
     setLogLevel("critical")
     path, version, port, prefix = sys.argv[1:]
-    ground = Ground(path, version, int(port), prefix)
+    with within(LIMIT, "start its network"):
+        ground = Ground(path, version, int(port), prefix)
     try:
         hosts = {host.name: host.pid for host in ground.net.hosts}
         switches = {int(switch.dpid, 16): switch.name for switch in ground.net.switches}
         print(json.dumps({"hosts": hosts, "switches": switches}), flush=True)
         for line in sys.stdin:
             try:
-                ground.obey(line)
+                with within(LIMIT, line.strip()):
+                    ground.obey(line)
                 print("ok", flush=True)
             except (ValueError, KeyError, TypeError) as error:
                 print("error", repr(error), flush=True)
     finally:
-        ground.net.stop()
+        with within(LIMIT, "stop its network"):
+            ground.net.stop()
 
 
 main()

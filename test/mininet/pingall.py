@@ -13,11 +13,17 @@ import tempfile
 import threading
 
 from mininet.net import Mininet
-from mininet.node import OVSSwitch, RemoteController
+from mininet.node import OVSSwitch
 from mininet.topolib import TreeTopo
+
+from bounded import within
+from policy_topo import Remote
 
 PORT = 26653
 DEADLINE = 60
+# How long pings may take, in seconds: those between slices wait for a second each.
+PINGS = 120
+BRIDGES = ("s1", "s2", "s3")
 POLICY = """
 umlaut: 1
 switches: {s2: 0x2, s3: 0x3}
@@ -33,11 +39,13 @@ def same_slice(a, b):
 
 
 class Controller:
-    """`umlaut run` as a child; its log is read until a line with the wanted text comes."""
+    """`umlaut run` as a child, which ends with this process; its log is read until a line with the
+    wanted text comes."""
 
     def __init__(self, binary, policy):
-        command = [binary, "run", "--listen", f"127.0.0.1:{PORT}", policy]
-        self.child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        command = [binary, "run", "--until-eof", "--listen", f"127.0.0.1:{PORT}", policy]
+        self.child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.lines = []
         self.changed = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()
@@ -61,42 +69,61 @@ class Controller:
         self.child.wait(DEADLINE)
 
 
+def clean():
+    """Removes the switches and the cables between them; those of hosts go with their shells."""
+    for bridge in BRIDGES:
+        subprocess.run(["ovs-vsctl", "--timeout=10", "--if-exists", "del-br", bridge])
+    for name in os.listdir("/sys/class/net"):
+        if name.startswith(tuple(f"{bridge}-eth" for bridge in BRIDGES)):
+            subprocess.run(["ip", "link", "del", name], stderr=subprocess.DEVNULL)
+
+
 def run(binary, version):
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as policy:
         policy.write(POLICY)
         policy.flush()
         controller = Controller(binary, policy.name)
         controller.wait("listening")
-        net = Mininet(
-            topo=TreeTopo(depth=2, fanout=2),
-            switch=lambda name, **kw: OVSSwitch(
-                name, datapath="user", failMode="secure", protocols=version,
-                reconnectms=1000, **kw),
-            controller=lambda name: RemoteController(name, ip="127.0.0.1", port=PORT),
-            autoSetMacs=True,
-        )
+        with within(DEADLINE, "make its nodes", clean):
+            net = Mininet(
+                topo=TreeTopo(depth=2, fanout=2),
+                switch=lambda name, **kw: OVSSwitch(
+                    name, datapath="user", failMode="secure", protocols=version,
+                    reconnectms=1000, **kw),
+                controller=lambda name: Remote(name, ip="127.0.0.1", port=PORT),
+                autoSetMacs=True,
+            )
         try:
-            net.start()
+            with within(DEADLINE, "start its network", clean):
+                net.start()
             controller.wait("switch ready", count=3)
             controller.wait("link up", count=4)
-            for host in net.hosts:
-                # User-space Open vSwitch does not finish checksums that hosts leave to hardware.
-                host.cmd(f"ethtool -K {host.defaultIntf()} tx off")
-            # The members by MAC are found once each has spoken.
-            net.pingAll(timeout="1")
-            wrong = []
-            for a in net.hosts:
-                for b in net.hosts:
-                    if a == b:
-                        continue
-                    arrived = "1 received" in a.cmd(f"ping -c 1 -W 1 {b.IP()}")
-                    if arrived != same_slice(a.name, b.name):
-                        wrong.append(f"{a.name} -> {b.name}: {'arrived' if arrived else 'lost'}")
+            with within(PINGS, "ping all", clean):
+                wrong = ping_all(net)
             print(f"mininet tree, {version}: {len(wrong)} of 12 pairs are wrong {wrong}")
             return not wrong
         finally:
-            net.stop()
+            with within(DEADLINE, "stop its network", clean):
+                net.stop()
             controller.stop()
+
+
+def ping_all(net):
+    """The pairs of which a ping arrived that should not have, or did not that should have."""
+    for host in net.hosts:
+        # User-space Open vSwitch does not finish checksums that hosts leave to hardware.
+        host.cmd(f"ethtool -K {host.defaultIntf()} tx off")
+    # The members by MAC are found once each has spoken.
+    net.pingAll(timeout="1")
+    wrong = []
+    for a in net.hosts:
+        for b in net.hosts:
+            if a == b:
+                continue
+            arrived = "1 received" in a.cmd(f"ping -c 1 -W 1 {b.IP()}")
+            if arrived != same_slice(a.name, b.name):
+                wrong.append(f"{a.name} -> {b.name}: {'arrived' if arrived else 'lost'}")
+    return wrong
 
 
 def main():

@@ -1,4 +1,5 @@
-"""What `policy_topo.py` makes of every form that policy files have. Needs neither Mininet nor root.
+"""What `policy_topo.py` makes of every form that policy files have, and how it asks for controllers.
+Needs neither Mininet nor root.
 
     test_policy_topo.py [UMLAUT]
 
@@ -6,6 +7,7 @@ With the path of `umlaut`, the files of the table are checked by it first: each 
 """
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,7 +39,11 @@ class Topo:
 
 
 warned = []
-modules = {"log": {"warn": warned.append}, "node": {"Host": object}, "topo": {"Topo": Topo}}
+modules = {
+    "log": {"warn": warned.append},
+    "node": {"Host": object, "RemoteController": object},
+    "topo": {"Topo": Topo},
+}
 sys.modules["mininet"] = types.ModuleType("mininet")
 for module, names in modules.items():
     module = types.ModuleType(f"mininet.{module}")
@@ -45,7 +51,7 @@ for module, names in modules.items():
     sys.modules[module.__name__] = module
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from policy_topo import PolicyTopo  # noqa: E402: Mininet stands there now
+from policy_topo import PolicyTopo, Remote  # noqa: E402: Mininet stands there now
 
 UMLAUT = sys.argv.pop() if len(sys.argv) == 2 else None
 SLICES = "slices: {lab: {members: []}}"
@@ -185,6 +191,20 @@ class Forms(unittest.TestCase):
         for name in files:
             with self.subTest(name):
                 PolicyTopo(os.path.join(root, name))
+
+
+class Listening(unittest.TestCase):
+    """Whether a controller listens is asked without reading what it says."""
+
+    def test_a_controller_that_listens_and_one_that_does_not(self):
+        warned.clear()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            self.assertTrue(Remote().isListening("127.0.0.1", port))
+        self.assertEqual(warned, [])
+        self.assertFalse(Remote().isListening("127.0.0.1", port))
+        self.assertEqual(len(warned), 1, warned)
+        self.assertIn(f"127.0.0.1:{port}", warned[0])
 
 
 if __name__ == "__main__":

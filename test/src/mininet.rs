@@ -10,14 +10,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
 use serde::Deserialize;
 use umlaut_openflow::{DatapathId, PortNo, Version};
 
-use crate::ovs::watch::{self, PATIENCE, Watch};
-use crate::ovs::{Site, fail, sh};
+use crate::ovs::watch::{self, Watch};
+use crate::ovs::{Site, apart, fail, sh};
 use crate::scenario::{App, Channel, Control, FlowLine, Ground, GroundError};
 
 /// Debian's Python: it is the one that has Mininet.
@@ -32,16 +36,41 @@ struct Network {
     switches: BTreeMap<u64, String>,
 }
 
-/// A running Mininet. Dropped: told to end, and waited for.
+/// How long Mininet may take to start its network, to obey an order and to stop its network. What takes
+/// longer hangs: Mininet waits for its shells without a limit.
+const LIMIT: Duration = Duration::from_secs(60);
+/// How long a process may take to end that was killed.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often Mininet is started again when it hangs at that.
+const AGAIN: usize = 2;
+
+/// Why there is no answer of Mininet.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    /// It hung, and was killed.
+    #[error("Mininet did not answer within {0:?} and was killed")]
+    Late(Duration),
+    /// It ended of itself.
+    #[error("Mininet has ended")]
+    Ended,
+    /// It was not asked, or answered something else.
+    #[error(transparent)]
+    Failed(#[from] GroundError),
+}
+
+/// A running Mininet. Dropped: told to end, and killed if it does not within its limit.
 struct Python {
     child: Child,
     orders: Option<ChildStdin>,
     lines: Receiver<String>,
+    /// For each answer, and for the end.
+    limit: Duration,
 }
 
 impl Python {
-    fn start(arguments: &[String]) -> Result<Python, GroundError> {
-        let mut child = Command::new(PYTHON)
+    /// Starts it with a script and waits until its network runs.
+    fn start(arguments: &[String], limit: Duration) -> Result<(Python, Network), NoAnswer> {
+        let mut child = apart(&mut Command::new(PYTHON))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -57,21 +86,49 @@ impl Python {
                 }
             });
         }
-        Ok(Python { orders: child.stdin.take(), child, lines })
+        let mut python = Python { orders: child.stdin.take(), child, lines, limit };
+        let told = python.line()?;
+        let network = serde_json::from_str(&told)
+            .map_err(|error| GroundError(format!("Mininet says {told:?}: {error}")))?;
+        Ok((python, network))
     }
 
-    fn line(&self) -> Result<String, GroundError> {
-        let line = self.lines.recv_timeout(PATIENCE * 3);
-        line.map_err(|_| GroundError("Mininet does not answer".to_owned()))
+    fn line(&mut self) -> Result<String, NoAnswer> {
+        match self.lines.recv_timeout(self.limit) {
+            Ok(line) => Ok(line),
+            Err(RecvTimeoutError::Disconnected) => Err(NoAnswer::Ended),
+            Err(RecvTimeoutError::Timeout) => {
+                self.kill();
+                Err(NoAnswer::Late(self.limit))
+            }
+        }
     }
 
     /// Gives an order and waits until it is done.
     fn order(&mut self, order: &str) -> Result<(), GroundError> {
-        let Some(orders) = &mut self.orders else { return fail("Mininet has ended") };
-        writeln!(orders, "{order}")?;
-        match self.line()?.split_once(' ') {
+        let failed = |why: String| GroundError(format!("{order}: {why}"));
+        let orders = self.orders.as_mut().ok_or_else(|| failed(NoAnswer::Ended.to_string()))?;
+        writeln!(orders, "{order}").map_err(|error| failed(error.to_string()))?;
+        match self.line().map_err(|why| failed(why.to_string()))?.split_once(' ') {
             None => Ok(()),
-            Some((_, why)) => fail(format!("{order}: {why}")),
+            Some((_, why)) => Err(failed(why.to_owned())),
+        }
+    }
+
+    /// Ends it with all that it has begun. What it has made in the system stays.
+    fn kill(&mut self) {
+        self.orders = None;
+        let python = process(&self.child);
+        let shells = children(python);
+        // It says where it is before it ends.
+        let _ = kill(python, Signal::SIGABRT);
+        has_ended(&self.child, GRACE);
+        // Nodes have sessions of their own, and what runs in one is of its group.
+        for group in shells.into_iter().chain([python]) {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        if has_ended(&self.child, GRACE) {
+            let _ = self.child.wait();
         }
     }
 }
@@ -80,8 +137,58 @@ impl Drop for Python {
     fn drop(&mut self) {
         // The end of its input ends it; its network is gone when it has ended.
         self.orders = None;
-        let _ = self.child.wait();
+        if has_ended(&self.child, self.limit) {
+            let _ = self.child.wait();
+        } else {
+            self.kill();
+            eprintln!("Mininet did not stop its network within {:?} and was killed", self.limit);
+        }
     }
+}
+
+fn process(child: &Child) -> Pid {
+    // Process numbers are positive (proc(5), pid_max).
+    Pid::from_raw(child.id().cast_signed())
+}
+
+/// Waits until a child has ended, at most so long. Its number is nobody else's until `child` is waited
+/// for.
+fn has_ended(child: &Child, within: Duration) -> bool {
+    let (sender, ended) = channel();
+    let process = process(child);
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    std::thread::spawn(move || {
+        while waitid(Id::Pid(process), flags) == Err(Errno::EINTR) {}
+        let _ = sender.send(());
+    });
+    ended.recv_timeout(within).is_ok()
+}
+
+/// What a process has begun and what still runs of it.
+fn children(parent: Pid) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let processes = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    processes.map(Pid::from_raw).filter(|process| parent_of(*process) == Some(parent)).collect()
+}
+
+fn parent_of(process: Pid) -> Option<Pid> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Behind the name, which may have anything in it: state, parent (proc(5)).
+    let (_, behind) = stat.rsplit_once(')')?;
+    behind.split_whitespace().nth(1)?.parse().ok().map(Pid::from_raw)
+}
+
+/// Starts Mininet by this, again if it hangs: that is no fault of the controller.
+fn persist<T>(mut start: impl FnMut() -> Result<T, NoAnswer>) -> Result<T, GroundError> {
+    for _ in 0..AGAIN {
+        match start() {
+            Err(NoAnswer::Late(limit)) => eprintln!(
+                "Mininet did not start its network within {limit:?} and was killed; once more"
+            ),
+            done => return done.map_err(|why| GroundError(why.to_string())),
+        }
+    }
+    start().map_err(|why| GroundError(format!("start of the network: {why}")))
 }
 
 /// Mininet's switches and hosts, and a controller.
@@ -144,27 +251,30 @@ impl Mininet {
         listen: u16,
     ) -> Result<Mininet, GroundError> {
         let prefix = site.claim().lab().prefix();
-        clean(&prefix);
-        let mut watch = Watch::start(site, binary, listen, text, app)?;
-        let python = Python::start(&[
-            folder().join("ground.py").display().to_string(),
-            watch.policy_file().display().to_string(),
-            watch::protocol(version).to_owned(),
-            listen.to_string(),
-            prefix.clone(),
-        ])?;
-        let told = python.line()?;
-        let network: Network = serde_json::from_str(&told)
-            .map_err(|error| GroundError(format!("Mininet says {told:?}: {error}")))?;
+        let started = persist(|| {
+            clean(&prefix);
+            let watch = Watch::start(site, binary, listen, text, app)?;
+            let arguments = [
+                folder().join("ground.py").display().to_string(),
+                watch.policy_file().display().to_string(),
+                watch::protocol(version).to_owned(),
+                listen.to_string(),
+                prefix.clone(),
+            ];
+            let (python, network) = Python::start(&arguments, LIMIT)?;
+            Ok((watch, python, network))
+        });
+        let (watch, python, network) = started.inspect_err(|_| clean(&prefix))?;
+        let (site, bridges) = (Arc::clone(site), network.switches);
+        let mut ground = Mininet { site, version, bridges, watch, python: Some(python) };
         for (index, (name, process)) in network.hosts.into_iter().enumerate() {
             // Its namespace gets a name, by which it is entered.
             let namespace = format!("{prefix}h{index}");
             sh("ip", &["netns", "attach", &namespace, &process.to_string()])?;
-            watch.add_host(name, namespace)?;
+            ground.watch.add_host(name, namespace)?;
         }
-        watch.wait_listening()?;
-        let bridges = network.switches;
-        Ok(Mininet { site: Arc::clone(site), version, bridges, watch, python: Some(python) })
+        ground.watch.wait_listening()?;
+        Ok(ground)
     }
 
     fn order(&mut self, order: &str) -> Result<(), GroundError> {
@@ -313,5 +423,161 @@ impl Drop for Mininet {
         }
         self.python = None;
         clean(&self.site.claim().lab().prefix());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than anything here takes that does not hang.
+    const LONG: Duration = Duration::from_secs(60);
+    /// As long as something that hangs is waited for.
+    const SHORT: Duration = Duration::from_millis(200);
+
+    const UP: &str = r#"print('{"hosts": {}, "switches": {}}', flush=True)"#;
+    const HANG: &str = "threading.Event().wait()";
+
+    /// Mininet as a script says.
+    struct StandIn(tempfile::TempDir);
+
+    impl StandIn {
+        /// `None`: there is no Python.
+        fn new(lines: &[&str]) -> Option<StandIn> {
+            if !Path::new(PYTHON).exists() {
+                println!("not tested: there is no {PYTHON}");
+                return None;
+            }
+            let directory = tempfile::tempdir().expect("a directory");
+            let imports = "import os, signal, subprocess, sys, threading, time";
+            let text = [&[imports], lines].concat().join("\n");
+            std::fs::write(directory.path().join("ground.py"), text).expect("a file");
+            Some(StandIn(directory))
+        }
+
+        fn start(&self, limit: Duration) -> Result<(Python, Network), NoAnswer> {
+            Python::start(&[self.0.path().join("ground.py").display().to_string()], limit)
+        }
+
+        /// Starts it so that what hangs from now on is killed soon.
+        fn up(&self) -> Python {
+            let (mut python, _) = self.start(LONG).expect("a network");
+            python.limit = SHORT;
+            python
+        }
+    }
+
+    #[test]
+    fn a_start_that_hangs_is_tried_again() {
+        let Some(hanging) = StandIn::new(&[HANG]) else { return };
+        let Some(sound) = StandIn::new(&[UP, "sys.stdin.read()"]) else { return };
+        let mut starts = 0;
+        let started = persist(|| {
+            starts += 1;
+            if starts <= AGAIN { hanging.start(SHORT) } else { sound.start(LONG) }
+        });
+        started.expect("the last start is sound");
+        assert_eq!(starts, AGAIN + 1);
+    }
+
+    #[test]
+    fn a_start_that_always_hangs_is_a_failure() {
+        let Some(hanging) = StandIn::new(&[HANG]) else { return };
+        let mut starts = 0;
+        let started = persist(|| {
+            starts += 1;
+            hanging.start(SHORT)
+        });
+        let why = started.err().expect("it hangs").0;
+        assert_eq!(why, "start of the network: Mininet did not answer within 200ms and was killed");
+        assert_eq!(starts, AGAIN + 1);
+    }
+
+    #[test]
+    fn a_start_that_fails_is_not_tried_again() {
+        for (line, told) in [
+            ("sys.exit(1)", "Mininet has ended"),
+            ("print('up', flush=True)", r#"Mininet says "up""#),
+        ] {
+            let Some(failing) = StandIn::new(&[line]) else { return };
+            let mut starts = 0;
+            let started = persist(|| {
+                starts += 1;
+                failing.start(LONG)
+            });
+            let why = started.err().expect("it fails").0;
+            assert!(why.starts_with(told), "{why}");
+            assert_eq!(starts, 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_is_not_done_is_named() {
+        let late = "link 1/1 up: Mininet did not answer within 200ms and was killed";
+        for (line, limit, told) in [
+            (HANG, SHORT, late),
+            ("sys.exit(1)", LONG, "link 1/1 up: Mininet has ended"),
+            ("print('error no such link', flush=True)", LONG, "link 1/1 up: no such link"),
+        ] {
+            let Some(stand_in) = StandIn::new(&[UP, "sys.stdin.readline()", line]) else { return };
+            let mut python = stand_in.up();
+            python.limit = limit;
+            assert_eq!(python.order("link 1/1 up"), fail(told));
+        }
+        let Some(hanging) = StandIn::new(&[UP, HANG]) else { return };
+        let mut python = hanging.up();
+        assert_eq!(python.order("link 1/1 up"), fail(late));
+        assert_eq!(python.order("port 1/2 up"), fail("port 1/2 up: Mininet has ended"));
+    }
+
+    #[test]
+    fn a_stop_that_hangs_comes_to_its_end() {
+        // One that holds out against all but the last resort, too.
+        for stubborn in ["", "signal.signal(signal.SIGABRT, signal.SIG_IGN)"] {
+            let lines = [stubborn, UP, "sys.stdin.read()", HANG];
+            let Some(hanging) = StandIn::new(&lines) else { return };
+            let python = hanging.up();
+            let id = process(&python.child);
+            drop(python);
+            assert_eq!(kill(id, None), Err(Errno::ESRCH));
+        }
+    }
+
+    #[test]
+    fn no_shell_stays_when_mininet_is_killed() {
+        // As Mininet begins them: in a session of its own, with something that runs in it.
+        let shell = "subprocess.Popen(['sh', '-c', 'sleep 1000; true'], start_new_session=True)";
+        let Some(hanging) = StandIn::new(&[shell, UP, HANG]) else { return };
+        let mut python = hanging.up();
+        assert!(python.order("link 1/1 up").is_err());
+        // Standard output is at its end: nobody has it any more.
+        assert_eq!(python.lines.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
+    }
+
+    #[test]
+    fn what_is_bounded_in_python_ends_and_says_where_it_was() {
+        let path = format!("sys.path.insert(0, {:?})", folder().display().to_string());
+        let lines = [
+            "from types import ModuleType, SimpleNamespace",
+            "node = ModuleType('mininet.node')",
+            "shell = subprocess.Popen(['sh', '-c', 'sleep 1000; true'], start_new_session=True)",
+            "node.Node = SimpleNamespace(outToNode={1: SimpleNamespace(shell=shell)})",
+            "sys.modules.update({'mininet': ModuleType('mininet'), 'mininet.node': node})",
+            &path,
+            "from bounded import within",
+            UP,
+            "os.dup2(1, 2)",
+            "with within(60, 'pass'): pass",
+            "def where_it_hangs(): threading.Event().wait()",
+            "with within(0.2, 'hang', lambda: print('cleaned', flush=True)): where_it_hangs()",
+        ];
+        let Some(hanging) = StandIn::new(&lines) else { return };
+        let (mut python, _) = hanging.start(LONG).expect("a network");
+        // Its output ends when the shell has ended, too.
+        let told: Vec<String> = std::iter::from_fn(|| python.line().ok()).collect();
+        let of = |wanted: &str| told.iter().position(|line| line.contains(wanted)).expect(wanted);
+        assert_eq!(of("Mininet takes longer than 0.2 s to hang; it is here:"), 0, "{told:?}");
+        assert!(of("in where_it_hangs") < of("cleaned"), "{told:?}");
+        assert_eq!(python.child.wait().expect("an end").code(), Some(1));
     }
 }

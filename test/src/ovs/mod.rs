@@ -321,7 +321,8 @@ impl Ground for OpenVSwitch {
 
     fn intrude(&mut self, end: (DatapathId, PortNo), to: PortNo) -> Result<(), GroundError> {
         let entry = format!("priority=65535,in_port={},actions=output:{}", end.1.0, to.0);
-        sh("ovs-ofctl", &["-O", self.protocol(), "add-flow", self.bridge(end.0), &entry])?;
+        let args = ["--timeout=10", "-O", self.protocol(), "add-flow", self.bridge(end.0), &entry];
+        sh("ovs-ofctl", &args)?;
         Ok(())
     }
 

@@ -298,7 +298,8 @@ impl Watch {
             text.push('\n');
         }
         for bridge in bridges {
-            let args = ["-O", protocol(version), "--no-names", "dump-flows", bridge];
+            let of = protocol(version);
+            let args = ["--timeout=10", "-O", of, "--no-names", "dump-flows", bridge];
             text.push_str(&format!("{bridge}:\n{}", sh("ovs-ofctl", &args).unwrap_or_default()));
         }
         text
@@ -342,7 +343,8 @@ pub(crate) fn protocol(version: Version) -> &'static str {
 
 /// The path entries of a bridge.
 pub(crate) fn flows(version: Version, bridge: &str) -> Result<Vec<FlowLine>, GroundError> {
-    let args = ["-O", protocol(version), "--no-stats", "--no-names", "dump-flows", bridge];
+    let of = protocol(version);
+    let args = ["--timeout=10", "-O", of, "--no-stats", "--no-names", "dump-flows", bridge];
     let text = sh("ovs-ofctl", &args)?;
     Ok(text.lines().filter(|line| line.contains("priority=65535")).map(flow_line).collect())
 }
