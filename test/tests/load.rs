@@ -271,6 +271,22 @@ fn what_cannot_be_measured_is_said() {
     let error = error.unwrap_err();
     assert!(matches!(error, LoadError::BrokenAnswer { .. }), "{error}");
 
+    // One that answers in another version; what it says would be a flow-mod of that.
+    let address = answering(vec![4, 14, 0, 8, 0, 0, 0, 1], usize::MAX);
+    let error = Generator::connect(load(address, Version::V1_0, population))
+        .and_then(|mut generator| generator.run(&phase(Pace::Window(4), 8)).map(drop));
+    let error = error.unwrap_err();
+    assert!(matches!(error, LoadError::Version { switch: 1 | 2, came: 4, .. }), "{error}");
+
+    // A time in which nothing can be sent.
+    let (warm_up, measured) = (Duration::from_millis(1), Duration::ZERO);
+    let nothing = Phase { end: End::After { warm_up, measured }, ..phase(Pace::Window(4), 8) };
+    let silent = answering(Vec::new(), 0);
+    let error = Generator::connect(load(silent, Version::V1_0, population))
+        .and_then(|mut generator| generator.run(&nothing).map(drop));
+    let error = error.unwrap_err();
+    assert!(matches!(error, LoadError::NothingSent(_)), "{error}");
+
     let load = Load {
         workload: Workload::NewPaths { live: 1000 },
         ..load(address, Version::V1_3, population)

@@ -55,6 +55,18 @@ pub enum LoadError {
         /// What is wrong with it.
         error: DecodeError,
     },
+    /// A message of another version than the one agreed on.
+    #[error(
+        "switch {switch} speaks OpenFlow {version} and was sent a message of version {came:#04x}"
+    )]
+    Version {
+        /// Which, from 1.
+        switch: u32,
+        /// What it speaks.
+        version: Version,
+        /// What the message is of, as on the wire.
+        came: u8,
+    },
     /// It takes connections and says nothing.
     #[error(
         "the controller has not asked switch {switch} for its features within {GREETING_TIME:?}"
@@ -70,8 +82,11 @@ pub enum LoadError {
         switch: u32,
     },
     /// Nothing came back.
-    #[error("the controller answered none of {0} packet-ins")]
+    #[error("the controller answered none of the {0} packet-ins of the measured time")]
     NoAnswer(u64),
+    /// The time was too short, or whoever does not answer kept all from being sent.
+    #[error("no packet-in was sent in the {0:.3} s that were measured")]
+    NothingSent(f64),
     /// More entries are to live than there are pairs to make them of.
     #[error("{live} live entries on a switch: {most} can be with so many hosts and slices")]
     TooManyLive {

@@ -16,7 +16,7 @@ use super::phase::{Pace, due_at};
 use super::population::Population;
 use super::process;
 use super::results::{Counts, Latencies};
-use super::switch::{Came, Common, FakeSwitch, Workload};
+use super::switch::{Came, Common, FakeSwitch, Unreadable, Workload};
 use super::template::Template;
 use super::wire::{READ_BYTES, Reading, WAITING_BYTES, Wire};
 
@@ -355,8 +355,15 @@ impl Generator {
         let buffer = &mut self.buffer[..room];
         let read = wire.read(buffer, |message, out| switch.input(message, &mut came, out));
         let number = index as u32 + 1;
-        if let Some(error) = switch.broken.take() {
-            return Err(LoadError::BrokenAnswer { switch: number, error });
+        match switch.unreadable.take() {
+            None => {}
+            Some(Unreadable::Broken(error)) => {
+                return Err(LoadError::BrokenAnswer { switch: number, error });
+            }
+            Some(Unreadable::Version(came)) => {
+                let version = self.load.version;
+                return Err(LoadError::Version { switch: number, version, came });
+            }
         }
         match read {
             Ok(_) if switch.closed => {

@@ -138,7 +138,7 @@ impl Generator {
                 self.lose_patience(at)?;
             }
         };
-        let not_sent = self.lines.iter().map(|line| line.due.saturating_sub(line.gone)).sum();
+        let not_sent: u64 = self.lines.iter().map(|line| line.due.saturating_sub(line.gone)).sum();
         let mut last = self.mark(at_end);
         self.last_answers()?;
         if let End::PacketIns(_) = phase.end {
@@ -149,6 +149,10 @@ impl Generator {
         let first = first.unwrap_or(last);
         let mut counts = last.counts.since(first.counts);
         counts.unanswered = self.unanswered_since(&first);
+        let seconds = (last.at - first.at) as f64 / 1e9;
+        if counts.packet_ins == 0 && not_sent == 0 {
+            return Err(LoadError::NothingSent(seconds));
+        }
         if counts.packet_ins > 0
             && counts.set_ups + counts.drop_entries + counts.other_flow_mods + counts.packet_outs
                 == 0
@@ -160,7 +164,7 @@ impl Generator {
         }
         let cpu = last.controller.zip(first.controller).map(|(last, first)| last.since(first));
         Ok(Measured {
-            seconds: (last.at - first.at) as f64 / 1e9,
+            seconds,
             counts,
             storm: phase.storm.map(|_| last.storm.since(first.storm)),
             latency: self.latencies.summary(),

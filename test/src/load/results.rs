@@ -155,14 +155,19 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Set-ups per second.
-    pub fn set_up_rate(&self) -> f64 {
-        self.counts.set_ups as f64 / self.seconds
+    /// Packet-ins that were answered by an entry: a second entry for one of them counts for nothing.
+    pub fn set_up(&self) -> u64 {
+        self.counts.set_ups.min(self.counts.packet_ins)
     }
 
-    /// Microseconds of the controller's processor for each set-up.
+    /// Of those, how many a second.
+    pub fn set_up_rate(&self) -> f64 {
+        self.set_up() as f64 / self.seconds
+    }
+
+    /// Microseconds of the controller's processor for each of them.
     pub fn cpu_per_set_up(&self) -> Option<f64> {
-        self.controller_cpu?.per(self.counts.set_ups)
+        self.controller_cpu?.per(self.set_up())
     }
 }
 
@@ -193,6 +198,24 @@ mod tests {
         later.add(Counts { packet_ins: 1, errors: 1, ..Counts::default() });
         let since = Counts { packet_ins: 1, errors: 1, ..Counts::default() };
         assert_eq!(later.since(earlier), since);
+    }
+
+    #[test]
+    fn more_entries_than_packet_ins_are_no_more_set_ups() {
+        let measured = |set_ups| Measured {
+            seconds: 2.0,
+            counts: Counts { packet_ins: 100, set_ups, ..Counts::default() },
+            storm: None,
+            latency: None,
+            not_sent: 0,
+            controller_cpu: Some(Cpu { user: 1e-4, system: 0.0 }),
+            controller_memory: None,
+            generator_cpu: Cpu::default(),
+        };
+        let [some, thrice] = [80, 300].map(measured);
+        assert_eq!((some.set_up_rate(), thrice.set_up_rate()), (40.0, 50.0));
+        assert_eq!(some.cpu_per_set_up(), Some(1.25));
+        assert_eq!(thrice.cpu_per_set_up(), Some(1.0));
     }
 
     #[test]

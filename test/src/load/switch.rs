@@ -31,6 +31,9 @@ const NOT_TOLD: [u8; 4] = [0, 1, 0, 5];
 /// is given up.
 const OUT_OF_ORDER: usize = 256;
 
+/// OFPT_*, the same in 1.0 and 1.3.
+const HELLO: u8 = 0;
+const ERROR: u8 = 1;
 /// One in so many flow-mods and packet-outs is decoded, the first among them.
 const LOOKED_INTO: u64 = 1024;
 
@@ -70,8 +73,8 @@ pub(super) struct FakeSwitch {
     pub(super) greeted: bool,
     /// The switch has closed: the controller said what it could not understand.
     pub(super) closed: bool,
-    /// An answer that was looked at is no message.
-    pub(super) broken: Option<DecodeError>,
+    /// Something came that no switch could read.
+    pub(super) unreadable: Option<Unreadable>,
     fence: Option<u32>,
     pairs: Pairs,
     /// Of whom no packet-in is sent: the source of a storm, and who is with it.
@@ -86,6 +89,15 @@ pub(super) struct FakeSwitch {
     pub(super) answered_at: u64,
     next_xid: u32,
     pub(super) counts: Counts,
+}
+
+/// Why a message cannot be read.
+#[derive(Debug)]
+pub(super) enum Unreadable {
+    /// One that was looked into is no message.
+    Broken(DecodeError),
+    /// It is of this version, and another was agreed on.
+    Version(u8),
 }
 
 /// When messages came, and where their latencies are noted.
@@ -147,7 +159,7 @@ impl FakeSwitch {
             loaded: false,
             greeted: false,
             closed: false,
-            broken: None,
+            unreadable: None,
             fence: None,
             pairs,
             silent: None,
@@ -178,6 +190,14 @@ impl FakeSwitch {
     /// Takes one whole message of the controller, and appends what is answered to `out`.
     #[inline]
     pub(super) fn input(&mut self, message: &[u8], came: &mut Came<'_>, out: &mut Vec<u8>) {
+        if let [version, kind, ..] = *message
+            && version != self.version.0
+            // These may come before a version is agreed on.
+            && !matches!(kind, HELLO | ERROR)
+        {
+            self.unreadable = Some(Unreadable::Version(version));
+            return;
+        }
         match kind(self.version, message) {
             Kind::SetUp if self.loaded => {
                 self.look_into(message, self.counts.set_ups);
@@ -222,7 +242,7 @@ impl FakeSwitch {
         if before.is_multiple_of(LOOKED_INTO)
             && let Err(error) = decode(message)
         {
-            self.broken = Some(error);
+            self.unreadable = Some(Unreadable::Broken(error));
         }
     }
 
