@@ -19,11 +19,16 @@ impl<P: Policy> App<P> for LearningSwitch {
         // Hosts are known per switch: the datapath id is the domain.
         let domain = Domain(sw.dpid().0);
         let here = Attachment { dpid: sw.dpid(), port: packet.in_port, vid: Vid::Untagged };
-        if let Sighting::Moved { .. } = cx.see_host(domain, eth_src, here, Seen::default()) {
+        let sighting = cx.see_host(domain, eth_src, here, Seen::default());
+        if let Sighting::Moved { .. } = sighting {
             let _ = sw.delete_flows(Match::new().eth_dst(eth_src));
         }
         let known = cx.host_at(domain, eth_dst).filter(|_| !eth_dst.is_group());
         let _ = match known {
+            // With an entry its next frames would not come here, and it would not be followed.
+            Some(at) if sighting == Sighting::Guarded => {
+                sw.send_packet(packet, [Action::output(at.port)])
+            }
             Some(at) => sw.forward_pair(packet, at.port, IDLE_TIMEOUT),
             None => sw.send_packet(packet, [Action::output(PortNo::FLOOD)]),
         };
