@@ -338,7 +338,7 @@ impl HostTable {
             Sighting::Same if old.is_some_and(|old| old.seen == seen) => return sighting,
             _ => {}
         }
-        self.index(key, at, seen.widely, tentative, old.map(|old| old.at));
+        self.index(key, old.map(|old| old.at));
         sighting
     }
 
@@ -361,25 +361,52 @@ impl HostTable {
         self.generation.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn index(
-        &self,
-        key: HostKey,
-        at: Attachment,
-        widely: bool,
-        tentative: bool,
-        old: Option<Attachment>,
-    ) {
+    /// Has the indexes say what the table says of a host, which was at `before` for them. Others may do
+    /// the same at once, one late and one early: whoever finds that the host has changed meanwhile does it
+    /// again, so whoever is last leaves them true.
+    fn index(&self, key: HostKey, mut before: Option<Attachment>) {
+        let mut entry = self.locate(key);
+        loop {
+            self.index_as(key, before, entry);
+            let now = self.locate(key);
+            let is_true = match (entry, now) {
+                (None, None) => true,
+                (Some(entry), Some(now)) => {
+                    (entry.generation, entry.seen) == (now.generation, now.seen)
+                }
+                _ => false,
+            };
+            if is_true {
+                return;
+            }
+            before = entry.map(|entry| entry.at);
+            entry = now;
+        }
+    }
+
+    fn index_as(&self, key: HostKey, before: Option<Attachment>, entry: Option<HostEntry>) {
         let (domain, mac) = key;
         let port = |at: Attachment| (at.dpid, at.port);
-        if let Some(old) = old.filter(|old| port(*old) != port(at)) {
-            self.unlist(port(old), key);
+        let now = entry.map(|entry| port(entry.at));
+        if let Some(before) = before.map(port).filter(|before| Some(*before) != now) {
+            self.unlist(before, key);
         }
-        self.ports.entry(port(at)).or_default().entry(domain).or_default().list(mac, tentative);
-        self.domains.entry(mac).or_default().insert(domain);
-        if widely && !tentative {
-            self.learned.entry(domain).or_default().insert(mac, at);
-        } else {
-            self.unlearn(key);
+        if let Some(HostEntry { at, tentative, .. }) = entry {
+            let mut behind = self.ports.entry(port(at)).or_default();
+            behind.entry(domain).or_default().list(mac, tentative);
+            drop(behind);
+            self.domains.entry(mac).or_default().insert(domain);
+        } else if let Entry::Occupied(mut held) = self.domains.entry(mac) {
+            held.get_mut().remove(&domain);
+            if held.get().is_empty() {
+                held.remove();
+            }
+        }
+        match entry {
+            Some(HostEntry { at, tentative: false, seen: Seen { widely: true, .. }, .. }) => {
+                self.learned.entry(domain).or_default().insert(mac, at);
+            }
+            _ => self.unlearn(key),
         }
     }
 
@@ -496,24 +523,13 @@ impl HostTable {
     /// Takes a host that was removed out of all indexes.
     fn unindex(&self, key: HostKey, at: Attachment) {
         self.changed(key.1);
-        self.unlist((at.dpid, at.port), key);
-        self.unlearn(key);
-        if let Entry::Occupied(mut held) = self.domains.entry(key.1) {
-            held.get_mut().remove(&key.0);
-            if held.get().is_empty() {
-                held.remove();
-            }
-        }
+        self.index(key, Some(at));
         self.count.fetch_sub(1, Ordering::Relaxed);
         if let Entry::Occupied(mut held) = self.counts.entry(key.0) {
             *held.get_mut() -= 1;
             if *held.get() == 0 {
                 held.remove();
             }
-        }
-        // A sighting may have put the host back between the first line and here; list it again.
-        if let Some(entry) = self.locate(key) {
-            self.index(key, entry.at, entry.seen.widely, entry.tentative, None);
         }
     }
 
@@ -579,7 +595,7 @@ impl HostTable {
             {
                 held.seen.widely = widely;
                 drop(held);
-                self.index(key, entry.at, widely, false, None);
+                self.index(key, None);
             }
         }
         gone.sort_by_key(|(key, _)| *key);
@@ -817,6 +833,12 @@ mod tests {
 
     #[test]
     fn two_threads_leave_the_indexes_true() {
+        for _ in 0..10 {
+            two_threads();
+        }
+    }
+
+    fn two_threads() {
         let (table, t0) = (HostTable::new(), Instant::now());
         std::thread::scope(|scope| {
             for thread in 0..2u32 {
@@ -838,6 +860,9 @@ mod tests {
             let mut found = false;
             table.at_port(entry.at.dpid, entry.at.port, &mut |k, _| found |= k == key);
             assert!(found, "{key:?} {entry:?}");
+            let mut learned = Vec::new();
+            table.learned(key.0, &mut |at, mac| learned.extend((mac == key.1).then_some(at)));
+            assert_eq!(learned, [entry.at], "{key:?} {entry:?}");
         }
     }
 }
