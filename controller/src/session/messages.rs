@@ -27,7 +27,8 @@ const BAD_REQUEST_BAD_VERSION: ErrorCode = ErrorCode::new(1, 0);
 
 impl<P: Policy> Session<P> {
     /// Handles a bounded number of messages. Returns whether there may be more, and whether all were
-    /// packet-ins of known paths ([`Switch::forward_known`]), after which nothing is to be done.
+    /// packet-ins of known paths or pairs (`Sends::is_again`), after which
+    /// nothing is to be done.
     pub(super) fn run_messages(&mut self, now: Instant, shared: &Shared<P>) -> (bool, bool) {
         let before = self.switch.as_ref().map(Switch::sends);
         let mut input = std::mem::take(&mut self.input);
@@ -280,7 +281,11 @@ impl<P: Policy> Session<P> {
             }
             (Some(Asker::App(app)), _) => app,
             (None, Some((app, _))) => *app,
-            (None, None) => return,
+            (None, None) => {
+                // Sent too long ago to be remembered. An entry is known by its cookie all the same.
+                switch.app_refused(&error.data);
+                return;
+            }
         };
         let bytes = sent.and_then(|(_, bytes)| bytes);
         // Switches send at least 64 bytes of what they refuse; that may be all of it.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use umlaut_controller::request::REQUEST_TIMEOUT;
 use umlaut_controller::{Apps, Context, SendError, Switch};
 use umlaut_openflow::*;
@@ -462,6 +463,49 @@ fn an_error_ends_a_request_and_shows_it() {
         assert_eq!(log.take(), ["a error (11, 0) of role_request MASTER"]);
         switch.wait(2 * REQUEST_TIMEOUT);
         assert_eq!(log.take(), [] as [&str; 0]);
+    }
+}
+
+/// In 1.0 the framework keeps the entries of applications, and need not delete one that is not there.
+#[test]
+fn an_entry_that_was_refused_is_not_kept_however_late_that_is_told() {
+    for late in [0, 10_000] {
+        for refused in [true, false] {
+            let log = Log::default();
+            let script = move |event: &str, _: &str, sw: Option<&mut Switch>, _: &Context<'_>| {
+                let Some(sw) = sw else { return };
+                match event {
+                    "switch_ready" => {
+                        sw.flow_mod(FlowMod::add(Match::new().in_port(PortNo(1)))).unwrap();
+                        for _ in 0..late {
+                            sw.packet_out(PortNo::ANY, [Action::output(PortNo(1))], &[]).unwrap();
+                        }
+                    }
+                    "experimenter" => drop(sw.delete_flows(Match::new()).unwrap()),
+                    _ => {}
+                }
+            };
+            let apps = Apps::new().with(Recorder::new("a", &log, script));
+            let mut switch = ScriptedSwitch::new(apps, Version::V1_0);
+            let heard = switch.heard();
+            let (xid, entry) = heard
+                .iter()
+                .find(|(_, sent)| matches!(sent, Message::FlowMod(one) if one.matches != Match::new()))
+                .expect("an entry");
+            if refused {
+                let mut bytes = BytesMut::new();
+                encode(Version::V1_0, *xid, entry, &mut bytes).unwrap();
+                let data = bytes[..64].to_vec().into();
+                let error = ErrorMessage { code: ErrorCode::new(3, 0), data };
+                switch.say(*xid, &Message::Error(error));
+            }
+            let all = Message::Experimenter { experimenter: 1, body: vec![0; 4].into() };
+            switch.say(Xid(0), &all);
+            let deleted = switch.heard().iter().any(|(_, sent)| {
+                matches!(sent, Message::FlowMod(one) if one.command == FlowModCommand::DELETE_STRICT)
+            });
+            assert_eq!(deleted, !refused, "{late}");
+        }
     }
 }
 
