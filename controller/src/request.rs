@@ -444,6 +444,9 @@ mod tests {
             assert_eq!(kept, expected, "{n}");
         }
         assert_eq!(recent.push(&vec![1; REMEMBERED_MESSAGE + 1]), None);
+        for place in &places {
+            assert_eq!(Place::unpacked(place.packed()), Some(*place));
+        }
         // Two at once are as two one by one.
         for (first, second) in [(80, 90), (500, 200), (200, 600), (1, 511)] {
             let both = [vec![1; first], vec![2; second]].concat();

@@ -80,7 +80,8 @@ impl Entry {
     }
 }
 
-/// An entry as it was added: none is another one of the same number. The first has number 1.
+/// Where an entry stands, and the number that it got when it was added. No two have the same, and none has
+/// 0.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Standing {
     made: u64,
@@ -281,6 +282,12 @@ impl Entries {
             let outputs = self.note_outputs(slot, instructions);
             self.slots[usize::from(slot)].outputs = outputs;
         }
+    }
+
+    /// All of them, for comparison.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> (&[Entry], &[u16], usize) {
+        (&self.slots, &self.free, self.standing.len())
     }
 
     /// The entry with this cookie on the wire.

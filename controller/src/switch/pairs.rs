@@ -37,8 +37,8 @@ pub(super) struct PairKey {
 struct Pair {
     key: PairKey,
     out_port: PortNo,
-    /// What that was decided on.
-    stamp: u32,
+    /// What that was decided on; none if something else was sent since without asking.
+    stamp: Option<u32>,
     idle_timeout: u16,
     app: AppNo,
     /// Its entry, as far as it has to be kept.
@@ -56,7 +56,7 @@ pub(super) struct Pairs {
     /// Their places, by key.
     places: HashTable<u16>,
     hasher: RandomState,
-    /// Which pair was asked for last, and what a decision about it stands on.
+    /// Which pair was asked for by whoever acts, and what a decision about it stands on.
     asked: Option<(PairKey, u32)>,
 }
 
@@ -69,8 +69,8 @@ impl PairKey {
     #[inline]
     fn hash(&self, hasher: &RandomState) -> u64 {
         let PairKey { in_port, eth_src, eth_dst } = self;
-        // Words are hashed faster than bytes; the upper half of the port has no room, and ports that
-        // differ there alone are none but the reserved ones.
+        // Words are hashed faster than bytes. The upper half of the port has no room: ports that differ
+        // there alone are few.
         hasher.hash_one((u64::from(in_port.0) << 48 | eth_src.to_u64(), eth_dst.to_u64()))
     }
 }
@@ -80,6 +80,19 @@ impl Pairs {
     fn place(&self, key: &PairKey) -> Option<u16> {
         let same = |place: &u16| self.known[usize::from(*place)].key == *key;
         self.places.find(key.hash(&self.hasher), same).copied()
+    }
+
+    /// Somebody else acts, or on another packet.
+    #[inline]
+    pub(super) fn nothing_asked(&mut self) {
+        self.asked = None;
+    }
+
+    /// Something was sent for this pair that no decision is known of.
+    fn forget(&mut self, key: &PairKey) {
+        if let Some(place) = self.place(key) {
+            self.known[usize::from(place)].stamp = None;
+        }
     }
 
     fn note(&mut self, new: Pair) {
@@ -106,10 +119,13 @@ impl Switch {
     /// hosts that are busy are noted as seen. Returns whether that was so.
     ///
     /// Asked before a decision that stands on these and on the packet's port and addresses alone, it
-    /// remembers what there was: that is noted with what [`Switch::forward_pair`] sends for this packet.
+    /// remembers what there was: that is noted with what [`Switch::forward_pair`] sends for this packet in
+    /// the same call of the handler. So a host that the host table has not noted where it is now, as it
+    /// is not believed to have moved or has no room, is not one for [`Switch::forward_pair`]: that it is
+    /// noted later is a change of time, or of other hosts.
     pub fn forward_known_pair(&mut self, view: &View<'_>, packet: &PacketIn<'_>) -> bool {
         let key = PairKey::of(packet);
-        // None of the four goes down: their sum is the same if they are.
+        // None of the four goes down but by overflow: their sum is the same if they are.
         let stamp = self
             .stamp(view, key.eth_src)
             .wrapping_add(view.net.hosts.changes(key.eth_dst))
@@ -117,7 +133,7 @@ impl Switch {
         self.pairs.asked = Some((key, stamp));
         let Some(place) = self.pairs.place(&key) else { return false };
         let pair = self.pairs.known[usize::from(place)];
-        if pair.stamp != stamp || pair.app != self.acting || packet.buffer_id.is_some() {
+        if pair.stamp != Some(stamp) || pair.app != self.acting || packet.buffer_id.is_some() {
             return false;
         }
         let sent = self.put_pair(packet, pair.out_port, pair.idle_timeout, pair.standing);
@@ -150,12 +166,15 @@ impl Switch {
         let expressible = self.version != Version::V1_0
             || [key.in_port, out_port].iter().all(|port| port.to_v10().is_some());
         let usual = packet.buffer_id.is_none() && self.acting != AppNo::FRAMEWORK && expressible;
+        if asked.is_none() {
+            self.pairs.forget(&key);
+        }
         if usual
             && let Some(sent) = self.put_pair(packet, out_port, idle_timeout, Standing::default())
         {
             let (xid, standing) = sent?;
             if let Some((_, stamp)) = asked {
-                let app = self.acting;
+                let (stamp, app) = (Some(stamp), self.acting);
                 self.pairs.note(Pair { key, out_port, stamp, idle_timeout, app, standing });
             }
             return Ok(xid);
@@ -374,8 +393,8 @@ mod tests {
         Time(u8),
         /// The application deletes its entries from a port.
         Deletes(u32),
-        /// An entry ends, or is refused.
-        Ends,
+        /// An entry ends, or is refused; of those sent, so many before the last.
+        Ends(usize),
     }
 
     fn happens() -> impl Strategy<Value = Happens> {
@@ -385,7 +404,7 @@ mod tests {
             1 => Just(Happens::World),
             1 => (0..20_u8).prop_map(Happens::Time),
             1 => (1..4_u32).prop_map(Happens::Deletes),
-            2 => Just(Happens::Ends),
+            2 => prop_oneof![3 => 0..3_usize, 1 => 0..40_usize].prop_map(Happens::Ends),
         ]
     }
 
@@ -400,6 +419,7 @@ mod tests {
             let (mut known, mut single) = (switch(version), switch(version));
             let (net, topology) = (Net::new(Box::new(Unobserved), 1), Topology::default());
             let (mut now, mut revision, mut changes) = (Instant::now(), 1, [0_u32; 2]);
+            let mut given = Vec::new();
             for (n, happens) in (1..).zip(all) {
                 let from = known.out.len();
                 match happens {
@@ -448,17 +468,20 @@ mod tests {
                             switch.flow_mod(deletion.clone()).unwrap();
                         }
                     }
-                    Happens::Ends => {
-                        // Any: the first that an application was given, or none.
-                        let cookie = cookie_of(version, &known.out);
+                    Happens::Ends(which) => {
+                        let Some(&cookie) = given.iter().rev().nth(which) else { continue };
                         for switch in [&mut known, &mut single] {
                             switch.entries.remove(cookie);
                         }
                     }
                 }
                 prop_assert_eq!(&known.out[from..], &single.out[from..]);
+                if known.out.len() > from {
+                    given.push(cookie_of(version, &known.out[from..]));
+                }
             }
             prop_assert_eq!(known.counters, single.counters);
+            prop_assert_eq!(known.entries.all(), single.entries.all());
         }
     }
 
@@ -517,6 +540,16 @@ mod tests {
             assert!(!switch.forward_known_pair(&view, &came.packet()));
             switch.forward_pair(&other.packet(), PortNo(2), 60).unwrap();
             assert!(!switch.forward_known_pair(&view, &other.packet()));
+            // Nor is what was asked in an earlier call of a handler.
+            switch.act_as(AppNo(1));
+            switch.forward_pair(&other.packet(), PortNo(2), 60).unwrap();
+            assert!(!switch.forward_known_pair(&view, &other.packet()));
+            switch.forward_pair(&other.packet(), PortNo(2), 60).unwrap();
+            assert!(switch.forward_known_pair(&view, &other.packet()));
+            // What was sent without asking is not what is known.
+            switch.act_as(AppNo(1));
+            switch.forward_pair(&other.packet(), PortNo(3), 60).unwrap();
+            assert!(!switch.forward_known_pair(&view, &other.packet()));
         }
     }
 
@@ -527,7 +560,8 @@ mod tests {
             let eth_src = MacAddr::from_u64(n);
             let key = PairKey { in_port: PortNo(1), eth_src, eth_dst: MacAddr::from_u64(0) };
             let (app, standing) = (AppNo(1), Standing::default());
-            let pair = Pair { key, out_port: PortNo(2), stamp: 1, idle_timeout: 60, app, standing };
+            let pair =
+                Pair { key, out_port: PortNo(2), stamp: None, idle_timeout: 60, app, standing };
             pairs.note(pair);
             assert!(pairs.place(&key).is_some());
         }

@@ -46,6 +46,7 @@ impl Switch {
     /// Says whose messages those sent from now on are.
     pub(crate) fn act_as(&mut self, app: AppNo) {
         self.acting = app;
+        self.pairs.nothing_asked();
     }
 
     /// Runs a function as an application.

@@ -143,7 +143,6 @@ mod tests {
 
     use super::*;
     use crate::path::Leg;
-    use crate::request::Recent;
 
     const OWN: SessionNo = SessionNo(7);
 
@@ -164,10 +163,10 @@ mod tests {
             1 => (path(), any::<u32>()).prop_map(|(path, port)| {
                 Sent::Hop(HopName { path, leg: Leg::Forward, in_port: PortNo(port) })
             }),
-            2 => (any::<u8>(), 1..u16::MAX).prop_map(|(app, length)| {
-                // One that is kept, and one that is too long for that.
-                Sent::App(AppNo(app), Recent::default().push(&vec![0; usize::from(length)]))
+            2 => (any::<u8>(), 1..u64::from(u16::MAX), any::<u32>()).prop_map(|(app, length, at)| {
+                Sent::App(AppNo(app), Place::unpacked(length << 32 | u64::from(at)))
             }),
+            1 => any::<u8>().prop_map(|app| Sent::App(AppNo(app), None)),
             3 => Just(Sent::Other),
         ]
     }
