@@ -20,18 +20,20 @@ impl<P: Policy> App<P> for LearningSwitch {
         let domain = Domain(sw.dpid().0);
         let here = Attachment { dpid: sw.dpid(), port: packet.in_port, vid: Vid::Untagged };
         let sighting = cx.see_host(domain, eth_src, here, Seen::default());
-        if let Sighting::Moved { .. } = sighting {
+        if matches!(sighting, Sighting::Moved { .. } | Sighting::Lost { .. }) {
+            // With its own entries at the old port it would not be seen when it comes back.
             let _ = sw.delete_flows(Match::new().eth_dst(eth_src));
+            let _ = sw.delete_flows(Match::new().eth_src(eth_src));
         }
         let known = cx.host_at(domain, eth_dst).filter(|_| !eth_dst.is_group());
-        let _ = match known {
-            // With an entry its next frames would not come here, and it would not be followed.
-            Some(at) if sighting == Sighting::Guarded => {
-                sw.send_packet(packet, [Action::output(at.port)])
-            }
-            Some(at) => sw.forward_pair(packet, at.port, IDLE_TIMEOUT),
-            None => sw.send_packet(packet, [Action::output(PortNo::FLOOD)]),
-        };
+        let to = known.map_or(PortNo::FLOOD, |at| at.port);
+        // With an entry its next frames would not come here, and it would not be noted where it is when
+        // it is believed, or when there is room.
+        let is_noted = matches!(sighting, Sighting::New | Sighting::Same | Sighting::Moved { .. });
+        if known.is_some() && is_noted && sw.forward_pair(packet, to, IDLE_TIMEOUT).is_ok() {
+            return;
+        }
+        let _ = sw.send_packet(packet, [Action::output(to)]);
     }
 
     /// Behind a port that is down nobody is reached. The framework forgets its hosts.

@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use umlaut::sliceable::{Domains, SlicePolicy, SliceableSwitch};
+use umlaut_controller::hosts::HostTable;
 use umlaut_controller::mailbox::{Mailbox, Waker};
 use umlaut_controller::session::Session;
 use umlaut_controller::{Apps, Event, Observer, Origin, Policy, Seed, Shared};
 use umlaut_openflow::build::{ethernet, ipv4, udp};
 use umlaut_openflow::{
     Cookie, DatapathId, Features, FlowRemoved, FlowRemovedReason, Hello, MacAddr, Message,
-    PacketIn, PacketInReason, Port, PortConfig, PortNo, PortState, TableId, Version, Xid, decode,
-    encode, next_frame,
+    PacketIn, PacketInReason, Port, PortConfig, PortNo, PortState, PortStatus, PortStatusReason,
+    TableId, Version, Xid, decode, encode, next_frame,
 };
 
 struct Nobody;
@@ -362,10 +363,15 @@ impl<P: Policy> Bed<P> {
         let datagram = udp(address(from), address(to), 1024 + flow, 5000, &[0; 18]);
         let packet = ipv4(17, address(from), address(to), &datagram[20..]);
         let frame = ethernet(mac(switch, to), mac(switch, from), &[], 0x0800, &packet);
+        self.pin_of(PortNo(size.port(from)), frame)
+    }
+
+    /// A packet-in of this frame, which came in there.
+    pub fn pin_of(&self, in_port: PortNo, frame: Vec<u8>) -> BytesMut {
         let pin = PacketIn {
             buffer_id: None,
             total_len: frame.len() as u16,
-            in_port: PortNo(size.port(from)),
+            in_port,
             reason: PacketInReason::NO_MATCH,
             table_id: TableId(0),
             cookie: Cookie(u64::MAX),
@@ -396,6 +402,31 @@ impl<P: Policy> Bed<P> {
     /// Runs turns until nothing is left to do.
     pub fn turns(&mut self, switch: usize) {
         while self.wires[switch].session.turn(self.now, &self.shared) {}
+    }
+
+    /// A port of a switch goes down or comes up: what it tells.
+    pub fn port_status(&self, number: u32, up: bool) -> BytesMut {
+        let state = if up { PortState(0) } else { PortState::LINK_DOWN };
+        let port = Port { state, ..port(number) };
+        let status = PortStatus { reason: PortStatusReason::MODIFY, port };
+        let mut bytes = BytesMut::new();
+        encode(self.version, Xid(0), &Message::PortStatus(status), &mut bytes).expect("a status");
+        bytes
+    }
+
+    /// The hosts that the controller knows.
+    pub fn hosts(&self) -> &HostTable {
+        &self.shared.net.hosts
+    }
+
+    /// The time of the bed.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Takes what was answered.
+    pub fn output(&mut self, switch: usize) -> BytesMut {
+        self.wires[switch].session.output().split()
     }
 
     /// Takes what was answered away, without looking at it.

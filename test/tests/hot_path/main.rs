@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "a module of a bench and a test")]
 
 mod bed;
+mod deciding;
 
 use std::time::Duration;
 

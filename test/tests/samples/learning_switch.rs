@@ -1,6 +1,8 @@
 use umlaut::samples::LearningSwitch;
+use umlaut::virtual_lab::VirtualLab;
 use umlaut_controller::Apps;
-use umlaut_controller::hosts::MOVE_GUARD;
+use umlaut_controller::hosts::{Domain, HOSTS_PER_PORT, MOVE_GUARD, Seen};
+use umlaut_openflow::{Attachment, MacAddr, Version};
 use umlaut_testbed::{Endpoint, Topology};
 
 use super::{SECOND, VERSIONS, lab};
@@ -40,21 +42,77 @@ fn a_host_that_moves_is_followed_and_one_that_is_unplugged_is_forgotten() {
     }
 }
 
+/// Three switches in a row, a host on each; those on the first and in the middle have spoken.
+fn in_a_row(version: Version) -> VirtualLab {
+    let mut lab = lab(Apps::new().with(LearningSwitch), &Topology::linear(3, 1), version);
+    for (from, to) in [("h3", "h2"), ("h2", "h1"), ("h1", "h2"), ("h2", "h1"), ("h1", "h2")] {
+        lab.say(from, to);
+    }
+    lab
+}
+
+fn reaches(lab: &mut VirtualLab, from: &str, to: &str) -> bool {
+    lab.say(from, to).iter().any(|name| name == to)
+}
+
+/// Where the switch in the middle has a host.
+fn middle_has(lab: &VirtualLab, host: &str) -> Option<Attachment> {
+    let mac = lab.network.host(host).unwrap().mac();
+    Some(lab.shared().net.hosts.locate((Domain(2), mac))?.at)
+}
+
+/// Fills a port of the switch in the middle.
+fn fill(lab: &VirtualLab, at: Attachment) {
+    let (hosts, now) = (&lab.shared().net.hosts, lab.network.now());
+    let mut others = (1 << 24..).map(|n| (Domain(2), MacAddr::from_u64(n)));
+    while hosts.count_at(at.dpid, at.port) < HOSTS_PER_PORT {
+        hosts.see(others.next().unwrap(), at, Seen::default(), now);
+    }
+}
+
 #[test]
 fn a_host_that_moves_soon_after_it_came_is_followed_when_it_is_believed() {
     for version in VERSIONS {
-        let mut lab = lab(Apps::new().with(LearningSwitch), &Topology::linear(3, 1), version);
-        for (from, to) in [("h2", "h1"), ("h1", "h2"), ("h2", "h1"), ("h1", "h2")] {
-            lab.say(from, to);
-        }
+        let mut lab = in_a_row(version);
         // The switch in the middle sees it on another port, and none of its own goes down.
         lab.network.plug("h1", Endpoint::new(3, 7)).unwrap();
         lab.run(SECOND);
         for _ in 0..3 {
-            assert!(lab.say("h1", "h2").contains(&"h2".to_owned()));
+            assert!(reaches(&mut lab, "h1", "h2"));
         }
         lab.run(MOVE_GUARD);
-        assert!(lab.say("h1", "h2").contains(&"h2".to_owned()));
-        assert!(lab.say("h2", "h1").contains(&"h1".to_owned()));
+        assert!(reaches(&mut lab, "h1", "h2") && reaches(&mut lab, "h2", "h1"));
+    }
+}
+
+#[test]
+fn a_host_that_moves_back_is_followed() {
+    for version in VERSIONS {
+        let mut lab = in_a_row(version);
+        for place in [Endpoint::new(3, 7), Endpoint::new(1, 8), Endpoint::new(3, 9)] {
+            lab.run(MOVE_GUARD);
+            lab.network.plug("h1", place).unwrap();
+            lab.run(SECOND);
+            assert!(reaches(&mut lab, "h1", "h2") && reaches(&mut lab, "h2", "h1"), "{place:?}");
+        }
+    }
+}
+
+#[test]
+fn a_host_for_which_there_is_no_room_is_reached_and_noted_when_there_is() {
+    for version in VERSIONS {
+        let mut lab = in_a_row(version);
+        let there = middle_has(&lab, "h3").unwrap();
+        lab.run(MOVE_GUARD);
+        fill(&lab, there);
+        lab.network.plug("h1", Endpoint::new(3, 7)).unwrap();
+        lab.run(SECOND);
+        for _ in 0..3 {
+            assert!(reaches(&mut lab, "h1", "h2") && reaches(&mut lab, "h2", "h1"));
+            assert_eq!(middle_has(&lab, "h1"), None);
+        }
+        lab.shared().net.hosts.forget(|_, entry| entry.at == there);
+        assert!(reaches(&mut lab, "h1", "h2"));
+        assert_eq!(middle_has(&lab, "h1"), Some(there));
     }
 }
