@@ -20,6 +20,7 @@
 #[path = "../tests/hot_path/bed.rs"]
 mod bed;
 
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::ops::Range;
 use std::sync::Barrier;
 use std::time::Duration;
@@ -43,10 +44,6 @@ const SPANS: [(&str, u32, Duration); 3] = [
 
 /// How often every host has its turn before.
 const WARM: u32 = 4;
-
-/// Between the work of one switch and that of the other, so that nothing which one does behind its work
-/// falls into the other's.
-const HAND_OVER: Duration = Duration::from_millis(30);
 
 /// Straight to standard error, whose lock the switches would share.
 fn mark(line: &str) {
@@ -78,17 +75,22 @@ fn take_turns<P: Policy>(
     let Range { start, end } = bed.shared_memory();
     mark(&format!("= shared {start:x} {end:x}\n"));
     let together = Barrier::new(SIZE.switches as usize);
-    let work = |mut bed: Bed<P>, switch: u64| {
+    let pipes = (0..SIZE.switches).map(|_| pipe().expect("a pipe"));
+    let (waiting, handing): (Vec<PipeReader>, Vec<PipeWriter>) = pipes.unzip();
+    let handing = &handing;
+    let hand_to = |switch: u64| {
+        let mut pipe = &handing[(switch % SIZE.switches) as usize];
+        pipe.write_all(&[0]).expect("the switch lives");
+    };
+    let work = |mut bed: Bed<P>, switch: u64, mut turn: PipeReader| {
         let here = 0_u8;
         mark(&format!("= stack {:x}\n", (&raw const here).addr()));
-        let in_turn = |work: &mut dyn FnMut()| {
-            for whose in 0..SIZE.switches {
-                together.wait();
-                if whose == switch {
-                    std::thread::sleep(HAND_OVER);
-                    work();
-                }
-            }
+        // What one does behind its work falls into the other's: on its way to wait for a byte it uses its
+        // own stack only, where on its way into a lock or a barrier it would write what both use.
+        let mut in_turn = |work: &mut dyn FnMut()| {
+            turn.read_exact(&mut [0]).expect("the switches live");
+            work();
+            hand_to(switch + 1);
         };
         in_turn(&mut || {
             bed.pass(JOINING * switch as u32);
@@ -99,11 +101,11 @@ fn take_turns<P: Policy>(
         let mut rounds = 0;
         let warm = ("", WARM, Duration::ZERO);
         for (span, times, pass) in [warm].into_iter().chain(SPANS) {
-            let marks = [1, 0].map(|packet_ins| match span {
-                "" => String::new(),
-                span => format!("+ {load} {span} {switch} {packet_ins}\n"),
-            });
             in_turn(&mut || {
+                let marks = [1, 0].map(|packet_ins| match span {
+                    "" => String::new(),
+                    span => format!("+ {load} {span} {switch} {packet_ins}\n"),
+                });
                 for _ in 0..times {
                     bed.pass(pass);
                     round(&mut bed, switch, rounds, [&marks[0], &marks[1]]);
@@ -115,10 +117,11 @@ fn take_turns<P: Policy>(
         together.wait();
     };
     std::thread::scope(|scope| {
-        for switch in 0..SIZE.switches {
+        for (switch, turn) in (0..).zip(waiting) {
             let (work, bed) = (&work, bed.beside());
-            scope.spawn(move || work(bed, switch));
+            scope.spawn(move || work(bed, switch, turn));
         }
+        hand_to(0);
     });
 }
 

@@ -6,9 +6,11 @@
 //! what Open vSwitch keeps is known where it does not answer.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use super::super::{Done, LabName, LabProblem};
 
@@ -16,8 +18,6 @@ use super::super::{Done, LabName, LabProblem};
 const DIRECTORY: &str = "/run/umlaut";
 /// How their files are called, around the name.
 const FILE: (&str, &str) = ("ovs-", ".lock");
-/// How often a lock that somebody has is tried again.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// A lab's name on this machine's Open vSwitch, as long as it lives.
 #[derive(Debug)]
@@ -38,25 +38,19 @@ impl Claim {
     /// There can be no lock.
     pub fn take(lab: &LabName, patience: Duration) -> Result<Option<Claim>, LabProblem> {
         let path = path(lab);
-        let system =
-            |error: std::io::Error| LabProblem::System(format!("{}: {error}", path.display()));
+        let system = |error: io::Error| LabProblem::System(format!("{}: {error}", path.display()));
         fs::create_dir_all(DIRECTORY).map_err(system)?;
         // The file stays: another may have it open, and would hold one that nobody sees.
         let options = File::options().create(true).truncate(false).read(true).write(true).clone();
         let file = options.open(&path);
         let file = file.map_err(system)?;
-        let until = Instant::now() + patience;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(Some(Claim { lab: lab.clone(), file })),
-                // The system tells nobody that a lock is free and waits without a limit only.
-                Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                    std::thread::sleep(LOOK);
-                }
-                Err(TryLockError::WouldBlock) => return Ok(None),
-                Err(TryLockError::Error(error)) => return Err(system(error)),
-            }
-        }
+        let file = match file.try_lock() {
+            Ok(()) => Some(file),
+            Err(TryLockError::WouldBlock) if patience.is_zero() => None,
+            Err(TryLockError::WouldBlock) => locked_within(file, patience).map_err(system)?,
+            Err(TryLockError::Error(error)) => return Err(system(error)),
+        };
+        Ok(file.map(|file| Claim { lab: lab.clone(), file }))
     }
 
     /// A directory for files of whoever has the name. It is there if it was made; a sweep removes it.
@@ -91,6 +85,17 @@ impl Claim {
         let _ = file.rewind().and_then(|()| file.read_to_string(&mut noted));
         noted.lines().map(str::to_owned).collect()
     }
+}
+
+/// Waits for a lock. The system waits without a limit only: a thread does, and gives the lock back at once
+/// if nobody wants it any more.
+fn locked_within(file: File, patience: Duration) -> io::Result<Option<File>> {
+    let (sender, receiver) = channel();
+    thread::Builder::new().name("lock".to_owned()).spawn(move || {
+        let locked = file.lock().map(|()| file);
+        let _ = sender.send(locked);
+    })?;
+    receiver.recv_timeout(patience).ok().transpose()
 }
 
 /// The labs of which bridges are noted, running or not.
