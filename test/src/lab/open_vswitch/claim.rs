@@ -108,3 +108,27 @@ pub(super) fn labs_noted() -> Vec<LabName> {
     });
     labs.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_waited_for_and_given_back_if_it_comes_too_late() {
+        let path = std::env::temp_dir().join(format!("umlaut-lock-{}", std::process::id()));
+        // Each opening of a file has a lock of its own.
+        let open = || File::options().create(true).append(true).open(&path).unwrap();
+        let holder = open();
+        holder.lock().unwrap();
+        assert!(locked_within(open(), Duration::from_millis(10)).unwrap().is_none());
+        let waiting = open();
+        let waits = thread::spawn(|| locked_within(waiting, Duration::from_secs(60)).unwrap());
+        holder.unlock().unwrap();
+        let locked = waits.join().unwrap().expect("the lock is free");
+        assert!(matches!(open().try_lock(), Err(TryLockError::WouldBlock)));
+        drop(locked);
+        // The first one may have it for a moment, and nobody for longer.
+        open().lock().unwrap();
+        fs::remove_file(&path).unwrap();
+    }
+}
