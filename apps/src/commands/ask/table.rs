@@ -26,6 +26,7 @@ impl Table {
     }
 
     /// Whether it has no rows.
+    #[cfg(feature = "lab")]
     pub(in crate::commands) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
