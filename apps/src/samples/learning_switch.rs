@@ -39,7 +39,17 @@ impl<P: Policy> App<P> for LearningSwitch {
     /// Behind a port that is down nobody is reached. The framework forgets its hosts.
     fn port_changed(&self, sw: &mut Switch, _: &Context<'_, P>, port: &Port) {
         if !port.is_up() {
-            let _ = sw.flow_mod(FlowMod::delete(Match::new()).with_output_to(port.port_no));
+            forget_behind(sw, port.port_no);
         }
     }
+
+    fn port_removed(&self, sw: &mut Switch, _: &Context<'_, P>, port: &Port) {
+        forget_behind(sw, port.port_no);
+    }
+}
+
+/// Ends entries to a port, and those from it: a host that comes back there is to be seen.
+fn forget_behind(sw: &mut Switch, port: PortNo) {
+    let _ = sw.flow_mod(FlowMod::delete(Match::new()).with_output_to(port));
+    let _ = sw.delete_flows(Match::new().in_port(port));
 }

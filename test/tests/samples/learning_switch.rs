@@ -2,7 +2,7 @@ use umlaut::samples::LearningSwitch;
 use umlaut::virtual_lab::VirtualLab;
 use umlaut_controller::Apps;
 use umlaut_controller::hosts::{Domain, HOSTS_PER_PORT, MOVE_GUARD, Seen};
-use umlaut_openflow::{Attachment, MacAddr, Version};
+use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Version};
 use umlaut_testbed::{Endpoint, Topology};
 
 use super::{SECOND, VERSIONS, lab};
@@ -39,6 +39,57 @@ fn a_host_that_moves_is_followed_and_one_that_is_unplugged_is_forgotten() {
         assert_eq!(lab.say("h1", "h2"), ["h2", "h3"]);
         assert_eq!(lab.say("h2", "h1"), ["h1"]);
         assert_eq!(lab.say("h1", "h2"), ["h2"]);
+    }
+}
+
+#[test]
+fn a_host_whose_port_was_down_is_seen_when_it_comes_back() {
+    for version in VERSIONS {
+        let mut lab = lab(Apps::new().with(LearningSwitch), &Topology::single(3), version);
+        for (from, to) in [("h2", "h1"), ("h1", "h2"), ("h2", "h1")] {
+            lab.say(from, to);
+        }
+        lab.network.unplug("h1").unwrap();
+        lab.run(SECOND);
+        lab.network.plug("h1", Endpoint::new(1, 1)).unwrap();
+        lab.run(SECOND);
+        assert_eq!(lab.say("h1", "h2"), ["h2"]);
+        assert_eq!(lab.say("h2", "h1"), ["h1"], "it has said where it is");
+    }
+}
+
+#[test]
+fn nothing_is_sent_to_a_port_that_is_no_more() {
+    for version in VERSIONS {
+        let mut lab = lab(Apps::new().with(LearningSwitch), &Topology::single(3), version);
+        for (from, to) in [("h2", "h1"), ("h1", "h2"), ("h2", "h1")] {
+            lab.say(from, to);
+        }
+        lab.network
+            .with_switch(DatapathId(1), |switch, now| switch.remove_port(PortNo(1), now))
+            .unwrap();
+        lab.run(SECOND);
+        lab.network.plug("h1", Endpoint::new(1, 7)).unwrap();
+        lab.run(SECOND);
+        assert!(reaches(&mut lab, "h2", "h1"), "it is looked for");
+        assert_eq!(lab.say("h1", "h2"), ["h2"]);
+        assert_eq!(lab.say("h2", "h1"), ["h1"]);
+    }
+}
+
+#[test]
+fn a_host_that_comes_back_to_its_port_is_followed() {
+    for version in VERSIONS {
+        let mut lab = lab(Apps::new().with(LearningSwitch), &Topology::linear(2, 2), version);
+        for (from, to) in [("h2", "h1"), ("h1", "h2"), ("h2", "h1"), ("h1", "h2")] {
+            lab.say(from, to);
+        }
+        for place in [Endpoint::new(2, 7), Endpoint::new(1, 1)] {
+            lab.run(MOVE_GUARD);
+            lab.network.plug("h1", place).unwrap();
+            lab.run(SECOND);
+            assert!(reaches(&mut lab, "h1", "h2") && reaches(&mut lab, "h2", "h1"), "{place:?}");
+        }
     }
 }
 
