@@ -14,7 +14,6 @@ def late(what, seconds, clean):
     try:
         print(f"Mininet takes longer than {seconds} s to {what}; it is here:", file=sys.stderr)
         faulthandler.dump_traceback()
-        sys.stdout.flush()
         # The main thread may be making one.
         for node in list(Node.outToNode.values()):
             if node.shell:
