@@ -22,7 +22,6 @@ mod bed;
 
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::ops::Range;
-use std::sync::Barrier;
 use std::time::Duration;
 
 use bed::{Bed, JOINING, Size};
@@ -31,7 +30,7 @@ use umlaut::samples::LearningSwitch;
 use umlaut_controller::{Apps, Policy};
 use umlaut_openflow::Version;
 
-const SIZE: Size = Size { switches: 2, hosts: 16, others: 0, rules: 0 };
+const SIZE: Size = Size { switches: 2, ..Size::LEAST };
 
 /// What is measured: name, how often every host has its turn, what passes before each time.
 const SPANS: [(&str, u32, Duration); 3] = [
@@ -74,15 +73,12 @@ fn take_turns<P: Policy>(
 {
     let Range { start, end } = bed.shared_memory();
     mark(&format!("= shared {start:x} {end:x}\n"));
-    let together = Barrier::new(SIZE.switches as usize);
     let pipes = (0..SIZE.switches).map(|_| pipe().expect("a pipe"));
-    let (waiting, handing): (Vec<PipeReader>, Vec<PipeWriter>) = pipes.unzip();
-    let handing = &handing;
-    let hand_to = |switch: u64| {
-        let mut pipe = &handing[(switch % SIZE.switches) as usize];
-        pipe.write_all(&[0]).expect("the switch lives");
-    };
-    let work = |mut bed: Bed<P>, switch: u64, mut turn: PipeReader| {
+    let (waiting, mut handing): (Vec<PipeReader>, Vec<PipeWriter>) = pipes.unzip();
+    handing[0].write_all(&[0]).expect("nobody has ended");
+    // Each has the end that the next one waits for: if it panics, that is told.
+    handing.rotate_left(1);
+    let work = |mut bed: Bed<P>, switch: u64, mut turn: PipeReader, mut next: PipeWriter| {
         let here = 0_u8;
         mark(&format!("= stack {:x}\n", (&raw const here).addr()));
         // What one does behind its work falls into the other's: on its way to wait for a byte it uses its
@@ -90,7 +86,8 @@ fn take_turns<P: Policy>(
         let mut in_turn = |work: &mut dyn FnMut()| {
             turn.read_exact(&mut [0]).expect("the switches live");
             work();
-            hand_to(switch + 1);
+            // Whoever has panicked is heard of in the next turn.
+            let _ = next.write_all(&[0]);
         };
         in_turn(&mut || {
             bed.pass(JOINING * switch as u32);
@@ -113,15 +110,14 @@ fn take_turns<P: Policy>(
                 }
             });
         }
-        // A stack whose thread has ended is given to the next.
-        together.wait();
+        // A stack whose thread has ended is given to the next: all have done their work.
+        in_turn(&mut || {});
     };
     std::thread::scope(|scope| {
-        for (switch, turn) in (0..).zip(waiting) {
+        for ((switch, turn), next) in (0..).zip(waiting).zip(handing) {
             let (work, bed) = (&work, bed.beside());
-            scope.spawn(move || work(bed, switch, turn));
+            scope.spawn(move || work(bed, switch, turn, next));
         }
-        hand_to(0);
     });
 }
 
