@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench -p umlaut-testbed --bench hot_path [-- NAME…]
 //! ```
+//! Names are those of loads, and 1.0 or 1.3 for one version alone.
 #[path = "../tests/hot_path/bed.rs"]
 mod bed;
 
@@ -72,11 +73,17 @@ fn new_paths(name: &str, mut bed: Bed<impl Policy>, size: Size) {
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
-    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|a| a == name);
+    let (versions, loads): (Vec<String>, Vec<String>) =
+        asked.into_iter().partition(|a| a.starts_with("1."));
+    let among = |asked: &[String], name: &str| asked.is_empty() || asked.iter().any(|a| a == name);
+    let wanted = |load: &str| among(&loads, load);
     let small = std::env::var_os("SMALL").is_some();
     let size = if small { Size::SMALL } else { Size::FULL };
     let rounds = if small { 5 } else { 20 };
     for (version, tail) in [(Version::V1_0, "1.0"), (Version::V1_3, "1.3")] {
+        if !among(&versions, tail) {
+            continue;
+        }
         if wanted("learning") {
             let apps: Apps<()> = Apps::new().with(LearningSwitch);
             let mut bed = Bed::new(apps, (), size, version);
@@ -93,6 +100,17 @@ fn main() {
         }
         if wanted("b") {
             new_paths(&format!("(b) new paths, {tail}"), Bed::sliceable(size, version), size);
+        }
+        if wanted("c") {
+            let size = Size::MANY;
+            let bed = Bed::sliceable(size, version);
+            seen_again(
+                &format!("(c) seen again, 100,000 hosts a switch, {tail}"),
+                bed,
+                size,
+                1,
+                40,
+            );
         }
         if wanted("d") {
             let size = Size { rules: 1_000, ..size };

@@ -139,16 +139,16 @@ fn main() {
     };
     if wanted("members") {
         // The load is the same; the other members are all in its slice.
-        let size = |others| Size { switches: 1, hosts: 16, others, rules: 0 };
+        let size = |others| Size { others, ..Size::LEAST };
         let sizes = [0, 1_000, 100_000, 1_000_000].map(|others| (others + 12, size(others)));
         compared("members", &sizes);
     }
     if wanted("switches") {
-        let size = |switches| Size { switches, hosts: 1_024 / switches, others: 84_000, rules: 0 };
+        let size = |switches| Size { switches, hosts: 1_024 / switches, ..Size::FULL };
         compared("switches, 1,024 hosts in all:", &[1, 4, 16, 64].map(|n| (n, size(n))));
     }
     if wanted("hosts") {
-        let size = |hosts| Size { switches: 16, hosts, others: 84_000, rules: 0 };
+        let size = |hosts| Size { hosts, ..Size::FULL };
         compared("hosts a switch, 16 switches:", &[16, 128, 1_008, 8_064].map(|n| (n, size(n))));
     }
 }

@@ -38,23 +38,30 @@ pub struct Size {
     pub switches: u64,
     /// Hosts on each.
     pub hosts: u64,
+    /// Those of one slice.
+    pub in_slice: u64,
     /// Members that are not in the load.
     pub others: u64,
     /// Filter rules in ten shapes; none of them matches a frame of the load.
     pub rules: u64,
 }
 
-/// Hosts in one slice of the load.
-const IN_SLICE: u64 = 16;
+/// So many hosts of a slice are bound by their port, their MAC or both; the others by their port.
+const BOUND: u64 = 64;
 
 impl Size {
+    /// One switch with one slice of 16 hosts.
+    pub const LEAST: Size = Size { switches: 1, hosts: 16, in_slice: 16, others: 0, rules: 0 };
     /// 1,008 slices of 100,000 members in all.
-    pub const FULL: Size = Size { switches: 16, hosts: 1_008, others: 84_000, rules: 0 };
+    pub const FULL: Size = Size { switches: 16, hosts: 1_008, others: 84_000, ..Size::LEAST };
     /// The same, for runs under an instruction counter or without optimisation.
-    pub const SMALL: Size = Size { switches: 2, hosts: 160, others: 400, rules: 0 };
-
+    pub const SMALL: Size = Size { switches: 2, hosts: 160, others: 400, ..Size::LEAST };
     /// About a million members, 100,096 hosts.
-    pub const MILLION: Size = Size { switches: 16, hosts: 6_256, others: 920_000, rules: 0 };
+    pub const MILLION: Size = Size { hosts: 6_256, others: 920_000, ..Size::FULL };
+    /// 400 slices of 100,000 members, most hosts bound by their port. What is kept of four switches has no
+    /// room in any cache.
+    pub const MANY: Size =
+        Size { switches: 4, hosts: 100_000, in_slice: 1_000, others: 82_000, ..Size::LEAST };
 
     /// How many members the policy has.
     pub fn members(self) -> usize {
@@ -62,20 +69,20 @@ impl Size {
     }
 
     fn slices(self) -> u64 {
-        self.switches * self.hosts / IN_SLICE
+        self.switches * self.hosts / self.in_slice
     }
 
     fn slice(self, switch: u64, host: u64) -> u64 {
-        (switch * self.hosts + host) / IN_SLICE
+        (switch * self.hosts + host) / self.in_slice
     }
 
     /// Every slice has two ports of its switch; neighbours in number are on different ones.
     pub fn port(self, host: u64) -> u32 {
-        (host / IN_SLICE * 2 + host % 2) as u32 + 1
+        (host / self.in_slice * 2 + host % 2) as u32 + 1
     }
 
     fn ports(self) -> u32 {
-        (self.hosts.div_ceil(IN_SLICE) * 2) as u32
+        (self.hosts.div_ceil(self.in_slice) * 2) as u32
     }
 
     /// The policy: a third of the hosts bound by MAC, a third by port and MAC, a third by port.
@@ -84,13 +91,14 @@ impl Size {
         let mut text = "umlaut: 1\noptions: {storm_rate: 1000000000}\nslices:\n".to_owned();
         let others = self.others.div_ceil(self.slices());
         for slice in 0..self.slices() {
-            let (switch, first) = (slice * IN_SLICE / self.hosts, slice * IN_SLICE % self.hosts);
+            let (switch, first) =
+                (slice * self.in_slice / self.hosts, slice * self.in_slice % self.hosts);
             let dpid = switch + 1;
             let _ = writeln!(text, "  s{slice}:\n    members:");
             for port in [self.port(first), self.port(first + 1)] {
                 let _ = writeln!(text, "      - {{port: {dpid:#x}/{port}}}");
             }
-            for host in first..first + IN_SLICE {
+            for host in first..first + self.in_slice.min(BOUND) {
                 let (mac, port) = (mac(switch, host), self.port(host));
                 let _ = match host % 3 {
                     0 => writeln!(text, "      - {{mac: \"{mac}\"}}"),
@@ -387,8 +395,8 @@ impl<P: Policy> Bed<P> {
     pub fn pins(&self, size: Size, switch: u64, apart: u64) -> Vec<u8> {
         let mut pins = Vec::new();
         for host in 0..size.hosts {
-            let first = host / IN_SLICE * IN_SLICE;
-            let to = first + (host - first + apart) % IN_SLICE;
+            let first = host / size.in_slice * size.in_slice;
+            let to = first + (host - first + apart) % size.in_slice;
             pins.extend_from_slice(&self.pin(size, switch, host, to, 0));
         }
         pins
