@@ -75,9 +75,9 @@ pub enum Sleep {
     Quiet,
     /// Never: it takes a processor.
     Never,
-    /// So long after each look at what has come and is due, whatever happens: nobody pays for waking
-    /// it, and it needs only a part of a processor. A latency is longer by up to two of these and of
-    /// what the system is late in waking it.
+    /// From one look at what has come and is due until so long after the last began, whatever happens:
+    /// nobody pays for waking it, and it needs only a part of a processor. A latency is longer by up to
+    /// two of these and of what the system is late in waking it.
     Between(Duration),
 }
 

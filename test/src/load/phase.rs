@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::error::LoadError;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use super::error::{LoadError, system};
 use super::generator::{Generator, Line, Sleep};
 use super::process;
 use super::results::{Counts, Cpu, Latencies, Measured};
@@ -102,6 +105,10 @@ impl Generator {
         let mut first = (warm_up == 0).then(|| self.mark(0));
         let mut next = 0;
         let mut checked = 0;
+        let ticks = match self.sleep() {
+            Sleep::Between(time) => Some(ticks(time)?),
+            Sleep::Quiet | Sleep::Never => None,
+        };
         self.start = Instant::now();
         self.pace = Some(phase.pace);
         for index in 0..self.lines.len() {
@@ -129,8 +136,8 @@ impl Generator {
                     wait => (wait - nanos(AWAKE) / 2).min(timeout),
                 };
             }
-            if let Sleep::Between(time) = self.sleep() {
-                std::thread::sleep(time.min(Duration::from_nanos(end - at)));
+            if let Some(ticks) = &ticks {
+                ticks.wait().map_err(system("timer"))?;
             }
             self.turn(Duration::from_nanos(timeout))?;
             if at - checked > nanos(CHECK) {
@@ -336,6 +343,18 @@ impl Generator {
         });
         given_up.saturating_sub(first.counts.unanswered) + waiting
     }
+}
+
+/// A timer that is up again and again after so long; not with the sockets in epoll(7), since no
+/// answer may end the wait.
+fn ticks(time: Duration) -> Result<TimerFd, LoadError> {
+    let failed = system("timer");
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).map_err(&failed)?;
+    // None at all would stop it.
+    let time = time.max(Duration::from_nanos(1));
+    let interval = Expiration::Interval(TimeSpec::from_duration(time));
+    timer.set(interval, TimerSetTimeFlags::empty()).map_err(failed)?;
+    Ok(timer)
 }
 
 /// When packet-in `number` of a fixed rate is due.

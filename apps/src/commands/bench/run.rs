@@ -69,10 +69,9 @@ pub(super) struct Args {
     /// generator, which takes a processor of its own
     #[arg(long)]
     awake: bool,
-    /// Sleep so many microseconds after each look at what has come and is due (mode rate): a
+    /// Look every so many microseconds at what has come and is due, and sleep in between (mode rate): a
     /// controller on this machine does not pay for waking the generator, which leaves it the rest of a
-    /// processor; latencies are longer by up to two of these
-    /// and of what the system is late in waking it
+    /// processor; latencies are longer by up to two of these and of what the system is late in waking it
     #[arg(long, value_name = "MICROSECONDS", conflicts_with = "awake",
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     tick: Option<u64>,
