@@ -4,8 +4,9 @@ use umlaut_controller::hosts::{Domain, Seen, Sighting};
 use umlaut_controller::{App, Context, Policy, Switch};
 use umlaut_openflow::{Action, Attachment, FlowMod, Match, PacketIn, Port, PortNo, Vid};
 
-/// Seconds without traffic until an entry ends.
-const IDLE_TIMEOUT: u16 = 60;
+/// Seconds without traffic until an entry ends, and in any case: frames that go by entries are not seen
+/// here, and a host that is not seen for five minutes is forgotten.
+const TIMEOUTS: (u16, u16) = (60, 240);
 
 /// The application. Keep it away from networks with loops.
 pub struct LearningSwitch;
@@ -30,7 +31,7 @@ impl<P: Policy> App<P> for LearningSwitch {
         // With an entry its next frames would not come here, and it would not be noted where it is when
         // it is believed, or when there is room.
         let is_noted = matches!(sighting, Sighting::New | Sighting::Same | Sighting::Moved { .. });
-        if known.is_some() && is_noted && sw.forward_pair(packet, to, IDLE_TIMEOUT).is_ok() {
+        if known.is_some() && is_noted && sw.forward_pair(packet, to, TIMEOUTS).is_ok() {
             return;
         }
         let _ = sw.send_packet(packet, [Action::output(to)]);

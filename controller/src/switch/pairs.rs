@@ -3,6 +3,7 @@
 //! nothing has changed. Pure.
 
 use std::hash::BuildHasher;
+use std::num::NonZeroU32;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -37,9 +38,10 @@ pub(super) struct PairKey {
 struct Pair {
     key: PairKey,
     out_port: PortNo,
-    /// What that was decided on; none if something else was sent since without asking.
-    stamp: Option<u32>,
-    idle_timeout: u16,
+    /// What that was decided on; none if something else was sent since without asking, or if it is 0 by
+    /// chance: then the pair is decided anew.
+    stamp: Option<NonZeroU32>,
+    timeouts: (u16, u16),
     app: AppNo,
     /// Its entry, as far as it has to be kept.
     standing: Standing,
@@ -133,10 +135,11 @@ impl Switch {
         self.pairs.asked = Some((key, stamp));
         let Some(place) = self.pairs.place(&key) else { return false };
         let pair = self.pairs.known[usize::from(place)];
-        if pair.stamp != Some(stamp) || pair.app != self.acting || packet.buffer_id.is_some() {
+        let same = pair.stamp.is_some_and(|decided_on| decided_on.get() == stamp);
+        if !same || pair.app != self.acting || packet.buffer_id.is_some() {
             return false;
         }
-        let sent = self.put_pair(packet, pair.out_port, pair.idle_timeout, pair.standing);
+        let sent = self.put_pair(packet, pair.out_port, pair.timeouts, pair.standing);
         let Some(Ok((_, standing))) = sent else { return false };
         self.pairs.known[usize::from(place)].standing = standing;
         self.sent_again += 1;
@@ -145,7 +148,7 @@ impl Switch {
 
     /// Sends a packet out of a port, and has the switch do so itself with what follows: adds an entry
     /// of priority 0x8000 for frames from the packet's port with its two MAC addresses, which ends
-    /// after so many seconds without one (0: never). It is what [`Switch::flow_mod`] and
+    /// after so many seconds without one, and after so many in any case (0: never). It is what [`Switch::flow_mod`] and
     /// [`Switch::send_packet`] would send, at half of the cost: the messages of a pair of hosts differ
     /// from those of another in a few bytes.
     ///
@@ -158,7 +161,7 @@ impl Switch {
         &mut self,
         packet: &PacketIn<'_>,
         out_port: PortNo,
-        idle_timeout: u16,
+        timeouts: (u16, u16),
     ) -> Result<Xid, SendError> {
         let key = PairKey::of(packet);
         let asked = self.pairs.asked.take().filter(|(asked, _)| *asked == key);
@@ -169,20 +172,19 @@ impl Switch {
         if asked.is_none() {
             self.pairs.forget(&key);
         }
-        if usual
-            && let Some(sent) = self.put_pair(packet, out_port, idle_timeout, Standing::default())
+        if usual && let Some(sent) = self.put_pair(packet, out_port, timeouts, Standing::default())
         {
             let (xid, standing) = sent?;
             if let Some((_, stamp)) = asked {
-                let (stamp, app) = (Some(stamp), self.acting);
-                self.pairs.note(Pair { key, out_port, stamp, idle_timeout, app, standing });
+                let (stamp, app) = (NonZeroU32::new(stamp), self.acting);
+                self.pairs.note(Pair { key, out_port, stamp, timeouts, app, standing });
             }
             return Ok(xid);
         }
         let PairKey { in_port, eth_src, eth_dst } = key;
         let entry_at = self.out.len();
         let matches = Match::new().in_port(in_port).eth_src(eth_src).eth_dst(eth_dst);
-        let entry = FlowMod::add(matches).timeouts(idle_timeout, 0);
+        let entry = FlowMod::add(matches).timeouts(timeouts.0, timeouts.1);
         let xid = self.flow_mod(entry.apply([Action::output(out_port)]))?;
         let out_at = self.out.len();
         self.send_packet(packet, [Action::output(out_port)])?;
@@ -190,7 +192,7 @@ impl Switch {
             let (entry, out) = self.out[entry_at..].split_at(out_at - entry_at);
             let cookie = cookie_of(self.version, entry);
             let values = Values { in_port, eth_src, eth_dst, headers: None, out_port, cookie };
-            let (shape, length) = (Shape::of_pair(idle_timeout), packet.data.len().max(MIN_FRAME));
+            let (shape, length) = (Shape::of_pair(timeouts), packet.data.len().max(MIN_FRAME));
             self.pairs.stencils.keep(self.version, shape, &values, entry, (out, length));
         }
         Ok(xid)
@@ -206,13 +208,13 @@ impl Switch {
         &mut self,
         packet: &PacketIn<'_>,
         out_port: PortNo,
-        idle_timeout: u16,
+        timeouts: (u16, u16),
         standing: Standing,
     ) -> Option<Result<(Xid, Standing), SendError>> {
         let PairKey { in_port, eth_src, eth_dst } = PairKey::of(packet);
         let maker = app_cookie(self.acting, Cookie(0)).unwrap_or_default();
         let values = Values { in_port, eth_src, eth_dst, headers: None, out_port, cookie: maker };
-        let shape = Shape::of_pair(idle_timeout);
+        let shape = Shape::of_pair(timeouts);
         let (entry_at, xids) = (self.out.len(), self.sent.next_two());
         let (version, to) = (self.version, &mut self.out);
         let length = self.pairs.stencils.put(version, &shape, xids, &values, &packet.data, to)?;
@@ -271,7 +273,7 @@ mod tests {
     struct Came {
         hosts: (u8, u8),
         ports: (u32, u32),
-        idle_timeout: u16,
+        timeouts: (u16, u16),
         buffered: bool,
         length: usize,
         app: u8,
@@ -279,18 +281,18 @@ mod tests {
 
     fn came() -> impl Strategy<Value = Came> {
         let length = prop_oneof![9 => 14..200_usize, 1 => Just(65_500)];
-        let idle = prop_oneof![4 => Just(60), 1 => 0..7_u16];
+        let timeouts = prop_oneof![4 => Just((60, 0)), 1 => (0..7_u16, 0..3_u16)];
         let buffered = prop_oneof![4 => Just(false), 1 => Just(true)];
         let port = || {
             let reserved = [PortNo::LOCAL, PortNo::CONTROLLER, PortNo::IN_PORT, PortNo::FLOOD];
             let odd = reserved.map(|port| port.0).into_iter().chain([0, 0xfeff, 70_000]);
             prop_oneof![8 => 1..4_u32, 1 => prop::sample::select(odd.collect::<Vec<_>>())]
         };
-        (any::<[bool; 2]>(), (port(), port()), idle, buffered, length, 1..3_u8).prop_map(
-            |(hosts, ports, idle_timeout, buffered, length, app)| Came {
+        (any::<[bool; 2]>(), (port(), port()), timeouts, buffered, length, 1..3_u8).prop_map(
+            |(hosts, ports, timeouts, buffered, length, app)| Came {
                 hosts: (u8::from(hosts[0]), u8::from(hosts[1])),
                 ports,
-                idle_timeout,
+                timeouts,
                 buffered,
                 length,
                 app,
@@ -332,7 +334,8 @@ mod tests {
             .eth_src(packet.eth_src())
             .eth_dst(packet.eth_dst());
         let out = [Action::output(came.out_port())];
-        let entry = FlowMod::add(matches).timeouts(came.idle_timeout, 0).apply(out.clone());
+        let (idle, hard) = came.timeouts;
+        let entry = FlowMod::add(matches).timeouts(idle, hard).apply(out.clone());
         let xid = switch.flow_mod(entry)?;
         switch.send_packet(&packet, out)?;
         Ok(xid)
@@ -350,7 +353,7 @@ mod tests {
                     switch.act_as(AppNo(came.app));
                 }
                 let one = one_by_one(&mut single, came);
-                let pair = pairs.forward_pair(&came.packet(), came.out_port(), came.idle_timeout);
+                let pair = pairs.forward_pair(&came.packet(), came.out_port(), came.timeouts);
                 prop_assert_eq!(&pair, &one);
                 prop_assert_eq!(&pairs.out[..], &single.out[..]);
                 // An error tells what it answers.
@@ -435,13 +438,13 @@ mod tests {
                             switch.act_as(AppNo(came.app));
                         }
                         // One application, one time-out.
-                        let came = Came { idle_timeout: 60 + u16::from(came.app), ..came };
+                        let came = Came { timeouts: (60, u16::from(came.app)), ..came };
                         let one = one_by_one(&mut single, &came);
                         if known.forward_known_pair(&view, &packet) {
                             prop_assert!(one.is_ok());
                         } else {
-                            let (to, idle) = (came.out_port(), came.idle_timeout);
-                            prop_assert_eq!(known.forward_pair(&packet, to, idle), one);
+                            let (to, timeouts) = (came.out_port(), came.timeouts);
+                            prop_assert_eq!(known.forward_pair(&packet, to, timeouts), one);
                         }
                     }
                     Happens::Changes(host) => {
@@ -494,7 +497,7 @@ mod tests {
             let came = Came {
                 hosts: (1, 2),
                 ports: (1, 2),
-                idle_timeout: 60,
+                timeouts: (60, 0),
                 buffered: false,
                 length: 60,
                 app: 1,
@@ -507,7 +510,7 @@ mod tests {
                 let view = View { now, revision, policy_revision: 1, topology, net: &net };
                 let known = switch.forward_known_pair(&view, &came.packet());
                 if !known {
-                    switch.forward_pair(&came.packet(), PortNo(2), 60).unwrap();
+                    switch.forward_pair(&came.packet(), PortNo(2), (60, 0)).unwrap();
                 }
                 known
             };
@@ -538,17 +541,17 @@ mod tests {
             let view =
                 View { now, revision: 3, policy_revision: 1, topology: &topology, net: &net };
             assert!(!switch.forward_known_pair(&view, &came.packet()));
-            switch.forward_pair(&other.packet(), PortNo(2), 60).unwrap();
+            switch.forward_pair(&other.packet(), PortNo(2), (60, 0)).unwrap();
             assert!(!switch.forward_known_pair(&view, &other.packet()));
             // Nor is what was asked in an earlier call of a handler.
             switch.act_as(AppNo(1));
-            switch.forward_pair(&other.packet(), PortNo(2), 60).unwrap();
+            switch.forward_pair(&other.packet(), PortNo(2), (60, 0)).unwrap();
             assert!(!switch.forward_known_pair(&view, &other.packet()));
-            switch.forward_pair(&other.packet(), PortNo(2), 60).unwrap();
+            switch.forward_pair(&other.packet(), PortNo(2), (60, 0)).unwrap();
             assert!(switch.forward_known_pair(&view, &other.packet()));
             // What was sent without asking is not what is known.
             switch.act_as(AppNo(1));
-            switch.forward_pair(&other.packet(), PortNo(3), 60).unwrap();
+            switch.forward_pair(&other.packet(), PortNo(3), (60, 0)).unwrap();
             assert!(!switch.forward_known_pair(&view, &other.packet()));
         }
     }
@@ -561,7 +564,7 @@ mod tests {
             let key = PairKey { in_port: PortNo(1), eth_src, eth_dst: MacAddr::from_u64(0) };
             let (app, standing) = (AppNo(1), Standing::default());
             let pair =
-                Pair { key, out_port: PortNo(2), stamp: None, idle_timeout: 60, app, standing };
+                Pair { key, out_port: PortNo(2), stamp: None, timeouts: (60, 0), app, standing };
             pairs.note(pair);
             assert!(pairs.place(&key).is_some());
         }
@@ -576,7 +579,7 @@ mod tests {
             let came = Came {
                 hosts: (1, 2),
                 ports: (1, 2),
-                idle_timeout: 60,
+                timeouts: (60, 0),
                 buffered: false,
                 length: 60,
                 app: 1,
@@ -587,14 +590,14 @@ mod tests {
             packet
         };
         for n in 0..super::super::entries::ENTRIES {
-            switch.forward_pair(&came(n), PortNo(2), 60).unwrap();
+            switch.forward_pair(&came(n), PortNo(2), (60, 0)).unwrap();
             switch.out.clear();
         }
         let before = (switch.sent.next(), switch.counters.flow_mods);
-        let further = switch.forward_pair(&came(1 << 20), PortNo(2), 60);
+        let further = switch.forward_pair(&came(1 << 20), PortNo(2), (60, 0));
         assert_eq!(further, Err(SendError::Entries));
         assert!(switch.out.is_empty());
         assert_eq!((switch.sent.next(), switch.counters.flow_mods), before);
-        switch.forward_pair(&came(3), PortNo(3), 60).unwrap();
+        switch.forward_pair(&came(3), PortNo(3), (60, 0)).unwrap();
     }
 }

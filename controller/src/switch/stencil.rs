@@ -106,7 +106,7 @@ impl Shape {
     /// The shape of the entry of a pair of hosts, whatever they send and whatever the ports are: an
     /// application that sends frames back means what it says.
     #[inline]
-    pub(super) fn of_pair(idle_timeout: u16) -> Shape {
+    pub(super) fn of_pair(timeouts: (u16, u16)) -> Shape {
         Shape {
             width: FieldSet::ETH_SRC.union(FieldSet::ETH_DST),
             eth_type: Field::Absent,
@@ -114,7 +114,7 @@ impl Shape {
             ip_proto: Field::Absent,
             present: 0,
             vid: Vid::Untagged,
-            timeouts: (idle_timeout, 0),
+            timeouts,
             back: false,
         }
     }

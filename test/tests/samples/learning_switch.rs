@@ -1,7 +1,7 @@
 use umlaut::samples::LearningSwitch;
 use umlaut::virtual_lab::VirtualLab;
 use umlaut_controller::Apps;
-use umlaut_controller::hosts::{Domain, HOSTS_PER_PORT, MOVE_GUARD, Seen};
+use umlaut_controller::hosts::{Domain, HOST_AGE, HOSTS_PER_PORT, MOVE_GUARD, Seen};
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Version};
 use umlaut_testbed::{Endpoint, Topology};
 
@@ -146,6 +146,21 @@ fn a_host_that_moves_back_is_followed() {
             lab.run(SECOND);
             assert!(reaches(&mut lab, "h1", "h2") && reaches(&mut lab, "h2", "h1"), "{place:?}");
         }
+    }
+}
+
+#[test]
+fn a_host_that_talks_by_entries_alone_is_followed_however_long_it_does() {
+    for version in VERSIONS {
+        let mut lab = in_a_row(version);
+        for _ in 0..HOST_AGE.as_secs() / 20 + 2 {
+            lab.run(20 * SECOND);
+            assert_eq!(lab.say("h1", "h2"), ["h2"]);
+            assert_eq!(lab.say("h2", "h1"), ["h1"]);
+        }
+        lab.network.plug("h1", Endpoint::new(3, 7)).unwrap();
+        lab.run(SECOND);
+        assert!(reaches(&mut lab, "h1", "h2") && reaches(&mut lab, "h2", "h1"));
     }
 }
 
