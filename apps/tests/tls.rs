@@ -242,7 +242,7 @@ fn a_plain_port_beyond_loopback_is_warned_of() {
 /// and then listens.
 #[test]
 fn every_byte_arrives_in_order_when_the_other_end_is_slow() {
-    const ECHOES: u32 = 40;
+    const ECHOES: u32 = 200;
     let folder = tempfile::tempdir().unwrap();
     let pki = Pki::new(&folder.path().join("pki"), &["s1"]);
     let mut daemon = controller(&pki, POLICY, &[]);
@@ -273,4 +273,9 @@ fn every_byte_arrives_in_order_when_the_other_end_is_slow() {
             echo += 1;
         }
     }
+    // Nothing waited until the features were overdue.
+    stream.write_all(&[4, 2, 0, 8, 0, 0, 0, 0]).unwrap();
+    let mut last = [0; 8];
+    stream.read_exact(&mut last).expect("the connection is still served");
+    assert_eq!(last, [4, 3, 0, 8, 0, 0, 0, 0]);
 }

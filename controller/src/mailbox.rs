@@ -11,7 +11,7 @@ use crate::command::Command;
 /// ([`Mailbox::insist`]): its owner then drops everything and starts from an empty flow table.
 pub const MAILBOX_COMMANDS: usize = 8192;
 
-/// Wakes the task of a session. The runtime gives one that wakes a task, tests one that sets a flag.
+/// Wakes who serves a session. The runtime gives one that wakes a thread, tests one that sets a flag.
 pub trait Waker: Send + Sync {
     /// Makes the session run a turn soon. Called with no lock held.
     fn wake(&self);

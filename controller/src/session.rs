@@ -1,5 +1,5 @@
 //! One control connection: handshake, keepalive, dispatch (OpenFlow 1.3.5 §6.3). Pure but for the
-//! shared tables: bytes and the time come in, bytes and the next deadline go out, so the socket task
+//! shared tables: bytes and the time come in, bytes and the next deadline go out, so the connection
 //! and the virtual-time harness drive the same code.
 //!
 //! ```text

@@ -53,7 +53,7 @@ struct Controller {
     runtime: Runtime,
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    served: tokio::task::JoinHandle<()>,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl Controller {
@@ -80,7 +80,7 @@ impl Controller {
 
     fn stop(self) {
         self.stop.send(true).unwrap();
-        self.runtime.block_on(self.served).unwrap();
+        self.runtime.block_on(self.served).unwrap().unwrap();
     }
 }
 

@@ -1,16 +1,24 @@
 //! Applications on the tokio runtime, with emulated switches over TCP.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use umlaut::virtual_lab::Events;
 use umlaut_controller::request::RequestError;
 use umlaut_controller::runtime::{Listener, SwitchHandle, serve};
+use umlaut_controller::view::Observer;
 use umlaut_controller::{App, Apps, Context, Event, Seed, Shared, Switch, Told};
-use umlaut_openflow::{Action, DatapathId, Match, Message, MeterId, PacketIn, PortNo, Version};
+use umlaut_openflow::{
+    Action, DatapathId, Hello, Match, Message, MeterId, PacketIn, PortNo, Version, Xid, decode,
+    encode, next_frame,
+};
 use umlaut_testbed::{EmulatedLab, Network, Topology};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -21,7 +29,7 @@ struct Running {
     shared: Arc<Shared<()>>,
     events: Events,
     stop: watch::Sender<bool>,
-    served: Option<tokio::task::JoinHandle<()>>,
+    served: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
     lab: Option<EmulatedLab>,
 }
 
@@ -51,6 +59,7 @@ impl Running {
         let served = self.served.take().unwrap();
         self.runtime
             .block_on(async { tokio::time::timeout(LIMIT, served).await })
+            .unwrap()
             .unwrap()
             .unwrap();
     }
@@ -189,4 +198,142 @@ fn a_panic_unloads_one_application_and_the_end_is_told_to_the_others() {
         running.stop();
         assert!(running.lab().wait_until(LIMIT, has(88)));
     }
+}
+
+/// A controller whose connections are all served by one thread.
+struct OneThread {
+    runtime: Runtime,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+impl OneThread {
+    fn start(observer: impl Observer + 'static) -> OneThread {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.enable_all().worker_threads(1).build().unwrap();
+        let seed = Seed { lldp_key: [1; 16], epoch: 1 };
+        let shared = Shared::new(Apps::new(), (), seed, Box::new(observer), Instant::now());
+        let any = "127.0.0.1:0".parse().unwrap();
+        let listener = runtime.block_on(Listener::bind(any)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let served = runtime.spawn(serve(Arc::new(shared), vec![listener], stopped));
+        OneThread { runtime, address, stop, served }
+    }
+
+    fn stop(self) {
+        self.stop.send(true).unwrap();
+        self.runtime.block_on(self.served).unwrap().unwrap();
+    }
+}
+
+/// Somebody who has said hello.
+struct Peer {
+    stream: TcpStream,
+    input: BytesMut,
+}
+
+impl Peer {
+    fn connect(address: SocketAddr) -> Peer {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut peer = Peer { stream, input: BytesMut::new() };
+        peer.stream.write_all(&bytes(&Message::Hello(Hello::default()))).unwrap();
+        peer.until(|message| matches!(message, Message::FeaturesRequest));
+        peer
+    }
+
+    /// Reads until such a message has come.
+    fn until(&mut self, wanted: impl Fn(&Message<'_>) -> bool) {
+        let mut buffer = [0; 4096];
+        loop {
+            while let Some(length) = next_frame(&self.input).unwrap() {
+                let message = self.input.split_to(length);
+                if wanted(&decode(&message).unwrap().1) {
+                    return;
+                }
+            }
+            let read = self.stream.read(&mut buffer).expect("an answer in time");
+            assert!(read > 0, "the connection is served");
+            self.input.extend_from_slice(&buffer[..read]);
+        }
+    }
+
+    fn echo(&mut self) {
+        self.stream.write_all(&bytes(&Message::EchoRequest(b"here"[..].into()))).unwrap();
+        self.until(|message| matches!(message, Message::EchoReply(_)));
+    }
+}
+
+fn bytes(message: &Message<'_>) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    encode(Version::V1_3, Xid(7), message, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn who_always_has_more_to_say_leaves_the_others_of_its_thread_their_turn() {
+    const ECHOES: usize = 20;
+    let controller = OneThread::start(Events::default());
+    let over = AtomicBool::new(false);
+    let mut quiet = Peer::connect(controller.address);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let loud = Peer::connect(controller.address).stream;
+            let mut answers = loud.try_clone().unwrap();
+            scope.spawn(move || std::io::copy(&mut answers, &mut std::io::sink()));
+            let over = &over;
+            scope.spawn(move || {
+                let many = bytes(&Message::EchoRequest([][..].into())).repeat(8192);
+                while !over.load(Ordering::Relaxed) && (&loud).write_all(&many).is_ok() {}
+                loud.shutdown(std::net::Shutdown::Both)
+            });
+        }
+        for _ in 0..ECHOES {
+            quiet.echo();
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    controller.stop();
+}
+
+/// Panics where a connection ends that was no switch, and the first time that a switch is ready; tells
+/// of the next.
+struct Shaky {
+    ready: AtomicBool,
+    next: Mutex<Sender<()>>,
+}
+
+impl Observer for Shaky {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::ConnectionRefused { .. } => panic!("somebody has left"),
+            Event::SwitchReady { .. } => {
+                assert!(self.ready.swap(true, Ordering::Relaxed), "a switch is ready");
+                self.next.lock().unwrap().send(()).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_panic_in_a_session_ends_its_connection_alone_and_its_switch_may_come_back() {
+    let (next, ready) = channel();
+    let shaky = Shaky { ready: AtomicBool::new(false), next: Mutex::new(next) };
+    let controller = OneThread::start(shaky);
+    let mut beside = Peer::connect(controller.address);
+    let mut leaves = Peer::connect(controller.address);
+    leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    // The panic is over when the connection is closed.
+    let mut rest = Vec::new();
+    leaves.stream.read_to_end(&mut rest).unwrap();
+    beside.echo();
+    Peer::connect(controller.address).echo();
+    let lab = EmulatedLab::start(&Topology::single(2), controller.address, Version::V1_3).unwrap();
+    ready.recv_timeout(LIMIT).expect("it is ready when it has come back");
+    lab.stop();
+    controller.stop();
 }

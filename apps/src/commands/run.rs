@@ -11,7 +11,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-#[cfg(feature = "lab")]
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -220,6 +219,7 @@ async fn serve_until_stopped<P: Vocabulary>(
     let (stop, stopped) = watch::channel(false);
     #[cfg(feature = "lab")]
     let lab_failed = stop.clone();
+    let not_served = stop.clone();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let input_ends = args.until_eof.then(input_ends).transpose()?;
@@ -258,7 +258,11 @@ async fn serve_until_stopped<P: Vocabulary>(
     control.listening = listeners.iter().filter_map(|socket| socket.local_addr().ok()).collect();
     let answering = answer_at(socket, control, stopped.clone());
     service::ready();
-    serve(shared, listeners, stopped).await;
+    let served = serve(shared, listeners, stopped).await;
+    if served.is_err() {
+        // What runs beside it ends in its own way.
+        let _ = not_served.send(true);
+    }
     answering.await?;
     reload.abort();
     watchdog.abort();
@@ -266,6 +270,7 @@ async fn serve_until_stopped<P: Vocabulary>(
     if let Some(lab) = lab {
         lab.await??;
     }
+    served.context("switches are not served")?;
     Ok(ExitCode::SUCCESS)
 }
 

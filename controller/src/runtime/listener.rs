@@ -1,5 +1,5 @@
-//! Where switches connect: a listener accepts, sees to TLS, and hands each connection to a task.
-//! Runtime.
+//! Where switches connect: a listener accepts, sees to TLS, and hands each connection to a
+//! worker. Runtime.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,12 +11,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use super::session_task;
+use super::door::Accepted;
 use super::stopped;
-use super::stream::Stream;
+use super::stream::{Stream, unattended};
 use super::tls::Tls;
+use super::workers::Workers;
 use crate::app::Policy;
-use crate::origin::Origin;
+use crate::origin::{Certificate, Origin};
 use crate::shared::Shared;
 use crate::view::Event;
 
@@ -26,8 +27,6 @@ pub const CONNECTIONS: usize = 4096;
 /// How many TLS handshakes run at once, apart from the connections: whoever does not finish one
 /// takes no switch's place. One more is closed at once and told of.
 pub const HANDSHAKES: usize = 512;
-/// How long open connections may take to write what is left at shutdown.
-const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// How long to wait where the system has no file descriptor or memory for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -94,38 +93,39 @@ fn place(places: &Arc<Semaphore>, most: usize, what: &str) -> Result<OwnedSemaph
 pub(super) async fn accept<P: Policy>(
     shared: Arc<Shared<P>>,
     listener: Listener,
+    workers: Arc<Workers>,
     places: Places,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut tasks = JoinSet::new();
+    let mut handshakes = JoinSet::new();
     loop {
         tokio::select! {
-            () = stopped(&mut stop) => break,
-            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+            () = stopped(&mut stop) => return,
+            Some(ended) = handshakes.join_next(), if !handshakes.is_empty() => {
                 if let Err(error) = ended {
-                    warn!(%error, "session failed");
+                    warn!(%error, "TLS handshake failed");
                 }
             }
             connection = listener.socket.accept() => match connection {
                 Ok((socket, peer)) => {
-                    // Taken before there is a task, so that tasks are bounded too.
-                    let taken = match &listener.tls {
-                        None => place(&places.connections, CONNECTIONS, "connections"),
-                        Some(_) => place(&places.handshakes, HANDSHAKES, "TLS handshakes"),
+                    // Small messages must not wait for acknowledgements of earlier ones.
+                    let _ = socket.set_nodelay(true);
+                    let new = New { shared: shared.clone(), workers: workers.clone(), peer };
+                    let places = places.clone();
+                    let begun = match &listener.tls {
+                        None => new.begin(socket, places),
+                        // Taken before there is a task, so that tasks are bounded too.
+                        Some(tls) => match place(&places.handshakes, HANDSHAKES, "TLS handshakes") {
+                            Ok(place) => {
+                                let shaken = new.shake_hands(socket, tls.clone(), places, place);
+                                handshakes.spawn(shaken);
+                                continue;
+                            }
+                            Err(reason) => Err(reason),
+                        },
                     };
-                    match taken {
-                        Ok(place) => {
-                            let connection = Connection {
-                                shared: shared.clone(),
-                                socket,
-                                peer,
-                                tls: listener.tls.clone(),
-                                places: places.clone(),
-                                stop: stop.clone(),
-                            };
-                            tasks.spawn(connection.run(place));
-                        }
-                        Err(reason) => refused(&shared, peer, reason),
+                    if let Err(reason) = begun {
+                        refused(&shared, peer, reason);
                     }
                 }
                 Err(error) => {
@@ -136,10 +136,6 @@ pub(super) async fn accept<P: Policy>(
             }
         }
     }
-    let drain = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(SHUTDOWN_GRACE, drain).await.is_err() {
-        warn!("connections left open at shutdown");
-    }
 }
 
 fn refused<P: Policy>(shared: &Shared<P>, peer: SocketAddr, reason: String) {
@@ -148,43 +144,50 @@ fn refused<P: Policy>(shared: &Shared<P>, peer: SocketAddr, reason: String) {
 }
 
 /// A connection just accepted.
-struct Connection<P: Policy> {
+struct New<P: Policy> {
     shared: Arc<Shared<P>>,
-    socket: TcpStream,
+    workers: Arc<Workers>,
     peer: SocketAddr,
-    tls: Option<Arc<Tls>>,
-    places: Places,
-    stop: watch::Receiver<bool>,
 }
 
-impl<P: Policy> Connection<P> {
-    /// Shakes hands if it is by TLS, then serves it to its end. `place` is one of the handshakes
-    /// then, and of the connections otherwise.
-    async fn run(self, mut place: OwnedSemaphorePermit) {
-        let Connection { shared, socket, peer, tls, places, mut stop } = self;
-        // Small messages must not wait for acknowledgements of earlier ones.
-        let _ = socket.set_nodelay(true);
-        let (stream, certificate) = match tls {
-            None => (Stream::Plain(socket), None),
-            Some(tls) => {
-                let shaken = tokio::select! {
-                    () = stopped(&mut stop) => return,
-                    shaken = tls.accept(socket) => shaken,
-                };
-                let placed = shaken.and_then(|shaken| {
-                    Ok((shaken, self::place(&places.connections, CONNECTIONS, "connections")?))
-                });
-                match placed {
-                    Ok(((stream, certificate), connection)) => {
-                        place = connection;
-                        (Stream::Encrypted(Box::new(stream)), Some(certificate))
-                    }
-                    Err(reason) => return refused(&shared, peer, reason),
-                }
-            }
-        };
-        let origin = Origin { peer: peer.to_string(), address: Some(peer.ip()), certificate };
-        session_task::run(shared, stream, origin, stop).await;
+impl<P: Policy> New<P> {
+    /// Has a plain connection served.
+    ///
+    /// # Errors
+    /// Why it is not.
+    fn begin(&self, socket: TcpStream, places: Places) -> Result<(), String> {
+        let place = place(&places.connections, CONNECTIONS, "connections")?;
+        let socket = unattended(socket).map_err(|error| error.to_string())?;
+        self.serve(Stream::Plain(socket), None, place)
+    }
+
+    /// Shakes hands by TLS, which takes `place`, and has it served.
+    async fn shake_hands(
+        self,
+        socket: TcpStream,
+        tls: Arc<Tls>,
+        places: Places,
+        place: OwnedSemaphorePermit,
+    ) {
+        let served = tls.accept(socket).await.and_then(|(stream, certificate)| {
+            let connection = self::place(&places.connections, CONNECTIONS, "connections")?;
+            self.serve(Stream::Encrypted(Box::new(stream)), Some(certificate), connection)
+        });
         drop(place);
+        if let Err(reason) = served {
+            refused(&self.shared, self.peer, reason);
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: Stream,
+        certificate: Option<Certificate>,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(), String> {
+        let peer = self.peer;
+        let origin = Origin { peer: peer.to_string(), address: Some(peer.ip()), certificate };
+        let accepted = Accepted { stream, origin, place };
+        self.workers.serve(accepted).map_err(|error| error.to_string())
     }
 }

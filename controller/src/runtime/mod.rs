@@ -1,17 +1,19 @@
-//! The tokio runtime: listeners, a task per session, a task for the slow path. Runtime.
+//! The runtime: threads that serve switches, and on tokio listeners, TLS handshakes and the slow path.
+//! Runtime.
 
-mod bell;
+mod connection;
+mod door;
 mod handle;
 mod lines;
 mod listener;
 mod log;
 mod refusals;
-mod session_task;
 mod stream;
 mod tls;
+mod workers;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -23,11 +25,15 @@ use crate::apps::Apps;
 use crate::mailbox::Waker;
 use crate::shared::{Seed, Shared};
 use listener::Places;
+use workers::Workers;
 
 pub use handle::SwitchHandle;
 pub use listener::{CONNECTIONS, HANDSHAKES, Listener};
 pub use log::LogObserver;
 pub use tls::{TLS_HANDSHAKE_TIMEOUT, Tls, TlsError, TlsFiles};
+
+/// How long open connections may take to write what is left at shutdown.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// Wakes a task that waits on a [`Notify`].
 #[derive(Debug, Default)]
@@ -85,18 +91,23 @@ pub fn run(apps: Apps<()>, address: &str) -> std::io::Result<()> {
             }
             let _ = stop.send(true);
         });
-        serve(shared, listeners, stopped).await;
-        Ok(())
+        serve(shared, listeners, stopped).await
     })
 }
 
 /// Serves switches until `stop` becomes true. Then the applications are told, what they send is
-/// delivered, and all connections are closed.
+/// delivered, and all connections are closed. Switches are served by threads of their own, as many as
+/// the runtime has; what handlers spawn runs on the runtime.
+///
+/// # Errors
+/// The system has no threads or file descriptors for them: nothing was begun.
 pub async fn serve<P: Policy>(
     shared: Arc<Shared<P>>,
     listeners: Vec<Listener>,
     mut stop: watch::Receiver<bool>,
-) {
+) -> std::io::Result<()> {
+    let (workers, ended) = Workers::start(&shared)?;
+    let workers = Arc::new(workers);
     let woken = Arc::new(Notify::new());
     shared.net.inbox.set_waker(Box::new(NotifyWaker(woken.clone())));
     shared.start(Instant::now());
@@ -107,7 +118,8 @@ pub async fn serve<P: Policy>(
         if let Ok(addr) = listener.local_addr() {
             info!(%addr, tls = listener.is_tls(), "listening");
         }
-        tasks.spawn(listener::accept(shared.clone(), listener, places.clone(), closing.clone()));
+        let (shared, workers) = (shared.clone(), workers.clone());
+        tasks.spawn(listener::accept(shared, listener, workers, places.clone(), closing.clone()));
     }
     tasks.spawn(slow_path(shared.clone(), woken, closing));
     stopped(&mut stop).await;
@@ -118,6 +130,11 @@ pub async fn serve<P: Policy>(
             warn!(%error, "task failed");
         }
     }
+    workers.stop();
+    if tokio::time::timeout(SHUTDOWN_GRACE, ended.wait()).await.is_err() {
+        warn!("connections left open at shutdown");
+    }
+    Ok(())
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -19,7 +19,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::stream::Encrypted;
+use super::stream::{Encrypted, unattended};
 use crate::origin::Certificate;
 
 /// How long a TLS handshake may take; then the connection is closed and told of.
@@ -118,6 +118,7 @@ impl Tls {
             Ok(Ok(stream)) => {
                 let (socket, connection) = stream.into_inner();
                 let certificate = shown(&connection).ok_or("TLS: no certificate")?;
+                let socket = unattended(socket).map_err(|error| error.to_string())?;
                 Ok((Encrypted::new(socket, connection), certificate))
             }
         }

@@ -1,0 +1,293 @@
+//! One connection: bytes in, turns, one write per turn. Runtime.
+
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::stream::{Read, Stream};
+use crate::app::Policy;
+use crate::session::Session;
+use crate::shared::Shared;
+
+/// How long the last bytes of a connection to be closed may take.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// Turns run before other connections get their chance.
+const TURNS: usize = 4;
+
+/// What a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Next {
+    /// Nothing but that others have had their step.
+    Step,
+    /// Its socket, a ring, or this time.
+    Wait(Option<Instant>),
+    /// Nothing any more: it has ended.
+    Ended,
+}
+
+/// A connection that is served.
+pub(super) struct Connection<P: Policy> {
+    stream: Stream,
+    session: Session<P>,
+    /// Whether the socket may have something to read.
+    readable: bool,
+    /// Whether the other end sends nothing more, which a read tells that follows the last bytes.
+    ends: bool,
+    /// Whether the session has more to do with what it has.
+    more: bool,
+    /// Whether the controller ends.
+    stops: bool,
+    /// Until when what is left of output may take, once the session is closed.
+    until: Option<Instant>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<P: Policy> Connection<P> {
+    /// A connection whose first step is due.
+    pub(super) fn new(
+        stream: Stream,
+        session: Session<P>,
+        place: OwnedSemaphorePermit,
+    ) -> Connection<P> {
+        // What came before it was asked for is told by no event.
+        let readable = true;
+        let (ends, more, stops, until) = (false, false, false, None);
+        Connection { stream, session, readable, ends, more, stops, until, _place: place }
+    }
+
+    pub(super) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// The socket may have something to read; if it `ends`, nothing more comes after that.
+    pub(super) fn may_read(&mut self, ends: bool) {
+        self.readable = true;
+        self.ends |= ends;
+    }
+
+    /// The controller ends: so does this with its next step.
+    pub(super) fn stop(&mut self) {
+        self.stops = true;
+    }
+
+    /// It cannot be served, for this reason, and ends with its next step.
+    pub(super) fn fail(&mut self, reason: &str) {
+        self.session.close(reason);
+    }
+
+    /// Reads once, runs what follows from it, and writes as much as the socket takes.
+    pub(super) fn step(&mut self, buffer: &mut [u8], shared: &Shared<P>) -> Next {
+        if let Err(reason) = self.read(buffer) {
+            return self.end(&reason, shared);
+        }
+        // What applications sent last is in the mailbox, which is bounded.
+        let mut left = if self.stops { usize::MAX } else { TURNS };
+        loop {
+            self.more = self.session.turn(Instant::now(), shared);
+            left -= 1;
+            if !self.more || left == 0 {
+                break;
+            }
+        }
+        if self.stops {
+            self.session.close("the controller ends");
+        }
+        if let Err(error) = self.write() {
+            return self.end(&error.to_string(), shared);
+        }
+        if self.session.closed().is_some() {
+            return self.last_words(shared);
+        }
+        // What a switch that storms sends is always there to be read: others go first.
+        match self.more || self.readable {
+            true => Next::Step,
+            false => Next::Wait(self.session.deadline()),
+        }
+    }
+
+    /// Reads if there may be something, and the session has done with what it has. The error says
+    /// why the connection is at its end.
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> Result<(), String> {
+        if !self.readable || self.more || self.session.closed().is_some() {
+            return Ok(());
+        }
+        match self.stream.try_read(buffer) {
+            Ok(Read::End) => return Err("closed by the switch".to_owned()),
+            Ok(Read::Some { bytes, more }) => {
+                self.session.receive(&buffer[..bytes]);
+                self.readable = more || self.ends;
+            }
+            Ok(Read::Nothing { more }) => self.readable = more,
+            Err(error) => return Err(error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Writes as much as the socket takes now. It tells when it takes the rest.
+    #[inline]
+    fn write(&mut self) -> io::Result<()> {
+        // Early output is followed by the switch's own: the loop comes to both.
+        while !self.session.output().is_empty() {
+            match self.stream.try_write(self.session.output()) {
+                Ok(n) => self.session.output().advance(n),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.stream.try_flush()
+    }
+
+    /// Sends what is left, but no longer than it may take: whether it arrives or not, it ends.
+    #[cold]
+    fn last_words(&mut self, shared: &Shared<P>) -> Next {
+        let until = *self.until.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+        if self.session.output().is_empty() {
+            self.stream.finish();
+        }
+        let flushed = self.stream.try_flush().is_err() || self.stream.is_flushed();
+        if flushed && self.session.output().is_empty() || until <= Instant::now() {
+            return self.end("", shared);
+        }
+        Next::Wait(Some(until))
+    }
+
+    /// Leaves the directory, for this reason if the session has none of its own.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end(&mut self, reason: &str, shared: &Shared<P>) -> Next {
+        self.session.end(reason, Instant::now(), shared);
+        Next::Ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+
+    use bytes::BytesMut;
+    use tokio::sync::Semaphore;
+    use umlaut_openflow::{Hello, Message, Version, Xid, encode};
+
+    use super::super::stream::READ_BYTES;
+    use super::*;
+    use crate::apps::Apps;
+    use crate::mailbox::{Mailbox, Waker};
+    use crate::origin::Origin;
+    use crate::shared::Seed;
+    use crate::view::Unobserved;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    struct Unwoken;
+
+    impl Waker for Unwoken {
+        fn wake(&self) {}
+    }
+
+    /// A connection whose other end has sent this, all of which has arrived.
+    fn told(bytes: &[u8]) -> (Connection<()>, Shared<()>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, from) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        peer.write_all(bytes).unwrap();
+        let until = Instant::now() + LIMIT;
+        while arrived(&socket) < bytes.len() {
+            assert!(Instant::now() < until, "it has not arrived");
+            std::thread::yield_now();
+        }
+        let seed = Seed { lldp_key: [1; 16], epoch: 1 };
+        let now = Instant::now();
+        let shared = Shared::new(Apps::new(), (), seed, Box::new(Unobserved), now);
+        let origin = Origin { peer: from.to_string(), address: None, certificate: None };
+        let mailbox = Arc::new(Mailbox::new(Box::new(Unwoken)));
+        let session = Session::new(shared.next_session(), mailbox, origin, &shared, now);
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let stream = Stream::Plain(mio::net::TcpStream::from_std(socket));
+        (Connection::new(stream, session, place), shared, peer)
+    }
+
+    /// Bytes that wait to be read.
+    fn arrived(socket: &TcpStream) -> usize {
+        socket.peek(&mut vec![0; 1 << 20]).unwrap_or(0)
+    }
+
+    fn left(connection: &mut Connection<()>) -> usize {
+        connection.stream().socket().peek(&mut vec![0; 1 << 20]).unwrap_or(0)
+    }
+
+    fn append(bytes: &mut BytesMut, message: &Message<'_>) {
+        encode(Version::V1_3, Xid(7), message, bytes).unwrap();
+    }
+
+    #[test]
+    fn a_step_reads_once_and_only_when_what_was_read_is_done_with() {
+        const ECHOES: usize = 8 * READ_BYTES / 4 / 8;
+        let mut bytes = BytesMut::new();
+        append(&mut bytes, &Message::Hello(Hello::default()));
+        for _ in 0..ECHOES {
+            append(&mut bytes, &Message::EchoRequest(Vec::new().into()));
+        }
+        let (mut connection, shared, mut peer) = told(&bytes);
+        let mut buffer = vec![0; READ_BYTES];
+        let mut unread = bytes.len();
+        let mut reads = 0;
+        let last = loop {
+            let next = connection.step(&mut buffer, &shared);
+            let now = left(&mut connection);
+            assert!(now == unread || now == unread.saturating_sub(READ_BYTES));
+            reads += usize::from(now < unread);
+            unread = now;
+            if next != Next::Step {
+                break next;
+            }
+        };
+        assert!(matches!(last, Next::Wait(Some(_))), "{last:?}");
+        assert_eq!((unread, reads), (0, bytes.len().div_ceil(READ_BYTES)));
+        // All was answered: hello, a request for features, the echoes.
+        drop(connection);
+        let mut answers = Vec::new();
+        peer.read_to_end(&mut answers).unwrap();
+        assert_eq!(answers[answers.len() - 8 * ECHOES..][..2], [4, 3]);
+    }
+
+    #[test]
+    fn what_came_before_the_end_is_handled_before_it() {
+        let mut bytes = BytesMut::new();
+        append(&mut bytes, &Message::Hello(Hello::default()));
+        append(&mut bytes, &Message::EchoRequest(b"last"[..].into()));
+        let (mut connection, shared, mut peer) = told(&bytes);
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        // One event for both.
+        connection.may_read(true);
+        let mut buffer = vec![0; READ_BYTES];
+        assert_eq!(connection.step(&mut buffer, &shared), Next::Step);
+        assert_eq!(connection.step(&mut buffer, &shared), Next::Ended);
+        assert_eq!(connection.session.closed(), Some("closed by the switch"));
+        drop(connection);
+        let mut answers = Vec::new();
+        peer.read_to_end(&mut answers).unwrap();
+        assert!(answers.ends_with(b"last"));
+    }
+
+    #[test]
+    fn the_last_words_of_a_peer_that_does_not_read_end_in_time() {
+        let (mut connection, shared, _peer) = told(&[]);
+        connection.readable = false;
+        let mut buffer = vec![0; READ_BYTES];
+        connection.stop();
+        connection.session.output().resize(15 << 20, 0);
+        let Next::Wait(Some(until)) = connection.step(&mut buffer, &shared) else {
+            panic!("it waits for room");
+        };
+        assert!(until <= Instant::now() + LAST_WORDS);
+        connection.until = Some(Instant::now());
+        assert_eq!(connection.step(&mut buffer, &shared), Next::Ended);
+        assert_eq!(connection.session.closed(), Some("the controller ends"));
+    }
+}
