@@ -353,7 +353,7 @@ pub(crate) fn context<'a, P>(view: View<'a>, policy: &'a P) -> Context<'a, P> {
     Context { view, policy, app: AppNo::FRAMEWORK, taken: Cell::new(false), hosts: None }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Three tiers: *pure* modules have no IO, no clock and no locks; *shared* ones are the tables that
-//! sessions share; the *runtime* is tokio and can be left out (feature `runtime`).
+//! sessions share; the *runtime*, threads and tokio, can be left out (feature `runtime`).
 
 pub mod app;
 pub mod apps;

@@ -177,6 +177,11 @@ impl<P: Policy> Session<P> {
         &self.mailbox
     }
 
+    /// Who is at the other end.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
     /// The switch, once it is known.
     pub fn switch(&self) -> Option<&Switch> {
         self.switch.as_ref()

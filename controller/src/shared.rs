@@ -89,6 +89,15 @@ pub struct Shared<P: Policy> {
     next_session: AtomicU16,
     started: AtomicBool,
     polls: AtomicU64,
+    threads: Mutex<Vec<Arc<dyn Pulse>>>,
+}
+
+/// A thread that serves sessions, as whoever watches over it sees it.
+pub(crate) trait Pulse: Send + Sync {
+    /// It is to beat once.
+    fn ask(&self);
+    /// How often it did.
+    fn beats(&self) -> u64;
 }
 
 impl<P: Policy> Shared<P> {
@@ -121,6 +130,7 @@ impl<P: Policy> Shared<P> {
             next_session: AtomicU16::new(1),
             started: AtomicBool::new(false),
             polls: AtomicU64::new(0),
+            threads: Mutex::default(),
         }
     }
 
@@ -484,15 +494,27 @@ impl<P: Policy> Shared<P> {
         self.next_poll()
     }
 
-    /// How often the slow path went through: a number that stands still after [`Shared::wake`] says
-    /// that it hangs.
-    pub fn polls(&self) -> u64 {
-        self.polls.load(Ordering::Relaxed)
+    /// A thread begins to serve sessions.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn watch(&self, thread: Arc<dyn Pulse>) {
+        self.threads().push(thread);
     }
 
-    /// Makes the slow path run once.
-    pub fn wake(&self) {
+    fn threads(&self) -> MutexGuard<'_, Vec<Arc<dyn Pulse>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often the slow path went through, and each thread that serves sessions: one that is the same
+    /// some time after [`Shared::ask_for_life`] hangs.
+    pub fn pulse(&self) -> Vec<u64> {
+        let polls = self.polls.load(Ordering::Relaxed);
+        std::iter::once(polls).chain(self.threads().iter().map(|thread| thread.beats())).collect()
+    }
+
+    /// Has the slow path go through once, and each thread that serves sessions.
+    pub fn ask_for_life(&self) {
         self.net.wake_slow_path();
+        self.threads().iter().for_each(|thread| thread.ask());
     }
 
     // ---- handlers without a switch ----

@@ -108,8 +108,8 @@ impl<P: Policy> VirtualController<P> {
         self.connections.get_mut(&channel).map_or(0, |c| c.session.output().len())
     }
 
-    /// The session's turns are not run any more, or are run again, as those of a task that does not
-    /// get the processor.
+    /// The session's turns are not run any more, or are run again, as those of one whose thread
+    /// does not get the processor.
     pub fn freeze(&mut self, channel: Channel, frozen: bool) {
         if let Some(connection) = self.connections.get_mut(&channel) {
             connection.frozen = frozen;

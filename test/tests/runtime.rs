@@ -203,23 +203,25 @@ fn a_panic_unloads_one_application_and_the_end_is_told_to_the_others() {
 /// A controller whose connections are all served by one thread.
 struct OneThread {
     runtime: Runtime,
+    shared: Arc<Shared<()>>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
 impl OneThread {
-    fn start(observer: impl Observer + 'static) -> OneThread {
+    fn start(apps: Apps<()>, observer: impl Observer + 'static) -> OneThread {
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.enable_all().worker_threads(1).build().unwrap();
         let seed = Seed { lldp_key: [1; 16], epoch: 1 };
-        let shared = Shared::new(Apps::new(), (), seed, Box::new(observer), Instant::now());
+        let shared = Shared::new(apps, (), seed, Box::new(observer), Instant::now());
+        let shared = Arc::new(shared);
         let any = "127.0.0.1:0".parse().unwrap();
         let listener = runtime.block_on(Listener::bind(any)).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let served = runtime.spawn(serve(Arc::new(shared), vec![listener], stopped));
-        OneThread { runtime, address, stop, served }
+        let served = runtime.spawn(serve(shared.clone(), vec![listener], stopped));
+        OneThread { runtime, shared, address, stop, served }
     }
 
     fn stop(self) {
@@ -276,9 +278,8 @@ fn bytes(message: &Message<'_>) -> BytesMut {
 #[test]
 fn who_always_has_more_to_say_leaves_the_others_of_its_thread_their_turn() {
     const ECHOES: usize = 20;
-    let controller = OneThread::start(Events::default());
+    let controller = OneThread::start(Apps::new(), Events::default());
     let over = AtomicBool::new(false);
-    let mut quiet = Peer::connect(controller.address);
     std::thread::scope(|scope| {
         for _ in 0..4 {
             let loud = Peer::connect(controller.address).stream;
@@ -292,7 +293,8 @@ fn who_always_has_more_to_say_leaves_the_others_of_its_thread_their_turn() {
             });
         }
         for _ in 0..ECHOES {
-            quiet.echo();
+            // Who does not say what it can is closed after a while: each has as long again.
+            Peer::connect(controller.address).echo();
         }
         over.store(true, Ordering::Relaxed);
     });
@@ -323,7 +325,7 @@ impl Observer for Shaky {
 fn a_panic_in_a_session_ends_its_connection_alone_and_its_switch_may_come_back() {
     let (next, ready) = channel();
     let shaky = Shaky { ready: AtomicBool::new(false), next: Mutex::new(next) };
-    let controller = OneThread::start(shaky);
+    let controller = OneThread::start(Apps::new(), shaky);
     let mut beside = Peer::connect(controller.address);
     let mut leaves = Peer::connect(controller.address);
     leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
@@ -334,6 +336,60 @@ fn a_panic_in_a_session_ends_its_connection_alone_and_its_switch_may_come_back()
     Peer::connect(controller.address).echo();
     let lab = EmulatedLab::start(&Topology::single(2), controller.address, Version::V1_3).unwrap();
     ready.recv_timeout(LIMIT).expect("it is ready when it has come back");
+    lab.stop();
+    controller.stop();
+}
+
+/// Hangs in a frame until it is told to go on; tells of that, and when a switch is ready.
+struct Hangs {
+    tells: Mutex<Sender<()>>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl App for Hangs {
+    fn switch_ready(&self, _: &mut Switch, _: &Context<'_>) {
+        self.tells.lock().unwrap().send(()).unwrap();
+    }
+
+    fn packet_in(&self, _: &mut Switch, _: &Context<'_>, _: &PacketIn<'_>) {
+        let _ = self.tells.lock().unwrap().send(());
+        // An error says that it is over.
+        let _ = self.go_on.lock().unwrap().recv();
+    }
+}
+
+#[test]
+fn a_thread_that_hangs_has_no_pulse() {
+    let ((tells, told), (on, go_on)) = (channel(), channel());
+    let app = Hangs { tells: Mutex::new(tells), go_on: Mutex::new(go_on) };
+    let controller = OneThread::start(Apps::new().with(app), Events::default());
+    let moves = |which: usize| {
+        let before = controller.shared.pulse();
+        controller.shared.ask_for_life();
+        let until = Instant::now() + LIMIT;
+        while controller.shared.pulse()[which] == before[which] {
+            assert!(Instant::now() < until, "{which} of {before:?} does not move");
+            std::thread::yield_now();
+        }
+        controller.shared.pulse()[1 - which] != before[1 - which]
+    };
+    let (slow_path, thread) = (0, 1);
+    let until = Instant::now() + LIMIT;
+    while controller.shared.pulse().len() < 2 {
+        assert!(Instant::now() < until, "no thread has begun");
+        std::thread::yield_now();
+    }
+    moves(slow_path);
+    moves(thread);
+    let lab = EmulatedLab::start(&Topology::single(2), controller.address, Version::V1_3).unwrap();
+    told.recv_timeout(LIMIT).unwrap();
+    lab.send("h1", "h2", b"hello").unwrap();
+    told.recv_timeout(LIMIT).unwrap();
+    assert!(!moves(slow_path), "the thread hangs");
+    on.send(()).unwrap();
+    moves(thread);
+    // However many frames there are.
+    drop(on);
     lab.stop();
     controller.stop();
 }

@@ -99,8 +99,8 @@ pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     runtime.block_on(run(args, log))
 }
 
-/// A thread serves millions of packet-ins a second, and where one has time to spare, a second is
-/// woken for nothing. The other half is for what else runs on the machine, such as a switch.
+/// A thread serves millions of packet-ins a second, and each further one is woken for fewer at a time. The
+/// other half is for what else runs on the machine, such as a switch.
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
@@ -263,14 +263,18 @@ async fn serve_until_stopped<P: Vocabulary>(
         // What runs beside it ends in its own way.
         let _ = not_served.send(true);
     }
-    answering.await?;
+    let answered = answering.await;
     reload.abort();
     watchdog.abort();
     #[cfg(feature = "lab")]
-    if let Some(lab) = lab {
-        lab.await??;
-    }
+    let lab = match lab {
+        None => Ok(Ok(())),
+        Some(lab) => lab.await,
+    };
     served.context("switches are not served")?;
+    answered?;
+    #[cfg(feature = "lab")]
+    lab??;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -57,6 +57,11 @@ impl<P: Policy> Connection<P> {
         Connection { stream, session, readable, ends, more, stops, until, _place: place }
     }
 
+    /// Who is at the other end.
+    pub(super) fn peer(&self) -> &str {
+        &self.session.origin().peer
+    }
+
     pub(super) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
     }
@@ -236,11 +241,13 @@ mod tests {
         let (mut connection, shared, mut peer) = told(&bytes);
         let mut buffer = vec![0; READ_BYTES];
         let mut unread = bytes.len();
-        let mut reads = 0;
+        let (mut reads, mut full) = (0, false);
         let last = loop {
             let next = connection.step(&mut buffer, &shared);
             let now = left(&mut connection);
             assert!(now == unread || now == unread.saturating_sub(READ_BYTES));
+            assert!(!full || now == unread, "twice as many messages as a step has turns for");
+            full = unread - now == READ_BYTES;
             reads += usize::from(now < unread);
             unread = now;
             if next != Next::Step {
@@ -267,6 +274,11 @@ mod tests {
         connection.may_read(true);
         let mut buffer = vec![0; READ_BYTES];
         assert_eq!(connection.step(&mut buffer, &shared), Next::Step);
+        let until = Instant::now() + LIMIT;
+        while connection.stream().socket().peek(&mut [0]).is_err() {
+            assert!(Instant::now() < until, "the end has not arrived");
+            std::thread::yield_now();
+        }
         assert_eq!(connection.step(&mut buffer, &shared), Next::Ended);
         assert_eq!(connection.session.closed(), Some("closed by the switch"));
         drop(connection);

@@ -2,13 +2,14 @@
 //! writes as long as nobody rings. Runtime.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::stream::Stream;
 use crate::origin::Origin;
+use crate::shared::Pulse;
 
 /// A connection that is to be served.
 pub(super) struct Accepted {
@@ -42,6 +43,8 @@ pub(super) struct Door {
     closed: AtomicBool,
     /// How many connections it has, those that wait among them.
     connections: AtomicUsize,
+    /// How often the worker looked after somebody had knocked.
+    answers: AtomicU64,
 }
 
 impl Door {
@@ -54,6 +57,7 @@ impl Door {
             waiting: Mutex::default(),
             closed: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            answers: AtomicU64::new(0),
         }
     }
 
@@ -138,7 +142,21 @@ impl Door {
         // Who knocks after the swap is answered the next time.
         let knocked =
             self.knocked.load(Ordering::Relaxed) && self.knocked.swap(false, Ordering::AcqRel);
-        knocked.then(|| std::mem::take(&mut *self.waiting()))
+        knocked.then(|| {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+            std::mem::take(&mut *self.waiting())
+        })
+    }
+}
+
+impl Pulse for Door {
+    fn ask(&self) {
+        // A worker that is not woken does not answer, which is what is asked.
+        let _ = self.knock();
+    }
+
+    fn beats(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 }
 

@@ -74,7 +74,7 @@ impl Seed {
 /// ```
 ///
 /// # Errors
-/// The address is none, or cannot be listened on.
+/// The address is none, or cannot be listened on; as for [`serve`].
 pub fn run(apps: Apps<()>, address: &str) -> std::io::Result<()> {
     let address = address.parse().map_err(std::io::Error::other)?;
     let observer = Box::new(LogObserver::default());

@@ -18,6 +18,7 @@ use super::connection::{Connection, Next};
 use super::door::{Accepted, Door, Ring};
 use super::stream::READ_BYTES;
 use crate::app::Policy;
+use crate::apps::panic_message;
 use crate::mailbox::Mailbox;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -76,6 +77,7 @@ impl Workers {
                 worker.run();
                 drop(alive);
             })?;
+            shared.watch(door.clone());
             workers.doors.push(door);
             all_ended.0.push(ended);
         }
@@ -266,9 +268,13 @@ impl<P: Policy> Worker<P> {
             Ok(Next::Wait(None)) => {}
             Ok(Next::Wait(Some(at))) => self.ring_at(number, at),
             Ok(Next::Ended) => self.end(number),
-            Err(_) => {
+            Err(panic) => {
                 // What was under way is lost with it; others go on.
-                warn!("session failed");
+                warn!(
+                    peer = line.connection.peer(),
+                    panic = panic_message(&*panic),
+                    "session failed"
+                );
                 leave(line, shared);
                 self.end(number);
             }
@@ -300,8 +306,7 @@ impl<P: Policy> Worker<P> {
         let _ = self.poll.registry().deregister(line.connection.stream().socket());
         self.free.push(number);
         self.door.left();
-        // What applications gave it to keep is theirs.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(line)));
+        dropped(line);
     }
 }
 
@@ -309,10 +314,16 @@ impl<P: Policy> Worker<P> {
 impl<P: Policy> Drop for Worker<P> {
     fn drop(&mut self) {
         self.door.close();
-        for line in self.connections.iter_mut().flatten() {
-            leave(line, &self.shared);
+        for mut line in self.connections.drain(..).flatten() {
+            leave(&mut line, &self.shared);
+            dropped(line);
         }
     }
+}
+
+/// What applications gave it to keep is theirs, and may panic.
+fn dropped<P: Policy>(line: Box<Line<P>>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(line)));
 }
 
 /// A session that has failed leaves the directory, too: its switch may come back.

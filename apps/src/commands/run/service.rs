@@ -33,32 +33,34 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Whether the slow path moved since it was last looked at.
+/// Whether all that serves switches moved since it was last looked at.
 #[derive(Debug, Default)]
-struct Pulse(u64);
+struct Life(Vec<u64>);
 
-impl Pulse {
-    fn beats(&mut self, polls: u64) -> bool {
-        let beats = polls != self.0;
-        self.0 = polls;
-        beats
+impl Life {
+    fn goes_on(&mut self, pulse: Vec<u64>) -> bool {
+        self.0.resize(pulse.len(), 0);
+        let goes_on = self.0.iter().zip(&pulse).all(|(before, now)| before != now);
+        self.0 = pulse;
+        goes_on
     }
 }
 
 /// Tells the service manager twice per `WATCHDOG_USEC` that the program is alive, as long as its
-/// slow path is: where that hangs, topology and policy stand still, whatever else goes on.
+/// slow path is, and each thread that serves switches: where the one hangs, topology and policy stand
+/// still, where another does, its switches, whatever else goes on.
 pub(super) async fn watchdog<P: Policy>(shared: Arc<Shared<P>>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     let half = (period / 2).max(Duration::from_millis(1));
-    let mut pulse = Pulse::default();
+    let mut life = Life::default();
     loop {
-        // It has until the next look.
-        shared.wake();
+        // They have until the next look.
+        shared.ask_for_life();
         tokio::time::sleep(half).await;
-        if pulse.beats(shared.polls()) {
+        if life.goes_on(shared.pulse()) {
             tell(&[NotifyState::Watchdog]);
         } else {
-            error!(?half, "the slow path stands still: the watchdog is not fed");
+            error!(?half, "the slow path or a thread stands still: the watchdog is not fed");
         }
     }
 }
@@ -68,9 +70,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_path_that_stands_still_has_no_pulse() {
-        let mut pulse = Pulse::default();
-        let looks = [0, 1, 1, 5, 5].map(|polls| pulse.beats(polls));
-        assert_eq!(looks, [false, true, false, true, false]);
+    fn where_one_stands_still_life_does_not_go_on() {
+        let mut life = Life::default();
+        let looks = [[0, 1], [1, 2], [1, 3], [2, 3], [5, 5], [6, 7]];
+        let goes_on = looks.map(|pulse| life.goes_on(pulse.to_vec()));
+        assert_eq!(goes_on, [false, true, false, false, true, true]);
     }
 }
