@@ -148,9 +148,9 @@ impl Switch {
 
     /// Sends a packet out of a port, and has the switch do so itself with what follows: adds an entry
     /// of priority 0x8000 for frames from the packet's port with its two MAC addresses, which ends
-    /// after so many seconds without one, and after so many in any case (0: never). It is what [`Switch::flow_mod`] and
-    /// [`Switch::send_packet`] would send, at half of the cost: the messages of a pair of hosts differ
-    /// from those of another in a few bytes.
+    /// after so many seconds without one, and after so many in any case (0: never). It is what
+    /// [`Switch::flow_mod`] and [`Switch::send_packet`] would send, at half of the cost: the messages of
+    /// a pair of hosts differ from those of another in a few bytes.
     ///
     /// Returns the transaction id of the entry; that of the packet follows it.
     ///
