@@ -34,12 +34,12 @@ fn tell(state: &[NotifyState<'_>]) {
 }
 
 /// Whether all that serves switches moved since it was last looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Life(Vec<u64>);
 
 impl Life {
+    /// A thread that has begun since then was not asked yet.
     fn goes_on(&mut self, pulse: Vec<u64>) -> bool {
-        self.0.resize(pulse.len(), 0);
         let goes_on = self.0.iter().zip(&pulse).all(|(before, now)| before != now);
         self.0 = pulse;
         goes_on
@@ -52,7 +52,7 @@ impl Life {
 pub(super) async fn watchdog<P: Policy>(shared: Arc<Shared<P>>) {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
     let half = (period / 2).max(Duration::from_millis(1));
-    let mut life = Life::default();
+    let mut life = Life(shared.pulse());
     loop {
         // They have until the next look.
         shared.ask_for_life();
@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn where_one_stands_still_life_does_not_go_on() {
-        let mut life = Life::default();
-        let looks = [[0, 1], [1, 2], [1, 3], [2, 3], [5, 5], [6, 7]];
+        let mut life = Life(vec![0]);
+        let looks: [&[u64]; 7] = [&[1, 0], &[2, 1], &[2, 2], &[3, 2], &[3, 2], &[5, 5], &[6, 5, 0]];
         let goes_on = looks.map(|pulse| life.goes_on(pulse.to_vec()));
-        assert_eq!(goes_on, [false, true, false, false, true, true]);
+        assert_eq!(goes_on, [true, true, false, false, false, true, false]);
     }
 }
