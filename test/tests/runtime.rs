@@ -16,8 +16,8 @@ use umlaut_controller::runtime::{Listener, SwitchHandle, serve};
 use umlaut_controller::view::Observer;
 use umlaut_controller::{App, Apps, Context, Event, Seed, Shared, Switch, Told};
 use umlaut_openflow::{
-    Action, DatapathId, Hello, Match, Message, MeterId, PacketIn, PortNo, Version, Xid, decode,
-    encode, next_frame,
+    Action, DatapathId, Features, Hello, Match, Message, MeterId, PacketIn, PortNo, Version, Xid,
+    decode, encode, next_frame,
 };
 use umlaut_testbed::{EmulatedLab, Network, Topology};
 
@@ -247,20 +247,47 @@ impl Peer {
         peer
     }
 
-    /// Reads until such a message has come.
-    fn until(&mut self, wanted: impl Fn(&Message<'_>) -> bool) {
+    /// Reads until such a message has come, and returns its transaction id.
+    fn until(&mut self, wanted: impl Fn(&Message<'_>) -> bool) -> Xid {
         let mut buffer = [0; 4096];
         loop {
             while let Some(length) = next_frame(&self.input).unwrap() {
                 let message = self.input.split_to(length);
-                if wanted(&decode(&message).unwrap().1) {
-                    return;
+                let (header, message) = decode(&message).unwrap();
+                if wanted(&message) {
+                    return header.xid;
                 }
             }
             let read = self.stream.read(&mut buffer).expect("an answer in time");
             assert!(read > 0, "the connection is served");
             self.input.extend_from_slice(&buffer[..read]);
         }
+    }
+
+    /// Becomes a switch without ports or entries, but for its last answer, which is returned.
+    fn nearly_a_switch(&mut self, dpid: DatapathId) -> BytesMut {
+        let features = Features {
+            dpid,
+            n_buffers: 0,
+            n_tables: 1,
+            auxiliary_id: 0,
+            capabilities: 0,
+            actions: 0,
+            ports: Vec::new(),
+        };
+        self.stream.write_all(&bytes(&Message::FeaturesReply(features))).unwrap();
+        let xid = self.until(|message| matches!(message, Message::PortDescriptionRequest));
+        self.answer(xid, &Message::PortDescriptionReply { ports: Vec::new(), more: false });
+        let xid = self.until(|message| matches!(message, Message::FlowStatsRequest(_)));
+        self.answer(xid, &Message::FlowStatsReply { flows: Vec::new(), more: false });
+        let xid = self.until(|message| matches!(message, Message::BarrierRequest));
+        self.answer(xid, &Message::BarrierReply);
+        let xid = self.until(|message| matches!(message, Message::BarrierRequest));
+        bytes_as(xid, &Message::BarrierReply)
+    }
+
+    fn answer(&mut self, xid: Xid, message: &Message<'_>) {
+        self.stream.write_all(&bytes_as(xid, message)).unwrap();
     }
 
     fn echo(&mut self) {
@@ -270,8 +297,12 @@ impl Peer {
 }
 
 fn bytes(message: &Message<'_>) -> BytesMut {
+    bytes_as(Xid(7), message)
+}
+
+fn bytes_as(xid: Xid, message: &Message<'_>) -> BytesMut {
     let mut bytes = BytesMut::new();
-    encode(Version::V1_3, Xid(7), message, &mut bytes).unwrap();
+    encode(Version::V1_3, xid, message, &mut bytes).unwrap();
     bytes
 }
 
@@ -298,6 +329,47 @@ fn who_always_has_more_to_say_leaves_the_others_of_its_thread_their_turn() {
         }
         over.store(true, Ordering::Relaxed);
     });
+    controller.stop();
+}
+
+/// Hangs where a connection ends that was no switch, and when a switch is ready, until it is told to go
+/// on; tells of that.
+struct Gate {
+    tells: Mutex<Sender<()>>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl Observer for Gate {
+    fn event(&self, event: &Event) {
+        if let Event::ConnectionRefused { .. } | Event::SwitchReady { .. } = event {
+            let _ = self.tells.lock().unwrap().send(());
+            // An error says that it is over.
+            let _ = self.go_on.lock().unwrap().recv();
+        }
+    }
+}
+
+#[test]
+fn who_has_little_to_say_does_not_wait_for_who_has_much() {
+    let ((tells, told), (on, go_on)) = (channel(), channel());
+    let gate = Gate { tells: Mutex::new(tells), go_on: Mutex::new(go_on) };
+    let controller = OneThread::start(Apps::new(), gate);
+    let mut little = Peer::connect(controller.address);
+    let mut much = Peer::connect(controller.address);
+    let last = much.nearly_a_switch(DatapathId(1));
+    let leaves = Peer::connect(controller.address);
+    leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    told.recv_timeout(LIMIT).expect("it is gone");
+    // While that is told, both say something: the thread hears it at once.
+    let echo = bytes(&Message::EchoRequest(b"here"[..].into()));
+    little.stream.write_all(&echo).unwrap();
+    much.stream.write_all(&[&echo.repeat(512)[..], &last].concat()).unwrap();
+    on.send(()).unwrap();
+    told.recv_timeout(LIMIT).expect("the switch is ready");
+    // The other's turn is not over yet.
+    little.until(|message| matches!(message, Message::EchoReply(_)));
+    drop(on);
+    much.until(|message| matches!(message, Message::EchoReply(_)));
     controller.stop();
 }
 

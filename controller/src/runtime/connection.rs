@@ -1,4 +1,5 @@
-//! One connection: bytes in, turns, one write per turn. Runtime.
+//! One connection: a step is a read, turns, and a write, each called for by its worker, which calls for
+//! those of other connections between. Runtime.
 
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
@@ -15,6 +16,17 @@ use crate::shared::Shared;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Turns run before other connections get their chance.
 const TURNS: usize = 4;
+
+/// Bytes that are soon done with: messages of a switch that has learned of a host or two.
+const LITTLE_BYTES: usize = 2 << 10;
+
+/// How much a connection has to do in a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Work {
+    Little,
+    /// So much that others should not wait for it.
+    Much,
+}
 
 /// What a connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +47,8 @@ pub(super) struct Connection<P: Policy> {
     readable: bool,
     /// Whether the other end sends nothing more, which a read tells that follows the last bytes.
     ends: bool,
+    /// Why it is at its end, if a read told that.
+    broken: Option<String>,
     /// Whether the session has more to do with what it has.
     more: bool,
     /// Whether the controller ends.
@@ -53,8 +67,8 @@ impl<P: Policy> Connection<P> {
     ) -> Connection<P> {
         // What came before it was asked for is told by no event.
         let readable = true;
-        let (ends, more, stops, until) = (false, false, false, None);
-        Connection { stream, session, readable, ends, more, stops, until, _place: place }
+        let (ends, broken, more, stops, until) = (false, None, false, false, None);
+        Connection { stream, session, readable, ends, broken, more, stops, until, _place: place }
     }
 
     /// Who is at the other end.
@@ -82,10 +96,34 @@ impl<P: Policy> Connection<P> {
         self.session.close(reason);
     }
 
-    /// Reads once, runs what follows from it, and writes as much as the socket takes.
-    pub(super) fn step(&mut self, buffer: &mut [u8], shared: &Shared<P>) -> Next {
-        if let Err(reason) = self.read(buffer) {
-            return self.end(&reason, shared);
+    /// Begins a step: reads once if there may be something, and the session has done with what it has.
+    /// Returns how much there is to do.
+    #[inline]
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Work {
+        if self.more {
+            return Work::Much;
+        }
+        if !self.readable || self.session.closed().is_some() {
+            return Work::Little;
+        }
+        match self.stream.try_read(buffer) {
+            Ok(Read::Some { bytes, more }) => {
+                self.session.receive(&buffer[..bytes]);
+                self.readable = more || self.ends;
+                return if bytes > LITTLE_BYTES { Work::Much } else { Work::Little };
+            }
+            Ok(Read::Nothing { more }) => self.readable = more,
+            Ok(Read::End) => self.broken = Some("closed by the switch".to_owned()),
+            Err(error) => self.broken = Some(error.to_string()),
+        }
+        Work::Little
+    }
+
+    /// Goes on with the step: runs what follows from what was read.
+    #[inline]
+    pub(super) fn turns(&mut self, shared: &Shared<P>) {
+        if self.broken.is_some() {
+            return;
         }
         // What applications sent last is in the mailbox, which is bounded.
         let mut left = if self.stops { usize::MAX } else { TURNS };
@@ -99,7 +137,15 @@ impl<P: Policy> Connection<P> {
         if self.stops {
             self.session.close("the controller ends");
         }
-        if let Err(error) = self.write() {
+    }
+
+    /// Ends the step: writes as much as the socket takes.
+    #[inline]
+    pub(super) fn write(&mut self, shared: &Shared<P>) -> Next {
+        if let Some(reason) = self.broken.take() {
+            return self.end(&reason, shared);
+        }
+        if let Err(error) = self.write_output() {
             return self.end(&error.to_string(), shared);
         }
         if self.session.closed().is_some() {
@@ -112,28 +158,9 @@ impl<P: Policy> Connection<P> {
         }
     }
 
-    /// Reads if there may be something, and the session has done with what it has. The error says
-    /// why the connection is at its end.
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> Result<(), String> {
-        if !self.readable || self.more || self.session.closed().is_some() {
-            return Ok(());
-        }
-        match self.stream.try_read(buffer) {
-            Ok(Read::End) => return Err("closed by the switch".to_owned()),
-            Ok(Read::Some { bytes, more }) => {
-                self.session.receive(&buffer[..bytes]);
-                self.readable = more || self.ends;
-            }
-            Ok(Read::Nothing { more }) => self.readable = more,
-            Err(error) => return Err(error.to_string()),
-        }
-        Ok(())
-    }
-
     /// Writes as much as the socket takes now. It tells when it takes the rest.
     #[inline]
-    fn write(&mut self) -> io::Result<()> {
+    fn write_output(&mut self) -> io::Result<()> {
         // Early output is followed by the switch's own: the loop comes to both.
         while !self.session.output().is_empty() {
             match self.stream.try_write(self.session.output()) {
@@ -226,6 +253,12 @@ mod tests {
         connection.stream().socket().peek(&mut vec![0; 1 << 20]).unwrap_or(0)
     }
 
+    fn step(connection: &mut Connection<()>, buffer: &mut [u8], shared: &Shared<()>) -> Next {
+        connection.read(buffer);
+        connection.turns(shared);
+        connection.write(shared)
+    }
+
     fn append(bytes: &mut BytesMut, message: &Message<'_>) {
         encode(Version::V1_3, Xid(7), message, bytes).unwrap();
     }
@@ -243,7 +276,7 @@ mod tests {
         let mut unread = bytes.len();
         let (mut reads, mut full) = (0, false);
         let last = loop {
-            let next = connection.step(&mut buffer, &shared);
+            let next = step(&mut connection, &mut buffer, &shared);
             let now = left(&mut connection);
             assert!(now == unread || now == unread.saturating_sub(READ_BYTES));
             assert!(!full || now == unread, "twice as many messages as a step has turns for");
@@ -273,13 +306,13 @@ mod tests {
         // One event for both.
         connection.may_read(true);
         let mut buffer = vec![0; READ_BYTES];
-        assert_eq!(connection.step(&mut buffer, &shared), Next::Step);
+        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Step);
         let until = Instant::now() + LIMIT;
         while connection.stream().socket().peek(&mut [0]).is_err() {
             assert!(Instant::now() < until, "the end has not arrived");
             std::thread::yield_now();
         }
-        assert_eq!(connection.step(&mut buffer, &shared), Next::Ended);
+        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Ended);
         assert_eq!(connection.session.closed(), Some("closed by the switch"));
         drop(connection);
         let mut answers = Vec::new();
@@ -294,12 +327,12 @@ mod tests {
         let mut buffer = vec![0; READ_BYTES];
         connection.stop();
         connection.session.output().resize(15 << 20, 0);
-        let Next::Wait(Some(until)) = connection.step(&mut buffer, &shared) else {
+        let Next::Wait(Some(until)) = step(&mut connection, &mut buffer, &shared) else {
             panic!("it waits for room");
         };
         assert!(until <= Instant::now() + LAST_WORDS);
         connection.until = Some(Instant::now());
-        assert_eq!(connection.step(&mut buffer, &shared), Next::Ended);
+        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Ended);
         assert_eq!(connection.session.closed(), Some("the controller ends"));
     }
 }

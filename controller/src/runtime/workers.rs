@@ -1,7 +1,15 @@
 //! The threads that serve switches. Each has its connections to the end: what one of them touches
 //! stays near one processor, and a packet-in costs no more than a wait for sockets, a read, its turn
 //! and a write. Runtime.
+//!
+//! ```text
+//!   connections with little to do   read read read │ turns turns turns │ write write write
+//!   one with much                                                                          read turns write
+//! ```
+//! The system's code and ours use the same near caches, and each pushes the other out. Done by turns,
+//! for all connections that have something, each finds itself there but for the first of them.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::connection::{Connection, Next};
+use super::connection::{Connection, Next, Work};
 use super::door::{Accepted, Door, Ring};
 use super::stream::READ_BYTES;
 use crate::app::Policy;
@@ -66,6 +74,7 @@ impl Workers {
                 free: Vec::new(),
                 ready: Vec::new(),
                 round: Vec::new(),
+                read: Vec::new(),
                 due: BTreeSet::new(),
                 buffer: vec![0; READ_BYTES].into(),
                 stopping: false,
@@ -133,6 +142,8 @@ struct Worker<P: Policy> {
     /// Whose step is due, each once; and whose is being done.
     ready: Vec<usize>,
     round: Vec<usize>,
+    /// Who has read, and goes on when the others of the round have.
+    read: Vec<usize>,
     due: BTreeSet<(Instant, usize)>,
     /// Where all connections read to: what was read is handed on before another reads.
     buffer: Box<[u8]>,
@@ -155,11 +166,7 @@ impl<P: Policy> Worker<P> {
             }
             self.answer_door();
             self.note_time();
-            std::mem::swap(&mut self.ready, &mut self.round);
-            for at in 0..self.round.len() {
-                self.step(self.round[at]);
-            }
-            self.round.clear();
+            self.step();
         }
     }
 
@@ -258,27 +265,71 @@ impl<P: Policy> Worker<P> {
         }
     }
 
-    fn step(&mut self, number: usize) {
-        let Worker { connections, buffer, shared, .. } = self;
-        let Some(line) = connections.get_mut(number).and_then(Option::as_deref_mut) else { return };
-        line.ready = false;
-        let step = AssertUnwindSafe(|| line.connection.step(buffer, shared));
-        match catch_unwind(step) {
-            Ok(Next::Step) => self.make_ready(number),
-            Ok(Next::Wait(None)) => {}
-            Ok(Next::Wait(Some(at))) => self.ring_at(number, at),
-            Ok(Next::Ended) => self.end(number),
-            Err(panic) => {
-                // What was under way is lost with it; others go on.
-                warn!(
-                    peer = line.connection.peer(),
-                    panic = panic_message(&*panic),
-                    "session failed"
-                );
-                leave(line, shared);
-                self.end(number);
+    /// A step of all whose step is due.
+    fn step(&mut self) {
+        std::mem::swap(&mut self.ready, &mut self.round);
+        for at in 0..self.round.len() {
+            let number = self.round[at];
+            let work = self.part(number, |line, buffer, _| {
+                line.ready = false;
+                line.connection.read(buffer)
+            });
+            if work == Some(Work::Much) {
+                // Whoever was read before it does not wait for it.
+                self.answer();
+            }
+            self.read.push(number);
+            if work == Some(Work::Much) {
+                self.answer();
             }
         }
+        self.answer();
+        self.round.clear();
+    }
+
+    /// Goes on with the steps of those that have read.
+    fn answer(&mut self) {
+        for at in 0..self.read.len() {
+            self.part(self.read[at], |line, _, shared| line.connection.turns(shared));
+        }
+        for at in 0..self.read.len() {
+            let number = self.read[at];
+            match self.part(number, |line, _, shared| line.connection.write(shared)) {
+                Some(Next::Step) => self.make_ready(number),
+                Some(Next::Wait(Some(at))) => self.ring_at(number, at),
+                Some(Next::Wait(None)) | None => {}
+                Some(Next::Ended) => self.end(number),
+            }
+        }
+        self.read.clear();
+    }
+
+    /// A part of the step of a connection. `None` if it has ended, or does by this.
+    #[inline]
+    fn part<R>(
+        &mut self,
+        number: usize,
+        part: impl FnOnce(&mut Line<P>, &mut [u8], &Shared<P>) -> R,
+    ) -> Option<R> {
+        let Worker { connections, buffer, shared, .. } = self;
+        let line = connections.get_mut(number)?.as_deref_mut()?;
+        match catch_unwind(AssertUnwindSafe(|| part(line, buffer, shared))) {
+            Ok(done) => Some(done),
+            Err(panic) => {
+                self.failed(number, &*panic);
+                None
+            }
+        }
+    }
+
+    /// What was under way is lost with it; others go on.
+    #[cold]
+    fn failed(&mut self, number: usize, panic: &(dyn Any + Send)) {
+        if let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut) {
+            warn!(peer = line.connection.peer(), panic = panic_message(panic), "session failed");
+            leave(line, &self.shared);
+        }
+        self.end(number);
     }
 
     /// Sets the timer. One that rings too early costs less than one that is set anew for every message.
