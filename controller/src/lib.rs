@@ -36,6 +36,7 @@ pub mod routes;
 pub mod runtime;
 pub mod session;
 pub mod shared;
+mod slot_index;
 pub mod storm;
 pub mod switch;
 pub mod timers;

@@ -1,7 +1,7 @@
 //! The paths that enter at one switch: a slab of packed entries, found by flow key or by host. Pure.
 //!
 //! What most paths have lies in a slot of 88 bytes: frames in at one port and out at another of the
-//! same switch, all sent. What only few have lies behind a pointer. The index by key holds 4 bytes a
+//! same switch, all sent. What only few have lies behind a pointer. The index by key holds 8 bytes a
 //! path and asks the slab. By host there is no index, only a tag of 4 bytes for each of a path's two:
 //! paths come and go all the time and hosts move seldom, so a path writes its tags and no more, and
 //! when hosts have changed all tags are looked through, once for all of them.
@@ -13,7 +13,6 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Instant;
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use umlaut_openflow::packet::{Headers, PackedHeaders};
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo, Vid};
 
@@ -22,6 +21,8 @@ use crate::concerned::Concerned;
 use crate::hosts::{Domain, HostKey};
 use crate::near::fetch;
 use crate::path::{DropClass, FlowKey, Hop, Hops, Kind, Path, PathRef, Route, SessionNo, State};
+use crate::slot_index::SlotIndex;
+use crate::storm::BucketNo;
 
 /// How many paths one switch registers. When it is full, frames of further paths are forwarded one
 /// by one.
@@ -45,6 +46,8 @@ struct Slot {
     idle_timeout: u16,
     hard_timeout: u16,
     generation: u16,
+    /// See [`Known::bucket`].
+    bucket: BucketNo,
     app: AppNo,
     holds: Holds,
 }
@@ -90,6 +93,8 @@ pub(crate) struct Known {
     /// What the host table said of changes of its two hosts before it was decided, and when that
     /// was, in one number; 0: that was not noted.
     pub(crate) stamp: u32,
+    /// Where the bucket of its packet-ins was found last.
+    pub(crate) bucket: BucketNo,
 }
 
 impl Known {
@@ -120,7 +125,7 @@ pub struct Registry {
     slots: Vec<Slot>,
     free: Vec<u32>,
     hasher: RandomState,
-    by_key: HashTable<u32>,
+    by_key: SlotIndex,
     /// The hashes of sender and receiver of each slot's path; of a free slot those of its last one.
     tags: Vec<[u32; 2]>,
     /// The widths of the paths that forward, with how many have them; what is found comes to the
@@ -141,7 +146,7 @@ impl Registry {
             slots: Vec::new(),
             free: Vec::new(),
             hasher: RandomState::default(),
-            by_key: HashTable::new(),
+            by_key: SlotIndex::new(),
             tags: Vec::new(),
             widths: Vec::new(),
         }
@@ -274,8 +279,7 @@ impl Registry {
         width: FieldSet,
         headers: &PackedHeaders,
     ) -> Option<u32> {
-        let same = |slot: &u32| self.slots[*slot as usize].is(in_port, width, headers);
-        self.by_key.find(hash, same).copied()
+        self.by_key.find(hash, |slot| self.slots[slot as usize].is(in_port, width, headers))
     }
 
     /// The path of frames like this one, if it is of the plain kind. Several may be: what is decided
@@ -306,6 +310,7 @@ impl Registry {
             hard_timeout: stored.hard_timeout,
             revision: stored.revision,
             stamp: stored.stamp,
+            bucket: stored.bucket,
         })
     }
 
@@ -391,6 +396,7 @@ impl Registry {
             idle_timeout: known.idle_timeout,
             hard_timeout: known.hard_timeout,
             generation: 0,
+            bucket: known.bucket,
             app: known.app,
             holds: Holds::Single,
         };
@@ -420,8 +426,7 @@ impl Registry {
                 self.slots.len() as u32 - 1
             }
         };
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.by_key.insert_unique(hash, slot, |slot| slots[*slot as usize].hash(hasher));
+        self.by_key.insert(hash, slot);
         self.count_width(slot, 1);
         Ok(self.name(slot, self.slots[slot as usize].generation))
     }
@@ -430,6 +435,13 @@ impl Registry {
     pub(crate) fn stamp(&mut self, path: PathRef, stamp: u32) {
         if self.contains(path) {
             self.slots[path.slot as usize].stamp = stamp;
+        }
+    }
+
+    /// Notes where the bucket of a path's packet-ins is.
+    pub(crate) fn bucket(&mut self, path: PathRef, bucket: BucketNo) {
+        if self.contains(path) {
+            self.slots[path.slot as usize].bucket = bucket;
         }
     }
 
@@ -487,10 +499,7 @@ impl Registry {
     /// Takes a path out of all indexes; its slot is free.
     fn leave(&mut self, path: PathRef) {
         let stored = &self.slots[path.slot as usize];
-        let hash = stored.hash(&self.hasher);
-        if let Ok(held) = self.by_key.find_entry(hash, |slot| *slot == path.slot) {
-            held.remove();
-        }
+        self.by_key.remove(stored.hash(&self.hasher), path.slot);
         self.count_width(path.slot, -1);
         self.free.push(path.slot);
     }
@@ -543,6 +552,7 @@ impl Slot {
             idle_timeout: 0,
             hard_timeout: 0,
             generation: 0,
+            bucket: BucketNo::default(),
             app,
             holds: Holds::Nothing,
         };

@@ -66,6 +66,12 @@ pub enum Verdict {
 /// that none admits share a bucket on each port. In words, which a hasher takes fastest.
 type Key = (u64, u64);
 
+/// Where a bucket was found. It may be elsewhere by now, which is seen, and costs a look-up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct BucketNo(u16);
+
+const _: () = assert!(STORM_BUCKETS <= 1 << u16::BITS);
+
 fn key(port: PortNo, domain: Option<Domain>) -> Key {
     let admitted = u64::from(domain.is_some());
     (admitted << 32 | u64::from(port.0), domain.map_or(0, |domain| domain.0))
@@ -78,21 +84,27 @@ pub struct Storms {
     since: Instant,
     /// The last time that was asked for, so counted: all packet-ins of a turn have the same.
     last: (Instant, u64),
-    buckets: HashMap<Key, Bucket, RandomState>,
+    /// No two of one key.
+    buckets: Vec<Bucket>,
+    by_key: HashMap<Key, BucketNo, RandomState>,
+    /// Of buckets that were empty a short while ago, which few are.
+    storming: HashMap<Key, Storm, RandomState>,
     /// When full buckets were last forgotten.
     swept: u64,
 }
 
+/// In one line of memory.
 #[derive(Debug)]
+#[repr(align(32))]
 struct Bucket {
+    key: Key,
     /// When it is full again.
     full_at: u64,
     /// What one packet-in takes, in time.
     cost: u32,
-    storm: Option<Box<Storm>>,
 }
 
-/// A bucket that was empty a short while ago.
+/// What there is to know of a bucket that was empty.
 #[derive(Debug, Default)]
 struct Storm {
     /// When it was found empty, and when last; never with a pause of [`BLOCK_AFTER`] between.
@@ -108,7 +120,14 @@ struct Storm {
 impl Storms {
     /// No packet-in yet.
     pub fn new(now: Instant) -> Storms {
-        Storms { since: now, last: (now, 0), buckets: HashMap::default(), swept: 0 }
+        Storms {
+            since: now,
+            last: (now, 0),
+            buckets: Vec::new(),
+            by_key: HashMap::default(),
+            storming: HashMap::default(),
+            swept: 0,
+        }
     }
 
     fn time(&mut self, now: Instant) -> u64 {
@@ -119,12 +138,20 @@ impl Storms {
         self.last.1
     }
 
-    /// Takes a token for a packet-in of a sender whose like was let pass before. False, too, if it is
-    /// not known at what rate they may: then [`Storms::take`] says what becomes of it.
+    /// Takes a token for a packet-in of a sender whose like was let pass before, from a bucket that was
+    /// `at` this place then; returns where it is. `None`, too, if it is not known at what rate they may
+    /// pass: then [`Storms::take`] says what becomes of it.
     #[inline]
-    pub(crate) fn take_again(&mut self, port: PortNo, domain: Domain, now: Instant) -> bool {
-        let now = self.time(now);
-        self.buckets.get_mut(&key(port, Some(domain))).is_some_and(|bucket| bucket.take(now))
+    pub(crate) fn take_again(
+        &mut self,
+        at: BucketNo,
+        (port, domain): (PortNo, Domain),
+        now: Instant,
+    ) -> Option<BucketNo> {
+        let (now, key) = (self.time(now), key(port, Some(domain)));
+        let there = self.buckets.get(usize::from(at.0)).is_some_and(|bucket| bucket.key == key);
+        let at = if there { at } else { *self.by_key.get(&key)? };
+        self.buckets[usize::from(at.0)].take(now).then_some(at)
     }
 
     /// Takes a token for a packet-in, of `rate` a second, with a burst of one second's worth.
@@ -138,20 +165,30 @@ impl Storms {
     ) -> Verdict {
         let (now, key) = (self.time(now), key(port, domain));
         let cost = (BURST / u64::from(rate.max(1))).max(1) as u32;
-        if self.buckets.len() >= STORM_BUCKETS && !self.buckets.contains_key(&key) {
-            self.sweep(now);
-            if self.buckets.len() >= STORM_BUCKETS {
-                return Verdict::Pass;
-            }
-        }
-        let fresh = Bucket { full_at: now, cost, storm: None };
-        let bucket = self.buckets.entry(key).or_insert(fresh);
+        let Some(BucketNo(at)) = self.bucket(key, now) else { return Verdict::Pass };
+        let bucket = &mut self.buckets[usize::from(at)];
         bucket.cost = cost;
         if bucket.take(now) {
             return Verdict::Pass;
         }
-        let storm = || Box::new(Storm { since: now, last: now, ..Storm::default() });
-        bucket.storm.get_or_insert_with(storm).refuse(now, sender)
+        let storm = || Storm { since: now, last: now, ..Storm::default() };
+        self.storming.entry(key).or_insert_with(storm).refuse(now, sender)
+    }
+
+    /// The bucket of a key, which is made if there is none; `None` if there is no room.
+    fn bucket(&mut self, key: Key, now: u64) -> Option<BucketNo> {
+        if let Some(at) = self.by_key.get(&key) {
+            return Some(*at);
+        }
+        if self.buckets.len() >= STORM_BUCKETS {
+            self.sweep(now);
+        }
+        let at = BucketNo(self.buckets.len() as u16);
+        (self.buckets.len() < STORM_BUCKETS).then(|| {
+            self.buckets.push(Bucket { key, full_at: now, cost: 0 });
+            self.by_key.insert(key, at);
+            at
+        })
     }
 
     /// Forgets full buckets. Once in [`BLOCK_AFTER`], so that a table that stays full costs no walk
@@ -159,7 +196,12 @@ impl Storms {
     fn sweep(&mut self, now: u64) {
         if self.swept == 0 || now.saturating_sub(self.swept) >= nanos(BLOCK_AFTER) {
             self.swept = now.max(1);
-            self.buckets.retain(|_, bucket| !bucket.is_like_new(now));
+            let is_over = |storm: &Storm| now.saturating_sub(storm.last) > nanos(STORM_OVER);
+            self.storming.retain(|_, storm| !is_over(storm));
+            let Storms { buckets, by_key, storming, .. } = self;
+            buckets.retain(|bucket| bucket.full_at > now || storming.contains_key(&bucket.key));
+            by_key.clear();
+            by_key.extend((0..).map(BucketNo).zip(&*buckets).map(|(at, bucket)| (bucket.key, at)));
         }
     }
 }
@@ -173,11 +215,6 @@ impl Bucket {
             self.full_at = full_at;
         }
         has
-    }
-
-    fn is_like_new(&self, now: u64) -> bool {
-        let over = |storm: &Storm| now.saturating_sub(storm.last) > nanos(STORM_OVER);
-        self.full_at <= now && self.storm.as_deref().is_none_or(over)
     }
 }
 
@@ -330,11 +367,42 @@ mod tests {
     fn what_was_let_pass_takes_tokens_the_next_time_too() {
         let start = Instant::now();
         let mut storms = Storms::new(start);
-        assert!(!storms.take_again(PORT, Domain(1), start), "never seen");
-        assert_eq!(storms.take(PORT, Some(Domain(1)), mac(1), RATE, start), Verdict::Pass);
-        let passed = (0..2 * RATE).filter(|_| storms.take_again(PORT, Domain(1), start)).count();
-        assert_eq!(passed as u32, RATE - 1);
-        assert!(!storms.take_again(PORT, Domain(2), start));
+        let again = |storms: &mut Storms, at, domain| {
+            storms.take_again(BucketNo(at), (PORT, Domain(domain)), start)
+        };
+        assert_eq!(again(&mut storms, 0, 1), None, "never seen");
+        for domain in [7, 1] {
+            let verdict = storms.take(PORT, Some(Domain(domain)), mac(1), RATE, start);
+            assert_eq!(verdict, Verdict::Pass);
+        }
+        // Wherever it is thought to be: here, at another's place, where there is none.
+        let passed = (0..2 * RATE).filter_map(|n| again(&mut storms, n as u16 % 4, 1));
+        assert_eq!(passed.map(|at| at.0).collect::<Vec<_>>(), vec![1; RATE as usize - 1]);
+        assert_eq!(again(&mut storms, 1, 2), None);
+        assert_eq!(again(&mut storms, 1, 7), Some(BucketNo(0)), "nobody pays for others");
+        // The port of those whom no domain admits is not that of a domain of number 0.
+        storms.take(PORT, None, mac(1), RATE, start);
+        assert_eq!(again(&mut storms, 2, 0), None);
+    }
+
+    #[test]
+    fn a_bucket_that_has_moved_is_found() {
+        let start = Instant::now();
+        let mut storms = Storms::new(start);
+        for n in 0..STORM_BUCKETS as u64 {
+            storms.take(PORT, Some(Domain(n)), mac(1), RATE, start);
+        }
+        let last = STORM_BUCKETS as u64 - 1;
+        let later = start + Duration::from_millis(1);
+        storms.take(PORT, Some(Domain(last)), mac(1), RATE, later);
+        storms.take(PORT, Some(Domain(last)), mac(1), RATE, later);
+        storms.take(PORT, Some(Domain(last + 1)), mac(1), RATE, later);
+        let moved = storms.take_again(BucketNo(last as u16), (PORT, Domain(last)), later);
+        assert_eq!(moved, Some(BucketNo(0)));
+        let made = storms.take_again(BucketNo(0), (PORT, Domain(last + 1)), later);
+        assert_eq!(made, Some(BucketNo(1)));
+        let forgotten = storms.take_again(BucketNo(0), (PORT, Domain(0)), later);
+        assert_eq!(forgotten, None);
     }
 
     #[test]
@@ -357,6 +425,26 @@ mod tests {
         take(&mut storms, u64::MAX, later);
         assert_eq!(storms.buckets.len(), 2);
         assert_eq!(take(&mut storms, 0, later), Verdict::Drop);
+    }
+
+    #[test]
+    fn a_storm_is_forgotten_with_its_bucket_when_it_is_over() {
+        let start = Instant::now();
+        let mut storms = Storms::new(start);
+        for _ in 0..2 * RATE {
+            storms.take(PORT, None, mac(1), RATE, start);
+        }
+        for (pause, left, last) in [(2, 1, 1 << 40), (30, 0, 2 << 40)] {
+            // All of these are forgotten when there is no room for the last.
+            let pause = Duration::from_secs(pause);
+            for n in storms.buckets.len() as u64..STORM_BUCKETS as u64 {
+                storms.take(PORT, Some(Domain(n)), mac(1), RATE, start + pause);
+            }
+            let later = start + pause + Duration::from_millis(1);
+            storms.take(PORT, Some(Domain(last)), mac(1), RATE, later);
+            let has = (storms.buckets.len(), storms.by_key.len(), storms.storming.len());
+            assert_eq!(has, (left + 1, left + 1, left), "after {pause:?}");
+        }
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use crate::command::HopEntry;
 use crate::path::{Mark, PathRef, Route, SessionNo};
 use crate::program::{MIN_FRAME, flow_match};
 use crate::registry::{Held, Known};
+use crate::storm::BucketNo;
 use crate::view::{Frame, View};
 
 /// Of how many beats the time is until the frames of a known path are decided again though nothing has
@@ -69,9 +70,15 @@ impl Switch {
             || known.revision != view.revision
             || known.app != self.acting
             || self.pauses.hold(Some(known.domain), view.now)
-            || !self.storms.take_again(in_port, known.domain, view.now)
         {
             return false;
+        }
+        let from = (in_port, known.domain);
+        let Some(bucket) = self.storms.take_again(known.bucket, from, view.now) else {
+            return false;
+        };
+        if bucket != known.bucket {
+            self.registry.bucket(known.name, bucket);
         }
         let shape = shape(&known, in_port, headers);
         self.send_on(view, in_port, headers, frame, (&known, shape));
@@ -112,6 +119,7 @@ impl Switch {
             hard_timeout: route.hard_timeout,
             revision: view.revision,
             stamp: stamp.map_or(0, |(_, _, stamp)| stamp),
+            bucket: BucketNo::default(),
         };
         let shape = shape(&known, in_port, headers);
         match self.registry.held(in_port, width, &packed) {
