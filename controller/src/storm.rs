@@ -9,12 +9,14 @@
 //! Each has a bucket of its own, so whoever storms uses up nobody else's.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 use umlaut_openflow::{MacAddr, PortNo};
 
 use crate::hosts::Domain;
+use crate::slot_index::SlotIndex;
 
 /// How long packet-ins are dropped here before the switch is asked to drop them itself: a burst is
 /// over by then.
@@ -86,7 +88,8 @@ pub struct Storms {
     last: (Instant, u64),
     /// No two of one key.
     buckets: Vec<Bucket>,
-    by_key: HashMap<Key, BucketNo, RandomState>,
+    by_key: SlotIndex,
+    hasher: RandomState,
     /// Of buckets that were empty a short while ago, which few are.
     storming: HashMap<Key, Storm, RandomState>,
     /// When full buckets were last forgotten.
@@ -124,7 +127,8 @@ impl Storms {
             since: now,
             last: (now, 0),
             buckets: Vec::new(),
-            by_key: HashMap::default(),
+            by_key: SlotIndex::new(),
+            hasher: RandomState::default(),
             storming: HashMap::default(),
             swept: 0,
         }
@@ -150,7 +154,7 @@ impl Storms {
     ) -> Option<BucketNo> {
         let (now, key) = (self.time(now), key(port, Some(domain)));
         let there = self.buckets.get(usize::from(at.0)).is_some_and(|bucket| bucket.key == key);
-        let at = if there { at } else { *self.by_key.get(&key)? };
+        let at = if there { at } else { self.find(self.hasher.hash_one(key), key)? };
         self.buckets[usize::from(at.0)].take(now).then_some(at)
     }
 
@@ -177,8 +181,9 @@ impl Storms {
 
     /// The bucket of a key, which is made if there is none; `None` if there is no room.
     fn bucket(&mut self, key: Key, now: u64) -> Option<BucketNo> {
-        if let Some(at) = self.by_key.get(&key) {
-            return Some(*at);
+        let hash = self.hasher.hash_one(key);
+        if let Some(at) = self.find(hash, key) {
+            return Some(at);
         }
         if self.buckets.len() >= STORM_BUCKETS {
             self.sweep(now);
@@ -186,9 +191,15 @@ impl Storms {
         let at = BucketNo(self.buckets.len() as u16);
         (self.buckets.len() < STORM_BUCKETS).then(|| {
             self.buckets.push(Bucket { key, full_at: now, cost: 0 });
-            self.by_key.insert(key, at);
+            self.by_key.insert(hash, u32::from(at.0));
             at
         })
+    }
+
+    #[inline]
+    fn find(&self, hash: u64, key: Key) -> Option<BucketNo> {
+        let at = self.by_key.find(hash, |at| self.buckets[at as usize].key == key)?;
+        Some(BucketNo(at as u16))
     }
 
     /// Forgets full buckets. Once in [`BLOCK_AFTER`], so that a table that stays full costs no walk
@@ -198,10 +209,12 @@ impl Storms {
             self.swept = now.max(1);
             let is_over = |storm: &Storm| now.saturating_sub(storm.last) > nanos(STORM_OVER);
             self.storming.retain(|_, storm| !is_over(storm));
-            let Storms { buckets, by_key, storming, .. } = self;
+            let Storms { buckets, by_key, hasher, storming, .. } = self;
             buckets.retain(|bucket| bucket.full_at > now || storming.contains_key(&bucket.key));
             by_key.clear();
-            by_key.extend((0..).map(BucketNo).zip(&*buckets).map(|(at, bucket)| (bucket.key, at)));
+            for (at, bucket) in (0..).zip(&*buckets) {
+                by_key.insert(hasher.hash_one(bucket.key), at);
+            }
         }
     }
 }
@@ -442,8 +455,8 @@ mod tests {
             }
             let later = start + pause + Duration::from_millis(1);
             storms.take(PORT, Some(Domain(last)), mac(1), RATE, later);
-            let has = (storms.buckets.len(), storms.by_key.len(), storms.storming.len());
-            assert_eq!(has, (left + 1, left + 1, left), "after {pause:?}");
+            let has = (storms.buckets.len(), storms.storming.len());
+            assert_eq!(has, (left + 1, left), "after {pause:?}");
         }
     }
 
