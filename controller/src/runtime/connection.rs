@@ -24,7 +24,8 @@ const LITTLE_BYTES: usize = 2 << 10;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Work {
     Little,
-    /// So much that others should not wait for it.
+    /// So much that others should not wait for it, or nobody knows: a ring may be of a new policy, by
+    /// which all of a switch's paths are decided again.
     Much,
 }
 
@@ -100,11 +101,8 @@ impl<P: Policy> Connection<P> {
     /// Returns how much there is to do.
     #[inline]
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Work {
-        if self.more {
+        if self.more || !self.readable || self.session.closed().is_some() {
             return Work::Much;
-        }
-        if !self.readable || self.session.closed().is_some() {
-            return Work::Little;
         }
         match self.stream.try_read(buffer) {
             Ok(Read::Some { bytes, more }) => {
@@ -294,6 +292,33 @@ mod tests {
         let mut answers = Vec::new();
         peer.read_to_end(&mut answers).unwrap();
         assert_eq!(answers[answers.len() - 8 * ECHOES..][..2], [4, 3]);
+    }
+
+    #[test]
+    fn what_a_switch_says_in_a_few_messages_is_little_and_all_else_may_be_much() {
+        let mut bytes = BytesMut::new();
+        append(&mut bytes, &Message::Hello(Hello::default()));
+        let (mut connection, shared, mut peer) = told(&bytes);
+        let mut buffer = vec![0; READ_BYTES];
+        assert_eq!(connection.read(&mut buffer), Work::Little);
+        connection.turns(&shared);
+        assert!(matches!(connection.write(&shared), Next::Wait(_)));
+        // It is rung for.
+        assert_eq!(connection.read(&mut buffer), Work::Much);
+        let mut many = BytesMut::new();
+        while many.len() <= LITTLE_BYTES {
+            append(&mut many, &Message::EchoRequest(Vec::new().into()));
+        }
+        peer.write_all(&many).unwrap();
+        let until = Instant::now() + LIMIT;
+        while left(&mut connection) < many.len() {
+            assert!(Instant::now() < until, "it has not arrived");
+            std::thread::yield_now();
+        }
+        connection.may_read(false);
+        assert_eq!(connection.read(&mut buffer), Work::Much);
+        connection.more = true;
+        assert_eq!(connection.read(&mut buffer), Work::Much, "more than it has done");
     }
 
     #[test]
