@@ -38,7 +38,7 @@ const SPANS: [(&str, u32, Duration); 3] = [
     // Once in it the host table hears of each host that an application sees.
     ("second", 4, Duration::from_millis(250)),
     // Once in it a known path is decided again.
-    ("16-seconds", 4, Duration::from_secs(4)),
+    ("64-seconds", 4, Duration::from_secs(16)),
 ];
 
 /// How often every host has its turn before.

@@ -14,9 +14,9 @@ use crate::storm::BucketNo;
 use crate::view::{Frame, View};
 
 /// Of how many beats the time is until the frames of a known path are decided again though nothing has
-/// changed: 16 seconds. As many kinds of hosts each have theirs at another beat.
+/// changed: 64 seconds. As many kinds of hosts each have theirs at another beat.
 const BEATS: u32 = 256;
-pub(super) const BEATS_PER_SECOND: u32 = BEATS / 16;
+pub(super) const BEATS_PER_SECOND: u32 = BEATS / 64;
 
 /// What has been sent to a switch until a moment.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ impl Sends {
 
 impl Switch {
     /// A number that changes when the host table says something else of hosts with this MAC, and every
-    /// 16 seconds, so that what is known of a host that is busy is looked at once in a while: hosts in
+    /// 64 seconds, so that what is known of a host that is busy is looked at once in a while: hosts in
     /// turn, not all at one moment. Read before the table is asked, it tells later whether the answers
     /// still hold.
     #[inline]
@@ -49,7 +49,7 @@ impl Switch {
 
     /// Sends a frame on like the one before it, if a path of this application is registered and
     /// installed for its kind, on this switch alone, and nothing has changed since that was decided:
-    /// not the World, not where its two hosts are. Returns whether that was so. Every 16
+    /// not the World, not where its two hosts are. Returns whether that was so. Every 64
     /// seconds it is not, so that the hosts of busy paths are noted as seen.
     ///
     /// Asked before a decision, it remembers what the decision is going to stand on: that is noted
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn each_host_has_its_turn_every_16_seconds_and_not_all_at_once() {
+    fn each_host_has_its_turn_every_64_seconds_and_not_all_at_once() {
         let hosts: Vec<MacAddr> = (0..4096).map(MacAddr::from_u64).collect();
         let mut periods: Vec<u32> = hosts.iter().map(|mac| period(0, *mac)).collect();
         assert!(periods.iter().all(|period| *period > 0));

@@ -117,7 +117,7 @@ impl Pairs {
 impl Switch {
     /// Sends a packet on as [`Switch::forward_pair`] did with the one before it of its pair of hosts and
     /// its port, if this application did, and nothing has changed since then: not the World, not where
-    /// the host table has the two hosts, and it was not long ago. Every 16 seconds it is not so, so that
+    /// the host table has the two hosts, and it was not long ago. Every 64 seconds it is not so, so that
     /// hosts that are busy are noted as seen. Returns whether that was so.
     ///
     /// Asked before a decision that stands on these and on the packet's port and addresses alone, it
@@ -521,7 +521,7 @@ mod tests {
                 (Came { hosts: (2, 1), ..came.clone() }, 1, 1, 0),
                 (came.clone(), 2, 1, 0),
                 (came.clone(), 1, 2, 0),
-                (came.clone(), 1, 2, 20),
+                (came.clone(), 1, 2, 70),
             ] {
                 let twice = [1, 2].map(|_| known(&mut switch, app, revision, seconds, &other));
                 assert_eq!(twice, [false, seconds == 0], "{other:?} {app} {revision} {seconds}");
