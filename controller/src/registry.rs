@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Instant;
 
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use umlaut_openflow::packet::{Headers, PackedHeaders};
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo, Vid};
 

@@ -4,6 +4,9 @@
 //!   words   │ – │ hash slot │ hash slot │ – │ …     32 bits each; the place is the hash's lowest bits,
 //!                                                   or behind it, where nothing is between
 //! ```
+//! Hashes are to be of a kind whose upper half spreads what is regular, as addresses of hosts are: one
+//! that keeps steps between keys as steps between places makes long runs of them.
+//!
 //! Whoever looks for a slot waits for one line of memory, and another only where what is between two
 //! free places crosses over to it. The slab is not asked when the index grows, or something is taken
 //! out.
@@ -99,6 +102,14 @@ impl SlotIndex {
             at = self.next(at);
         }
         None
+    }
+
+    /// How many words are looked at to find each of what is in it, on the average.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> f64 {
+        let used = self.words.iter().enumerate().filter(|(_, word)| !word.is_free());
+        let steps = used.map(|(at, word)| self.distance(self.home_of(word.hash()), at) + 1);
+        steps.sum::<usize>() as f64 / self.used.max(1) as f64
     }
 
     fn put(&mut self, word: Word) {

@@ -52,6 +52,8 @@ pub(super) struct Connection<P: Policy> {
     broken: Option<String>,
     /// Whether the session has more to do with what it has.
     more: bool,
+    /// Whether somebody rang for it.
+    rung: bool,
     /// Whether the controller ends.
     stops: bool,
     /// Until when what is left of output may take, once the session is closed.
@@ -68,8 +70,18 @@ impl<P: Policy> Connection<P> {
     ) -> Connection<P> {
         // What came before it was asked for is told by no event.
         let readable = true;
-        let (ends, broken, more, stops, until) = (false, None, false, false, None);
-        Connection { stream, session, readable, ends, broken, more, stops, until, _place: place }
+        Connection {
+            stream,
+            session,
+            readable,
+            ends: false,
+            broken: None,
+            more: false,
+            rung: false,
+            stops: false,
+            until: None,
+            _place: place,
+        }
     }
 
     /// Who is at the other end.
@@ -87,6 +99,11 @@ impl<P: Policy> Connection<P> {
         self.ends |= ends;
     }
 
+    /// Somebody rang: there is something in its mailbox, or for all.
+    pub(super) fn ring(&mut self) {
+        self.rung = true;
+    }
+
     /// The controller ends: so does this with its next step.
     pub(super) fn stop(&mut self) {
         self.stops = true;
@@ -101,6 +118,7 @@ impl<P: Policy> Connection<P> {
     /// Returns how much there is to do.
     #[inline]
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Work {
+        let rung = std::mem::take(&mut self.rung);
         if self.more || !self.readable || self.session.closed().is_some() {
             return Work::Much;
         }
@@ -108,7 +126,7 @@ impl<P: Policy> Connection<P> {
             Ok(Read::Some { bytes, more }) => {
                 self.session.receive(&buffer[..bytes]);
                 self.readable = more || self.ends;
-                return if bytes > LITTLE_BYTES { Work::Much } else { Work::Little };
+                return if rung || bytes > LITTLE_BYTES { Work::Much } else { Work::Little };
             }
             Ok(Read::Nothing { more }) => self.readable = more,
             Ok(Read::End) => self.broken = Some("closed by the switch".to_owned()),
@@ -303,8 +321,24 @@ mod tests {
         assert_eq!(connection.read(&mut buffer), Work::Little);
         connection.turns(&shared);
         assert!(matches!(connection.write(&shared), Next::Wait(_)));
-        // It is rung for.
+        // It is rung for, and may say something at the same time.
         assert_eq!(connection.read(&mut buffer), Work::Much);
+        for work in [Work::Much, Work::Little] {
+            append(&mut bytes, &Message::EchoRequest(Vec::new().into()));
+            peer.write_all(&bytes[bytes.len() - 8..]).unwrap();
+            let until = Instant::now() + LIMIT;
+            while left(&mut connection) == 0 {
+                assert!(Instant::now() < until, "it has not arrived");
+                std::thread::yield_now();
+            }
+            connection.may_read(false);
+            if work == Work::Much {
+                connection.ring();
+            }
+            assert_eq!(connection.read(&mut buffer), work);
+            connection.turns(&shared);
+            assert!(matches!(connection.write(&shared), Next::Wait(_)));
+        }
         let mut many = BytesMut::new();
         while many.len() <= LITTLE_BYTES {
             append(&mut many, &Message::EchoRequest(Vec::new().into()));

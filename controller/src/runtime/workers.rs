@@ -210,6 +210,7 @@ impl<P: Policy> Worker<P> {
             // It may be another's number by now, which has a turn more than it needs then.
             if let Some(line) = self.line(number) {
                 line.ring.heard();
+                line.connection.ring();
             }
             self.make_ready(number);
         }
