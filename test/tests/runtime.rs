@@ -373,6 +373,47 @@ fn who_has_little_to_say_does_not_wait_for_who_has_much() {
     controller.stop();
 }
 
+#[test]
+fn who_has_little_to_say_does_not_wait_for_who_is_rung_for() {
+    let ((tells, told), (on, go_on)) = (channel(), channel());
+    let (turn_tells, (turn_on, turn_goes_on)) = (tells.clone(), channel::<()>());
+    let gate = Gate { tells: Mutex::new(tells), go_on: Mutex::new(go_on) };
+    let controller = OneThread::start(Apps::new(), gate);
+    let mut little = Peer::connect(controller.address);
+    let mut rung = Peer::connect(controller.address);
+    let last = rung.nearly_a_switch(DatapathId(1));
+    rung.stream.write_all(&last).unwrap();
+    told.recv_timeout(LIMIT).expect("the switch is ready");
+    on.send(()).unwrap();
+    rung.echo();
+    let leaves = Peer::connect(controller.address);
+    leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    told.recv_timeout(LIMIT).expect("it is gone");
+    // While that is told both say as little as the other, and one is rung for besides.
+    let echo = bytes(&Message::EchoRequest(b"here"[..].into()));
+    little.stream.write_all(&echo).unwrap();
+    rung.stream.write_all(&echo).unwrap();
+    let switch = SwitchHandle::new(&controller.shared, DatapathId(1));
+    let mut turn = Box::pin(switch.run(move |_, _| {
+        turn_tells.send(()).unwrap();
+        let _ = turn_goes_on.recv();
+    }));
+    controller.runtime.block_on(async {
+        tokio::select! {
+            biased;
+            _ = &mut turn => panic!("the thread hangs"),
+            () = std::future::ready(()) => {}
+        }
+    });
+    on.send(()).unwrap();
+    told.recv_timeout(LIMIT).expect("its turn has begun");
+    little.until(|message| matches!(message, Message::EchoReply(_)));
+    drop((on, turn_on));
+    assert_eq!(controller.runtime.block_on(turn), Ok(()));
+    rung.until(|message| matches!(message, Message::EchoReply(_)));
+    controller.stop();
+}
+
 /// Panics where a connection ends that was no switch, and the first time that a switch is ready; tells
 /// of the next.
 struct Shaky {
