@@ -332,8 +332,8 @@ fn who_always_has_more_to_say_leaves_the_others_of_its_thread_their_turn() {
     controller.stop();
 }
 
-/// Hangs where a connection ends that was no switch, and when a switch is ready, until it is told to go
-/// on; tells of that.
+/// Hangs where a connection ends that was no switch, and when a switch is ready or gone, until it is
+/// told to go on; tells of that.
 struct Gate {
     tells: Mutex<Sender<()>>,
     go_on: Mutex<Receiver<()>>,
@@ -341,7 +341,10 @@ struct Gate {
 
 impl Observer for Gate {
     fn event(&self, event: &Event) {
-        if let Event::ConnectionRefused { .. } | Event::SwitchReady { .. } = event {
+        if let Event::ConnectionRefused { .. }
+        | Event::SwitchReady { .. }
+        | Event::SwitchGone { .. } = event
+        {
             let _ = self.tells.lock().unwrap().send(());
             // An error says that it is over.
             let _ = self.go_on.lock().unwrap().recv();
@@ -370,6 +373,32 @@ fn who_has_little_to_say_does_not_wait_for_who_has_much() {
     little.until(|message| matches!(message, Message::EchoReply(_)));
     drop(on);
     much.until(|message| matches!(message, Message::EchoReply(_)));
+    controller.stop();
+}
+
+#[test]
+fn who_has_little_to_say_waits_for_a_small_part_of_what_another_storms_with() {
+    let ((tells, told), (on, go_on)) = (channel(), channel());
+    let gate = Gate { tells: Mutex::new(tells), go_on: Mutex::new(go_on) };
+    let controller = OneThread::start(Apps::new(), gate);
+    let mut little = Peer::connect(controller.address);
+    let mut storm = Peer::connect(controller.address);
+    let last = storm.nearly_a_switch(DatapathId(1));
+    let leaves = Peer::connect(controller.address);
+    leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    told.recv_timeout(LIMIT).expect("it is gone");
+    // Ready by the first of these bytes, gone by the last, with 10 KiB between, all there at once.
+    let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
+    let broken = [4, 2, 0, 0, 0, 0, 0, 7];
+    storm.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
+    on.send(()).unwrap();
+    told.recv_timeout(LIMIT).expect("the switch is ready");
+    little.stream.write_all(&bytes(&Message::EchoRequest(b"here"[..].into()))).unwrap();
+    on.send(()).unwrap();
+    told.recv_timeout(LIMIT).expect("the switch is gone");
+    // It is the other's next step that ends it. This comes before that.
+    little.until(|message| matches!(message, Message::EchoReply(_)));
+    drop(on);
     controller.stop();
 }
 

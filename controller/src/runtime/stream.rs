@@ -5,9 +5,11 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use mio::net::TcpStream;
 use rustls::ServerConnection;
 
-/// Bytes taken from a socket at once, and before other sessions have their turn: more saves system
-/// calls, less lets the others wait less beside a switch that storms. By TLS it is less.
+/// Bytes taken from a socket at once, and before other sessions have their turn. More saves system
+/// calls. By TLS it is less.
 pub(super) const READ_BYTES: usize = 16 << 10;
+/// The same where others wait meanwhile who say little, as beside a switch that storms.
+pub(super) const SHARED_READ_BYTES: usize = 8 << 10;
 
 /// What a read has got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

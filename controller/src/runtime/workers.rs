@@ -8,6 +8,9 @@
 //! ```
 //! The system's code and ours use the same near caches, and each pushes the other out. Done by turns,
 //! for all connections that have something, each finds itself there but for the first of them.
+//!
+//! Who says little is not to wait for who storms: a step that ends with more to do is followed by those
+//! of all others that have something by then, and reads no more than [`SHARED_READ_BYTES`].
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -24,7 +27,7 @@ use tracing::warn;
 
 use super::connection::{Connection, Next, Work};
 use super::door::{Accepted, Door, Ring};
-use super::stream::READ_BYTES;
+use super::stream::{READ_BYTES, SHARED_READ_BYTES};
 use crate::app::Policy;
 use crate::apps::panic_message;
 use crate::mailbox::Mailbox;
@@ -72,7 +75,9 @@ impl Workers {
                 poll,
                 connections: Vec::new(),
                 free: Vec::new(),
+                loud: 0,
                 ready: Vec::new(),
+                again: Vec::new(),
                 round: Vec::new(),
                 read: Vec::new(),
                 due: BTreeSet::new(),
@@ -127,6 +132,8 @@ struct Line<P: Policy> {
     ring: Arc<Ring>,
     /// Whether a step is due.
     ready: bool,
+    /// Whether it is counted as loud.
+    loud: bool,
     /// When there is a step at the latest.
     due: Option<Instant>,
 }
@@ -139,8 +146,12 @@ struct Worker<P: Policy> {
     connections: Vec<Option<Box<Line<P>>>>,
     /// Numbers that are nobody's.
     free: Vec<usize>,
-    /// Whose step is due, each once; and whose is being done.
+    /// How many connections are loud.
+    loud: usize,
+    /// Whose step is due, each once; whose next one is, which has more to do than a step does; and whose
+    /// is being done.
     ready: Vec<usize>,
+    again: Vec<usize>,
     round: Vec<usize>,
     /// Who has read, and goes on when the others of the round have.
     read: Vec<usize>,
@@ -172,7 +183,7 @@ impl<P: Policy> Worker<P> {
 
     /// How long it may sleep; none: until something comes.
     fn may_wait(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.door.falls_asleep() {
+        if !self.again.is_empty() || !self.ready.is_empty() || !self.door.falls_asleep() {
             return Some(Duration::ZERO);
         }
         self.due.first().map(|(at, _)| at.saturating_duration_since(Instant::now()))
@@ -188,6 +199,16 @@ impl<P: Policy> Worker<P> {
         {
             line.ready = true;
             self.ready.push(number);
+        }
+    }
+
+    /// After all that has come by then: what a switch that storms sends is always there.
+    fn step_again(&mut self, number: usize) {
+        if let Some(line) = self.line(number)
+            && !line.ready
+        {
+            line.ready = true;
+            self.again.push(number);
         }
     }
 
@@ -241,7 +262,7 @@ impl<P: Policy> Worker<P> {
         if self.stopping {
             connection.stop();
         }
-        let line = Box::new(Line { connection, ring, ready: false, due: None });
+        let line = Box::new(Line { connection, ring, ready: false, loud: false, due: None });
         match self.connections.get_mut(number) {
             Some(free) => *free = Some(line),
             None => self.connections.push(Some(line)),
@@ -269,12 +290,15 @@ impl<P: Policy> Worker<P> {
     /// A step of all whose step is due.
     fn step(&mut self) {
         std::mem::swap(&mut self.ready, &mut self.round);
+        self.round.append(&mut self.again);
         for at in 0..self.round.len() {
             let number = self.round[at];
+            let room = self.room();
             let work = self.part(number, |line, buffer, _| {
                 line.ready = false;
-                line.connection.read(buffer)
+                line.connection.read(&mut buffer[..room])
             });
+            self.listen(number);
             if work == Some(Work::Much) {
                 // Whoever was read before it does not wait for it.
                 self.answer();
@@ -288,6 +312,29 @@ impl<P: Policy> Worker<P> {
         self.round.clear();
     }
 
+    /// How much is read at once: less where somebody would wait for it who says little.
+    #[inline]
+    fn room(&self) -> usize {
+        match self.loud < self.connections.len() - self.free.len() {
+            true => SHARED_READ_BYTES,
+            false => READ_BYTES,
+        }
+    }
+
+    /// Counts a connection that has become loud, or no longer is.
+    #[inline]
+    fn listen(&mut self, number: usize) {
+        let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut) else {
+            return;
+        };
+        match (line.loud, line.connection.is_loud()) {
+            (false, true) => self.loud += 1,
+            (true, false) => self.loud -= 1,
+            _ => {}
+        }
+        line.loud = line.connection.is_loud();
+    }
+
     /// Goes on with the steps of those that have read.
     fn answer(&mut self) {
         for at in 0..self.read.len() {
@@ -296,7 +343,7 @@ impl<P: Policy> Worker<P> {
         for at in 0..self.read.len() {
             let number = self.read[at];
             match self.part(number, |line, _, shared| line.connection.write(shared)) {
-                Some(Next::Step) => self.make_ready(number),
+                Some(Next::Step) => self.step_again(number),
                 Some(Next::Wait(Some(at))) => self.ring_at(number, at),
                 Some(Next::Wait(None)) | None => {}
                 Some(Next::Ended) => self.end(number),
@@ -354,6 +401,8 @@ impl<P: Policy> Worker<P> {
         if let Some(due) = line.due {
             self.due.remove(&(due, number));
         }
+        self.loud -= usize::from(line.loud);
+        debug_assert_eq!(self.loud, self.connections.iter().flatten().filter(|l| l.loud).count());
         // The system does the same when it is closed.
         let _ = self.poll.registry().deregister(line.connection.stream().socket());
         self.free.push(number);
