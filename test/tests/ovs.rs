@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use umlaut_openflow::Version;
@@ -12,9 +13,29 @@ use umlaut_testbed::mininet::{self, Mininet};
 use umlaut_testbed::ovs::{self, OpenVSwitch, Site};
 use umlaut_testbed::scenario::{App, Scenario, StreamCount, run_on};
 
-/// Bridges, namespaces and interfaces begin with this and a `-`, unless `UMLAUT_PREFIX` is set.
+/// Bridges, namespaces and interfaces begin with this and a `-`, unless `UMLAUT_PREFIX` is set; those
+/// of further lanes with a number behind it.
 const PREFIX: &str = "uma";
 const LISTEN: &str = "26664";
+/// Scenarios at once on Open vSwitch, unless `UMLAUT_LANES` is set: most of the time they wait. Those
+/// that want to be alone are, after the others.
+const LANES: &str = "3";
+
+/// Where a scenario is run at a time.
+struct Lane {
+    mininet: bool,
+    site: Arc<Site>,
+    binary: PathBuf,
+    listen: u16,
+}
+
+/// A scenario with a version and an application.
+struct Run {
+    file: String,
+    scenario: Arc<Scenario>,
+    version: Version,
+    app: App,
+}
 
 fn main() -> ExitCode {
     let required = std::env::var("UMLAUT_OVS").ok();
@@ -22,7 +43,6 @@ fn main() -> ExitCode {
         println!("Open vSwitch scenarios are run by test/on-open-vswitch");
         return ExitCode::SUCCESS;
     };
-    let set = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
     let mininet = match set("UMLAUT_GROUND", "ovs").as_str() {
         "ovs" => false,
         "mininet" => true,
@@ -31,20 +51,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let name: LabName = set("UMLAUT_PREFIX", PREFIX).parse().expect("UMLAUT_PREFIX is a name");
-    let listen: u16 = set("UMLAUT_LISTEN", LISTEN).parse().expect("UMLAUT_LISTEN is a port");
     let unusable = if mininet { mininet::unusable() } else { ovs::unusable() };
     if let Some(why) = unusable {
         println!("this ground cannot be used here: {why}");
         return if required == "required" { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
-    let binary = std::env::var_os("UMLAUT_BIN").map(PathBuf::from);
-    let Some(binary) = binary else {
-        println!("UMLAUT_BIN does not say where the umlaut command is");
-        return ExitCode::FAILURE;
-    };
-    let site = match Site::named(&name) {
-        Ok(site) => site,
+    let lanes = match lanes(mininet) {
+        Ok(lanes) => lanes,
         Err(why) => {
             println!("{why}");
             return ExitCode::FAILURE;
@@ -52,49 +65,108 @@ fn main() -> ExitCode {
     };
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let whole = Instant::now();
-    let (mut passed, mut failed) = (0, 0);
+    let alone = |run: &Run| run.scenario.wants_to_be_alone();
+    let (alone, together) = runs(&wanted).into_iter().partition(alone);
+    let mut outcomes = at_once(&lanes, together);
+    outcomes.extend(at_once(&lanes[..1], alone));
+    let passed = outcomes.iter().filter(|passed| **passed).count();
+    let failed = outcomes.len() - passed;
+    println!("{passed} passed, {failed} failed in {:.0} s", whole.elapsed().as_secs_f64());
+    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs them, each lane one at a time. Returns of each whether it has passed.
+fn at_once(lanes: &[Lane], runs: Vec<Run>) -> Vec<bool> {
+    let left = Mutex::new(runs.into_iter());
+    let next = || left.lock().expect("no lane fails with it").next();
+    let outcomes = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for lane in lanes {
+            scope.spawn(|| {
+                while let Some(run) = next() {
+                    let passed = lane.run(&run);
+                    outcomes.lock().expect("no lane fails with it").push(passed);
+                }
+            });
+        }
+    });
+    outcomes.into_inner().expect("no lane fails with it")
+}
+
+fn set(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or(default.to_owned())
+}
+
+/// What the environment asks for. Mininet has one lane: it cleans up after all that is Mininet's.
+fn lanes(mininet: bool) -> Result<Vec<Lane>, String> {
+    let prefix = set("UMLAUT_PREFIX", PREFIX);
+    let number = |name: &str, default: &str| {
+        let number = set(name, default).parse::<u16>();
+        number.ok().filter(|number| *number > 0).ok_or_else(|| format!("{name} is no number"))
+    };
+    let listen = number("UMLAUT_LISTEN", LISTEN)?;
+    let lanes = if mininet { 1 } else { number("UMLAUT_LANES", LANES)? };
+    let binary = std::env::var_os("UMLAUT_BIN").map(PathBuf::from);
+    let binary = binary.ok_or("UMLAUT_BIN does not say where the umlaut command is")?;
+    let lane = |n: u16| {
+        let name = if n == 0 { prefix.clone() } else { format!("{prefix}{}", n + 1) };
+        let name: LabName = name.parse().map_err(|error| format!("UMLAUT_PREFIX: {error}"))?;
+        let listen = listen.checked_add(n).ok_or("UMLAUT_LISTEN is too high")?;
+        let site = Site::named(&name).map_err(|why| why.to_string())?;
+        Ok(Lane { mininet, site, binary: binary.clone(), listen })
+    };
+    (0..lanes).map(lane).collect()
+}
+
+impl Lane {
+    /// Runs it, prints how it has gone, and tells whether it has passed.
+    fn run(&self, Run { file, scenario, version, app }: &Run) -> bool {
+        let Lane { mininet, site, binary, listen } = self;
+        let (version, app, listen) = (*version, *app, *listen);
+        let begun = Instant::now();
+        let done = match mininet {
+            true => run_on(scenario, app, |_, text| {
+                Mininet::start(app, site, version, text, binary, listen)
+            }),
+            false => run_on(scenario, app, |policy, text| {
+                OpenVSwitch::start_app(app, site, version, policy, text, binary, listen)
+            }),
+        };
+        let seconds = begun.elapsed().as_secs_f64();
+        let file = match app {
+            App::SliceableSwitch => file.clone(),
+            app => format!("{file} on {}", app.name()),
+        };
+        let what = format!("{seconds:6.1} s  {version}  {file}: {}", scenario.name);
+        match &done {
+            Ok(streams) => {
+                let streams = streams.iter().map(|StreamCount { name, sent, lost }| {
+                    format!("\n{:18}{name}: {lost} of {sent} frames lost", "")
+                });
+                println!("ok      {what}{}", streams.collect::<String>());
+            }
+            Err(failure) => println!("FAILED  {what}\n{failure}"),
+        }
+        done.is_ok()
+    }
+}
+
+/// All of the scenarios whose files have one of these in their names, or all.
+fn runs(wanted: &[String]) -> Vec<Run> {
+    let mut runs = Vec::new();
     for (file, scenario) in scenarios() {
         if !wanted.is_empty() && !wanted.iter().any(|part| file.contains(part.as_str())) {
             continue;
         }
-        let apps = scenario.apps.iter();
-        let both = [Version::V1_0, Version::V1_3];
-        for (version, app) in apps.flat_map(|app| both.map(|version| (version, *app))) {
-            let begun = Instant::now();
-            let done = match mininet {
-                true => run_on(&scenario, app, |_, text| {
-                    Mininet::start(app, &site, version, text, &binary, listen)
-                }),
-                false => run_on(&scenario, app, |policy, text| {
-                    let (site, binary) = (&site, &binary);
-                    OpenVSwitch::start_app(app, site, version, policy, text, binary, listen)
-                }),
-            };
-            let seconds = begun.elapsed().as_secs_f64();
-            let file = match app {
-                App::SliceableSwitch => file.clone(),
-                app => format!("{file} on {}", app.name()),
-            };
-            match done {
-                Ok(streams) => {
-                    passed += 1;
-                    println!("ok      {seconds:6.1} s  {version}  {file}: {}", scenario.name);
-                    for StreamCount { name, sent, lost } in streams {
-                        println!("{:18}{name}: {lost} of {sent} frames lost", "");
-                    }
-                }
-                Err(failure) => {
-                    failed += 1;
-                    println!(
-                        "FAILED  {seconds:6.1} s  {version}  {file}: {}\n{failure}",
-                        scenario.name
-                    );
-                }
+        let scenario = Arc::new(scenario);
+        for app in &scenario.apps {
+            for version in [Version::V1_0, Version::V1_3] {
+                let (file, scenario) = (file.clone(), scenario.clone());
+                runs.push(Run { file, scenario, version, app: *app });
             }
         }
     }
-    println!("{passed} passed, {failed} failed in {:.0} s", whole.elapsed().as_secs_f64());
-    if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    runs
 }
 
 /// All scenario files, in order of their names.

@@ -280,6 +280,12 @@ impl Scenario {
         }
         Ok(scenario)
     }
+
+    /// Whether it counts what a stream loses or what a storm may: on real switches, which others use
+    /// as well, that is told apart from their load only where it runs alone.
+    pub fn wants_to_be_alone(&self) -> bool {
+        self.steps.iter().any(|step| step.stream.is_some() || step.storm.is_some())
+    }
 }
 
 impl Step {
