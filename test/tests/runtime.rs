@@ -352,95 +352,118 @@ impl Observer for Gate {
     }
 }
 
+/// A controller of one thread whose observer is a gate.
+struct Gated {
+    controller: OneThread,
+    tells: Sender<()>,
+    /// That it hangs.
+    told: Receiver<()>,
+    /// Lets it go on, once for each; dropped: always.
+    on: Sender<()>,
+}
+
+impl Gated {
+    fn start() -> Gated {
+        let ((tells, told), (on, go_on)) = (channel(), channel());
+        let gate = Gate { tells: Mutex::new(tells.clone()), go_on: Mutex::new(go_on) };
+        Gated { controller: OneThread::start(Apps::new(), gate), tells, told, on }
+    }
+
+    /// Has the thread hang: what is said until it goes on, it hears at once.
+    fn hang(&self) {
+        let leaves = Peer::connect(self.controller.address);
+        leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        self.told.recv_timeout(LIMIT).expect("it is gone");
+    }
+}
+
 #[test]
 fn who_has_little_to_say_does_not_wait_for_who_has_much() {
-    let ((tells, told), (on, go_on)) = (channel(), channel());
-    let gate = Gate { tells: Mutex::new(tells), go_on: Mutex::new(go_on) };
-    let controller = OneThread::start(Apps::new(), gate);
-    let mut little = Peer::connect(controller.address);
-    let mut much = Peer::connect(controller.address);
+    let gated = Gated::start();
+    let mut little = Peer::connect(gated.controller.address);
+    let mut much = Peer::connect(gated.controller.address);
     let last = much.nearly_a_switch(DatapathId(1));
-    let leaves = Peer::connect(controller.address);
-    leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    told.recv_timeout(LIMIT).expect("it is gone");
+    gated.hang();
     // While that is told, both say something: the thread hears it at once.
     let echo = bytes(&Message::EchoRequest(b"here"[..].into()));
     little.stream.write_all(&echo).unwrap();
     much.stream.write_all(&[&echo.repeat(512)[..], &last].concat()).unwrap();
-    on.send(()).unwrap();
-    told.recv_timeout(LIMIT).expect("the switch is ready");
+    gated.on.send(()).unwrap();
+    gated.told.recv_timeout(LIMIT).expect("the switch is ready");
     // The other's turn is not over yet.
     little.until(|message| matches!(message, Message::EchoReply(_)));
-    drop(on);
+    drop(gated.on);
     much.until(|message| matches!(message, Message::EchoReply(_)));
-    controller.stop();
+    gated.controller.stop();
 }
 
 #[test]
-fn who_has_little_to_say_waits_for_a_small_part_of_what_another_storms_with() {
-    let ((tells, told), (on, go_on)) = (channel(), channel());
-    let gate = Gate { tells: Mutex::new(tells), go_on: Mutex::new(go_on) };
-    let controller = OneThread::start(Apps::new(), gate);
-    let mut little = Peer::connect(controller.address);
-    let mut storm = Peer::connect(controller.address);
-    let last = storm.nearly_a_switch(DatapathId(1));
-    let leaves = Peer::connect(controller.address);
-    leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    told.recv_timeout(LIMIT).expect("it is gone");
+fn who_has_little_to_say_waits_for_a_small_part_of_what_others_storm_with() {
+    let gated = Gated::start();
+    let mut little = Peer::connect(gated.controller.address);
+    let mut storms = [1, 2].map(|_| Peer::connect(gated.controller.address));
+    let dpids = [DatapathId(1), DatapathId(2)].iter();
+    let lasts = storms.iter_mut().zip(dpids).map(|(storm, dpid)| storm.nearly_a_switch(*dpid));
+    let lasts: Vec<_> = lasts.collect();
+    gated.hang();
     // Ready by the first of these bytes, gone by the last, with 10 KiB between, all there at once.
     let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
     let broken = [4, 2, 0, 0, 0, 0, 0, 7];
-    storm.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
-    on.send(()).unwrap();
-    told.recv_timeout(LIMIT).expect("the switch is ready");
-    little.stream.write_all(&bytes(&Message::EchoRequest(b"here"[..].into()))).unwrap();
-    on.send(()).unwrap();
-    told.recv_timeout(LIMIT).expect("the switch is gone");
-    // It is the other's next step that ends it. This comes before that.
-    little.until(|message| matches!(message, Message::EchoReply(_)));
-    drop(on);
-    controller.stop();
+    for (storm, last) in storms.iter_mut().zip(&lasts) {
+        storm.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
+    }
+    let go_on_until = |what| {
+        gated.on.send(()).unwrap();
+        gated.told.recv_timeout(LIMIT).expect(what);
+    };
+    go_on_until("a switch is ready");
+    go_on_until("the other is ready");
+    // The next step of each ends it. Before each is what came in the step before it.
+    for gone in ["a switch is gone", "the other is gone"] {
+        little.stream.write_all(&bytes(&Message::EchoRequest(b"here"[..].into()))).unwrap();
+        go_on_until(gone);
+        little.until(|message| matches!(message, Message::EchoReply(_)));
+    }
+    drop(gated.on);
+    gated.controller.stop();
 }
 
 #[test]
 fn who_has_little_to_say_does_not_wait_for_who_is_rung_for() {
-    let ((tells, told), (on, go_on)) = (channel(), channel());
-    let (turn_tells, (turn_on, turn_goes_on)) = (tells.clone(), channel::<()>());
-    let gate = Gate { tells: Mutex::new(tells), go_on: Mutex::new(go_on) };
-    let controller = OneThread::start(Apps::new(), gate);
-    let mut little = Peer::connect(controller.address);
-    let mut rung = Peer::connect(controller.address);
+    let gated = Gated::start();
+    let turn_tells = gated.tells.clone();
+    let (turn_on, turn_goes_on) = channel::<()>();
+    let mut little = Peer::connect(gated.controller.address);
+    let mut rung = Peer::connect(gated.controller.address);
     let last = rung.nearly_a_switch(DatapathId(1));
     rung.stream.write_all(&last).unwrap();
-    told.recv_timeout(LIMIT).expect("the switch is ready");
-    on.send(()).unwrap();
+    gated.told.recv_timeout(LIMIT).expect("the switch is ready");
+    gated.on.send(()).unwrap();
     rung.echo();
-    let leaves = Peer::connect(controller.address);
-    leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    told.recv_timeout(LIMIT).expect("it is gone");
+    gated.hang();
     // While that is told both say as little as the other, and one is rung for besides.
     let echo = bytes(&Message::EchoRequest(b"here"[..].into()));
     little.stream.write_all(&echo).unwrap();
     rung.stream.write_all(&echo).unwrap();
-    let switch = SwitchHandle::new(&controller.shared, DatapathId(1));
+    let switch = SwitchHandle::new(&gated.controller.shared, DatapathId(1));
     let mut turn = Box::pin(switch.run(move |_, _| {
         turn_tells.send(()).unwrap();
         let _ = turn_goes_on.recv();
     }));
-    controller.runtime.block_on(async {
+    gated.controller.runtime.block_on(async {
         tokio::select! {
             biased;
             _ = &mut turn => panic!("the thread hangs"),
             () = std::future::ready(()) => {}
         }
     });
-    on.send(()).unwrap();
-    told.recv_timeout(LIMIT).expect("its turn has begun");
+    gated.on.send(()).unwrap();
+    gated.told.recv_timeout(LIMIT).expect("its turn has begun");
     little.until(|message| matches!(message, Message::EchoReply(_)));
-    drop((on, turn_on));
-    assert_eq!(controller.runtime.block_on(turn), Ok(()));
+    drop((gated.on, turn_on));
+    assert_eq!(gated.controller.runtime.block_on(turn), Ok(()));
     rung.until(|message| matches!(message, Message::EchoReply(_)));
-    controller.stop();
+    gated.controller.stop();
 }
 
 /// Panics where a connection ends that was no switch, and the first time that a switch is ready; tells

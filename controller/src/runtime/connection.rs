@@ -19,8 +19,6 @@ const TURNS: usize = 4;
 
 /// Bytes that are soon done with: messages of a switch that has learned of a host or two.
 const LITTLE_BYTES: usize = 2 << 10;
-/// So many reads of little, one after the other, and a connection is loud no more.
-const QUIET_READS: u8 = 16;
 
 /// How much a connection has to do in a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,8 +46,8 @@ pub(super) struct Connection<P: Policy> {
     session: Session<P>,
     /// Whether the socket may have something to read.
     readable: bool,
-    /// Reads of little since there was much, up to [`QUIET_READS`].
-    little_reads: u8,
+    /// Whether the last step has read as much as it had room for.
+    filled: bool,
     /// Whether the other end sends nothing more, which a read tells that follows the last bytes.
     ends: bool,
     /// Why it is at its end, if a read told that.
@@ -78,7 +76,7 @@ impl<P: Policy> Connection<P> {
             stream,
             session,
             readable,
-            little_reads: QUIET_READS,
+            filled: false,
             ends: false,
             broken: None,
             more: false,
@@ -124,6 +122,7 @@ impl<P: Policy> Connection<P> {
     #[inline]
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Work {
         let rung = std::mem::take(&mut self.rung);
+        self.filled = false;
         if self.more || !self.readable || self.session.closed().is_some() {
             return Work::Much;
         }
@@ -131,9 +130,8 @@ impl<P: Policy> Connection<P> {
             Ok(Read::Some { bytes, more }) => {
                 self.session.receive(&buffer[..bytes]);
                 self.readable = more || self.ends;
-                let much = bytes > LITTLE_BYTES;
-                self.little_reads = if much { 0 } else { QUIET_READS.min(self.little_reads + 1) };
-                return if rung || much { Work::Much } else { Work::Little };
+                self.filled = bytes == buffer.len();
+                return if rung || bytes > LITTLE_BYTES { Work::Much } else { Work::Little };
             }
             Ok(Read::Nothing { more }) => self.readable = more,
             Ok(Read::End) => self.broken = Some("closed by the switch".to_owned()),
@@ -142,11 +140,10 @@ impl<P: Policy> Connection<P> {
         Work::Little
     }
 
-    /// Whether it has lately had much to read at once. It is then served for its number of messages,
-    /// not for how soon each is answered.
+    /// Whether the read that began this step has filled its buffer.
     #[inline]
-    pub(super) fn is_loud(&self) -> bool {
-        self.little_reads < QUIET_READS
+    pub(super) fn has_filled(&self) -> bool {
+        self.filled
     }
 
     /// Goes on with the step: runs what follows from what was read.
@@ -364,34 +361,10 @@ mod tests {
             std::thread::yield_now();
         }
         connection.may_read(false);
-        assert!(!connection.is_loud());
-        assert_eq!(connection.read(&mut buffer), Work::Much);
-        assert!(connection.is_loud());
+        assert_eq!(connection.read(&mut buffer[..LITTLE_BYTES + 1]), Work::Much);
+        assert!(connection.has_filled());
         connection.more = true;
         assert_eq!(connection.read(&mut buffer), Work::Much, "more than it has done");
-    }
-
-    #[test]
-    fn a_loud_connection_is_loud_until_it_has_said_little_many_times() {
-        let mut bytes = BytesMut::new();
-        append(&mut bytes, &Message::Hello(Hello::default()));
-        let hello = bytes.len();
-        while bytes.len() < hello + 8 * (LITTLE_BYTES / 8 + 2 * usize::from(QUIET_READS)) {
-            append(&mut bytes, &Message::EchoRequest(Vec::new().into()));
-        }
-        let (mut connection, shared, _peer) = told(&bytes);
-        // A read gets as much as it has room for.
-        let read = |connection: &mut Connection<()>, room: usize| {
-            step(connection, &mut vec![0; room], &shared);
-            connection.is_loud()
-        };
-        assert!(!read(&mut connection, hello));
-        assert!(read(&mut connection, LITTLE_BYTES + 8));
-        for _ in 1..QUIET_READS {
-            assert!(read(&mut connection, 8));
-        }
-        assert!(!read(&mut connection, 8));
-        assert!(!read(&mut connection, 8));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The runtime: threads that serve switches, and on tokio listeners, TLS handshakes and the slow path.
 //! Runtime.
 
+mod company;
 mod connection;
 mod door;
 mod handle;

@@ -9,11 +9,12 @@
 //! The system's code and ours use the same near caches, and each pushes the other out. Done by turns,
 //! for all connections that have something, each finds itself there but for the first of them.
 //!
-//! Who says little is not to wait for who storms: a step that ends with more to do is followed by those
-//! of all others that have something by then, and reads no more than [`SHARED_READ_BYTES`].
+//! Who says little is not to wait for those who storm: a step that ends with more to do is followed by
+//! those of all others that have something by then, and where somebody says little it reads less. See
+//! [`Company`].
 
 use std::any::Any;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,9 +26,10 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::company::Company;
 use super::connection::{Connection, Next, Work};
 use super::door::{Accepted, Door, Ring};
-use super::stream::{READ_BYTES, SHARED_READ_BYTES};
+use super::stream::READ_BYTES;
 use crate::app::Policy;
 use crate::apps::panic_message;
 use crate::mailbox::Mailbox;
@@ -75,9 +77,9 @@ impl Workers {
                 poll,
                 connections: Vec::new(),
                 free: Vec::new(),
-                loud: 0,
+                company: Company::default(),
                 ready: Vec::new(),
-                again: Vec::new(),
+                again: VecDeque::new(),
                 round: Vec::new(),
                 read: Vec::new(),
                 due: BTreeSet::new(),
@@ -132,8 +134,8 @@ struct Line<P: Policy> {
     ring: Arc<Ring>,
     /// Whether a step is due.
     ready: bool,
-    /// Whether it is counted as loud.
-    loud: bool,
+    /// When it was last counted as loud.
+    loud: u32,
     /// When there is a step at the latest.
     due: Option<Instant>,
 }
@@ -146,12 +148,11 @@ struct Worker<P: Policy> {
     connections: Vec<Option<Box<Line<P>>>>,
     /// Numbers that are nobody's.
     free: Vec<usize>,
-    /// How many connections are loud.
-    loud: usize,
+    company: Company,
     /// Whose step is due, each once; whose next one is, which has more to do than a step does; and whose
     /// is being done.
     ready: Vec<usize>,
-    again: Vec<usize>,
+    again: VecDeque<usize>,
     round: Vec<usize>,
     /// Who has read, and goes on when the others of the round have.
     read: Vec<usize>,
@@ -208,7 +209,7 @@ impl<P: Policy> Worker<P> {
             && !line.ready
         {
             line.ready = true;
-            self.again.push(number);
+            self.again.push_back(number);
         }
     }
 
@@ -262,7 +263,7 @@ impl<P: Policy> Worker<P> {
         if self.stopping {
             connection.stop();
         }
-        let line = Box::new(Line { connection, ring, ready: false, loud: false, due: None });
+        let line = Box::new(Line { connection, ring, ready: false, loud: 0, due: None });
         match self.connections.get_mut(number) {
             Some(free) => *free = Some(line),
             None => self.connections.push(Some(line)),
@@ -290,15 +291,20 @@ impl<P: Policy> Worker<P> {
     /// A step of all whose step is due.
     fn step(&mut self) {
         std::mem::swap(&mut self.ready, &mut self.round);
-        self.round.append(&mut self.again);
+        let more = self.again.len().min(self.company.steps_again());
+        self.round.extend(self.again.drain(..more));
         for at in 0..self.round.len() {
             let number = self.round[at];
-            let room = self.room();
+            let room = self.company.room();
             let work = self.part(number, |line, buffer, _| {
                 line.ready = false;
                 line.connection.read(&mut buffer[..room])
             });
-            self.listen(number);
+            if let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut)
+                && line.connection.has_filled()
+            {
+                self.company.heard(&mut line.loud);
+            }
             if work == Some(Work::Much) {
                 // Whoever was read before it does not wait for it.
                 self.answer();
@@ -310,29 +316,7 @@ impl<P: Policy> Worker<P> {
         }
         self.answer();
         self.round.clear();
-    }
-
-    /// How much is read at once: less where somebody would wait for it who says little.
-    #[inline]
-    fn room(&self) -> usize {
-        match self.loud < self.connections.len() - self.free.len() {
-            true => SHARED_READ_BYTES,
-            false => READ_BYTES,
-        }
-    }
-
-    /// Counts a connection that has become loud, or no longer is.
-    #[inline]
-    fn listen(&mut self, number: usize) {
-        let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut) else {
-            return;
-        };
-        match (line.loud, line.connection.is_loud()) {
-            (false, true) => self.loud += 1,
-            (true, false) => self.loud -= 1,
-            _ => {}
-        }
-        line.loud = line.connection.is_loud();
+        self.company.round_over(self.connections.len() - self.free.len());
     }
 
     /// Goes on with the steps of those that have read.
@@ -401,8 +385,6 @@ impl<P: Policy> Worker<P> {
         if let Some(due) = line.due {
             self.due.remove(&(due, number));
         }
-        self.loud -= usize::from(line.loud);
-        debug_assert_eq!(self.loud, self.connections.iter().flatten().filter(|l| l.loud).count());
         // The system does the same when it is closed.
         let _ = self.poll.registry().deregister(line.connection.stream().socket());
         self.free.push(number);

@@ -1,0 +1,112 @@
+//! Whether those who share a thread are all loud. Pure.
+
+use super::stream::{READ_BYTES, SHARED_READ_BYTES};
+
+/// Rounds of a count.
+const ROUNDS: u32 = 64;
+
+/// Tells how much is read at once, and how many steps in a row belong to those who have always more to
+/// say: for whoever says little waits meanwhile. Where all are loud nobody does.
+///
+/// Who has filled a read in the last count of rounds is loud. A thread has many rounds in a
+/// millisecond when a switch storms, and few of them are another's: what one says in an answer of some
+/// length now and then does not make it loud.
+pub(super) struct Company {
+    /// The number of this count, from 1.
+    count: u32,
+    rounds: u32,
+    /// Who has filled a read in this count.
+    loud: usize,
+    /// Whether in the count before this all have.
+    all_loud: bool,
+}
+
+impl Default for Company {
+    fn default() -> Company {
+        Company { count: 1, rounds: 0, loud: 0, all_loud: false }
+    }
+}
+
+impl Company {
+    /// How many bytes are read at once.
+    #[inline]
+    pub(super) fn room(&self) -> usize {
+        if self.all_loud { READ_BYTES } else { SHARED_READ_BYTES }
+    }
+
+    /// How many of those that were not done with their last step have another in a round.
+    #[inline]
+    pub(super) fn steps_again(&self) -> usize {
+        if self.all_loud { usize::MAX } else { 1 }
+    }
+
+    /// One has filled a read. `last` is its own: the count in which it last did, 0 at first.
+    #[inline]
+    pub(super) fn heard(&mut self, last: &mut u32) {
+        if *last != self.count {
+            *last = self.count;
+            self.loud += 1;
+        }
+    }
+
+    /// A round is over, and so many connections are there.
+    #[inline]
+    pub(super) fn round_over(&mut self, connections: usize) {
+        self.rounds += 1;
+        if self.rounds == ROUNDS {
+            // One that has ended meanwhile may be among the loud: it is another count soon.
+            self.all_loud = self.loud >= connections;
+            (self.rounds, self.loud) = (0, 0);
+            // A connection of four thousand million counts ago is one that was never heard.
+            self.count = self.count.checked_add(1).unwrap_or(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A count of rounds, in each of which these fill a read.
+    fn count(company: &mut Company, all: &mut [u32], loud: &[usize]) {
+        for _ in 0..ROUNDS {
+            loud.iter().for_each(|number| company.heard(&mut all[*number]));
+            company.round_over(all.len());
+        }
+    }
+
+    #[test]
+    fn only_where_all_are_loud_nobody_waits() {
+        let (mut company, mut all) = (Company::default(), [0; 3]);
+        let shared = |company: &Company| {
+            let of = (company.room(), company.steps_again());
+            assert!(of == (SHARED_READ_BYTES, 1) || of == (READ_BYTES, usize::MAX), "{of:?}");
+            of.1 == 1
+        };
+        assert!(shared(&company));
+        count(&mut company, &mut all, &[0, 1]);
+        assert!(shared(&company));
+        count(&mut company, &mut all, &[0, 1, 2]);
+        assert!(!shared(&company));
+        // What it does then does not change within a count.
+        company.round_over(all.len());
+        assert!(!shared(&company));
+        for _ in 1..ROUNDS {
+            company.round_over(all.len());
+        }
+        assert!(shared(&company), "nobody was heard in that count");
+        count(&mut company, &mut all, &[2, 2, 2]);
+        assert!(shared(&company), "one is counted once");
+    }
+
+    #[test]
+    fn counts_go_round() {
+        let mut company = Company { count: u32::MAX, ..Company::default() };
+        let mut all = [u32::MAX - 1];
+        for _ in 0..3 {
+            count(&mut company, &mut all, &[0]);
+            assert_eq!(company.room(), READ_BYTES);
+        }
+        assert_eq!((company.count, all), (3, [2]));
+    }
+}
