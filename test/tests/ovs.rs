@@ -108,9 +108,15 @@ fn lanes(mininet: bool) -> Result<Vec<Lane>, String> {
     let lanes = if mininet { 1 } else { number("UMLAUT_LANES", LANES)? };
     let binary = std::env::var_os("UMLAUT_BIN").map(PathBuf::from);
     let binary = binary.ok_or("UMLAUT_BIN does not say where the umlaut command is")?;
+    let first: LabName = prefix.parse().map_err(|error| format!("UMLAUT_PREFIX: {error}"))?;
     let lane = |n: u16| {
-        let name = if n == 0 { prefix.clone() } else { format!("{prefix}{}", n + 1) };
-        let name: LabName = name.parse().map_err(|error| format!("UMLAUT_PREFIX: {error}"))?;
+        // A number takes the place of the last letter of a long name.
+        let name: LabName = match n {
+            0 => first.clone(),
+            _ => {
+                format!("{prefix:.5}{}", n + 1).parse().map_err(|_| "there are 9 lanes at most")?
+            }
+        };
         let listen = listen.checked_add(n).ok_or("UMLAUT_LISTEN is too high")?;
         let site = Site::named(&name).map_err(|why| why.to_string())?;
         Ok(Lane { mininet, site, binary: binary.clone(), listen })
