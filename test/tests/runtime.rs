@@ -1,6 +1,6 @@
 //! Applications on the tokio runtime, with emulated switches over TCP.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -425,6 +425,39 @@ fn who_has_little_to_say_waits_for_a_small_part_of_what_others_storm_with() {
         little.until(|message| matches!(message, Message::EchoReply(_)));
     }
     drop(gated.on);
+    gated.controller.stop();
+}
+
+#[test]
+fn where_all_are_loud_more_is_read_at_once() {
+    let gated = Gated::start();
+    let mut loud = Peer::connect(gated.controller.address);
+    let last = loud.nearly_a_switch(DatapathId(1));
+    let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
+    // Hundreds of reads, most of them full.
+    for _ in 0..30 {
+        loud.stream.write_all(&echo.repeat(64)).unwrap();
+        for _ in 0..64 {
+            loud.until(|message| matches!(message, Message::EchoReply(_)));
+        }
+    }
+    // Somebody who says little comes, which is noticed some rounds later.
+    let mut little = Peer::connect(gated.controller.address);
+    gated.hang();
+    let broken = [4, 2, 0, 0, 0, 0, 0, 7];
+    loud.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
+    gated.on.send(()).unwrap();
+    gated.told.recv_timeout(LIMIT).expect("the switch is ready");
+    little.stream.write_all(&bytes(&Message::EchoRequest(b"here"[..].into()))).unwrap();
+    gated.on.send(()).unwrap();
+    gated.told.recv_timeout(LIMIT).expect("the switch is gone");
+    // It is the same step that ends it: the other has not had its own since.
+    little.stream.set_nonblocking(true).unwrap();
+    let answered = little.stream.peek(&mut [0]);
+    assert_eq!(answered.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    little.stream.set_nonblocking(false).unwrap();
+    drop(gated.on);
+    little.until(|message| matches!(message, Message::EchoReply(_)));
     gated.controller.stop();
 }
 
