@@ -429,6 +429,44 @@ fn who_has_little_to_say_waits_for_a_small_part_of_what_others_storm_with() {
 }
 
 #[test]
+fn of_those_who_storm_as_many_go_on_as_others_have_something() {
+    let gated = Gated::start();
+    let mut little = [(); 2].map(|()| Peer::connect(gated.controller.address));
+    let mut storms = [(); 2].map(|()| Peer::connect(gated.controller.address));
+    let dpids = [DatapathId(1), DatapathId(2)].iter();
+    let lasts = storms.iter_mut().zip(dpids).map(|(storm, dpid)| storm.nearly_a_switch(*dpid));
+    let lasts: Vec<_> = lasts.collect();
+    gated.hang();
+    let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
+    let broken = [4, 2, 0, 0, 0, 0, 0, 7];
+    for (storm, last) in storms.iter_mut().zip(&lasts) {
+        storm.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
+    }
+    let go_on_until = |what| {
+        gated.on.send(()).unwrap();
+        gated.told.recv_timeout(LIMIT).expect(what);
+    };
+    go_on_until("a switch is ready");
+    go_on_until("the other is ready");
+    let here = bytes(&Message::EchoRequest(b"here"[..].into()));
+    little.iter_mut().for_each(|peer| peer.stream.write_all(&here).unwrap());
+    // Two have come: they are first, and both storms have their next step behind them.
+    go_on_until("a switch is gone");
+    for peer in &mut little {
+        peer.until(|message| matches!(message, Message::EchoReply(_)));
+    }
+    little[0].stream.write_all(&here).unwrap();
+    go_on_until("the other is gone");
+    little[0].stream.set_nonblocking(true).unwrap();
+    let answered = little[0].stream.peek(&mut [0]);
+    assert_eq!(answered.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    little[0].stream.set_nonblocking(false).unwrap();
+    drop(gated.on);
+    little[0].until(|message| matches!(message, Message::EchoReply(_)));
+    gated.controller.stop();
+}
+
+#[test]
 fn where_all_are_loud_more_is_read_at_once() {
     let gated = Gated::start();
     let mut loud = Peer::connect(gated.controller.address);

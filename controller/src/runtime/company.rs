@@ -8,6 +8,11 @@ const ROUNDS: u32 = 64;
 /// Tells how much is read at once, and how many steps in a row belong to those who have always more to
 /// say: for whoever says little waits meanwhile. Where all are loud nobody does.
 ///
+/// A step costs the same whether little or much is read. When a thread has as much to do as it can, some
+/// of its switches have more waiting than one read takes; had they one step in a round whoever else
+/// comes, rounds would be spent on the few messages of the others, the rest would pile up, and sooner
+/// than it need be nothing were in time.
+///
 /// Who has filled a read in the last count of rounds is loud. A thread has many rounds in a
 /// millisecond when a switch storms, and few of them are another's: what one says in an answer of some
 /// length now and then does not make it loud.
@@ -34,10 +39,12 @@ impl Company {
         if self.all_loud { READ_BYTES } else { SHARED_READ_BYTES }
     }
 
-    /// How many of those that were not done with their last step have another in a round.
+    /// How many of those that were not done with their last step have another in a round in which so
+    /// many others have theirs: as many, so that what the others cost, which is much for the little
+    /// they say, is never most of a round while there is work left.
     #[inline]
-    pub(super) fn steps_again(&self) -> usize {
-        if self.all_loud { usize::MAX } else { 1 }
+    pub(super) fn steps_again(&self, others: usize) -> usize {
+        if self.all_loud { usize::MAX } else { others.max(1) }
     }
 
     /// One has filled a read. `last` is its own: the count in which it last did, 0 at first.
@@ -79,7 +86,7 @@ mod tests {
     fn only_where_all_are_loud_nobody_waits() {
         let (mut company, mut all) = (Company::default(), [0; 3]);
         let shared = |company: &Company| {
-            let of = (company.room(), company.steps_again());
+            let of = (company.room(), company.steps_again(0));
             assert!(of == (SHARED_READ_BYTES, 1) || of == (READ_BYTES, usize::MAX), "{of:?}");
             of.1 == 1
         };
@@ -97,6 +104,12 @@ mod tests {
         assert!(shared(&company), "nobody was heard in that count");
         count(&mut company, &mut all, &[2, 2, 2]);
         assert!(shared(&company), "one is counted once");
+    }
+
+    #[test]
+    fn as_many_go_on_as_others_have_come() {
+        let company = Company::default();
+        assert_eq!([0, 1, 2, 15].map(|others| company.steps_again(others)), [1, 1, 2, 15]);
     }
 
     #[test]

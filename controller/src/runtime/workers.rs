@@ -291,7 +291,7 @@ impl<P: Policy> Worker<P> {
     /// A step of all whose step is due.
     fn step(&mut self) {
         std::mem::swap(&mut self.ready, &mut self.round);
-        let more = self.again.len().min(self.company.steps_again());
+        let more = self.again.len().min(self.company.steps_again(self.round.len()));
         self.round.extend(self.again.drain(..more));
         for at in 0..self.round.len() {
             let number = self.round[at];
