@@ -375,6 +375,30 @@ impl Gated {
         leaves.stream.shutdown(std::net::Shutdown::Write).unwrap();
         self.told.recv_timeout(LIMIT).expect("it is gone");
     }
+
+    /// Lets the thread go on until it tells the next thing, and hangs again.
+    fn go_on_until(&self, what: &str) {
+        self.on.send(()).unwrap();
+        self.told.recv_timeout(LIMIT).expect(what);
+    }
+
+    /// Two switches that storm, both of which have had a step. The next of each ends it.
+    fn hang_with_two_storms(&self) -> [Peer; 2] {
+        let mut storms = [(); 2].map(|()| Peer::connect(self.controller.address));
+        let dpids = [DatapathId(1), DatapathId(2)].iter();
+        let lasts = storms.iter_mut().zip(dpids).map(|(storm, dpid)| storm.nearly_a_switch(*dpid));
+        let lasts: Vec<_> = lasts.collect();
+        self.hang();
+        // Ready by the first of these bytes, gone by the last, with 10 KiB between, all there at once.
+        let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
+        let broken = [4, 2, 0, 0, 0, 0, 0, 7];
+        for (storm, last) in storms.iter_mut().zip(&lasts) {
+            storm.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
+        }
+        self.go_on_until("a switch is ready");
+        self.go_on_until("the other is ready");
+        storms
+    }
 }
 
 #[test]
@@ -401,27 +425,11 @@ fn who_has_little_to_say_does_not_wait_for_who_has_much() {
 fn who_has_little_to_say_waits_for_a_small_part_of_what_others_storm_with() {
     let gated = Gated::start();
     let mut little = Peer::connect(gated.controller.address);
-    let mut storms = [1, 2].map(|_| Peer::connect(gated.controller.address));
-    let dpids = [DatapathId(1), DatapathId(2)].iter();
-    let lasts = storms.iter_mut().zip(dpids).map(|(storm, dpid)| storm.nearly_a_switch(*dpid));
-    let lasts: Vec<_> = lasts.collect();
-    gated.hang();
-    // Ready by the first of these bytes, gone by the last, with 10 KiB between, all there at once.
-    let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
-    let broken = [4, 2, 0, 0, 0, 0, 0, 7];
-    for (storm, last) in storms.iter_mut().zip(&lasts) {
-        storm.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
-    }
-    let go_on_until = |what| {
-        gated.on.send(()).unwrap();
-        gated.told.recv_timeout(LIMIT).expect(what);
-    };
-    go_on_until("a switch is ready");
-    go_on_until("the other is ready");
-    // The next step of each ends it. Before each is what came in the step before it.
+    let _storms = gated.hang_with_two_storms();
+    // Before the next step of each is what came in the step before it.
     for gone in ["a switch is gone", "the other is gone"] {
         little.stream.write_all(&bytes(&Message::EchoRequest(b"here"[..].into()))).unwrap();
-        go_on_until(gone);
+        gated.go_on_until(gone);
         little.until(|message| matches!(message, Message::EchoReply(_)));
     }
     drop(gated.on);
@@ -432,31 +440,16 @@ fn who_has_little_to_say_waits_for_a_small_part_of_what_others_storm_with() {
 fn of_those_who_storm_as_many_go_on_as_others_have_something() {
     let gated = Gated::start();
     let mut little = [(); 2].map(|()| Peer::connect(gated.controller.address));
-    let mut storms = [(); 2].map(|()| Peer::connect(gated.controller.address));
-    let dpids = [DatapathId(1), DatapathId(2)].iter();
-    let lasts = storms.iter_mut().zip(dpids).map(|(storm, dpid)| storm.nearly_a_switch(*dpid));
-    let lasts: Vec<_> = lasts.collect();
-    gated.hang();
-    let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
-    let broken = [4, 2, 0, 0, 0, 0, 0, 7];
-    for (storm, last) in storms.iter_mut().zip(&lasts) {
-        storm.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
-    }
-    let go_on_until = |what| {
-        gated.on.send(()).unwrap();
-        gated.told.recv_timeout(LIMIT).expect(what);
-    };
-    go_on_until("a switch is ready");
-    go_on_until("the other is ready");
+    let _storms = gated.hang_with_two_storms();
     let here = bytes(&Message::EchoRequest(b"here"[..].into()));
     little.iter_mut().for_each(|peer| peer.stream.write_all(&here).unwrap());
     // Two have come: they are first, and both storms have their next step behind them.
-    go_on_until("a switch is gone");
+    gated.go_on_until("a switch is gone");
     for peer in &mut little {
         peer.until(|message| matches!(message, Message::EchoReply(_)));
     }
     little[0].stream.write_all(&here).unwrap();
-    go_on_until("the other is gone");
+    gated.go_on_until("the other is gone");
     little[0].stream.set_nonblocking(true).unwrap();
     let answered = little[0].stream.peek(&mut [0]);
     assert_eq!(answered.map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
