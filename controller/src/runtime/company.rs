@@ -8,10 +8,9 @@ const ROUNDS: u32 = 64;
 /// Tells how much is read at once, and how many steps in a row belong to those who have always more to
 /// say: for whoever says little waits meanwhile. Where all are loud nobody does.
 ///
-/// A step costs the same whether little or much is read. When a thread has as much to do as it can, some
-/// of its switches have more waiting than one read takes; had they one step in a round whoever else
-/// comes, rounds would be spent on the few messages of the others, the rest would pile up, and sooner
-/// than it need be nothing were in time.
+/// A read and a write have their price however little is said. When a thread is near its limit, some of
+/// its switches have more waiting than one read takes. If one of these went on in a round whoever else
+/// has come, rounds would be spent on the few messages of the others, and the rest would pile up.
 ///
 /// Who has filled a read in the last count of rounds is loud. A thread has many rounds in a
 /// millisecond when a switch storms, and few of them are another's: what one says in an answer of some
@@ -40,8 +39,7 @@ impl Company {
     }
 
     /// How many of those that were not done with their last step have another in a round in which so
-    /// many others have theirs: as many, so that what the others cost, which is much for the little
-    /// they say, is never most of a round while there is work left.
+    /// many others have theirs: as many, so that a round in which many say little does much as well.
     #[inline]
     pub(super) fn steps_again(&self, others: usize) -> usize {
         if self.all_loud { usize::MAX } else { others.max(1) }
