@@ -8,11 +8,12 @@
 //! ```
 //! A set-up is a flow-mod that adds an entry which sends frames on; a packet-out alone is none.
 //!
-//! Pure but for [`canned`], [`process`], and the sockets of [`Generator`].
+//! Pure but for [`canned`], [`process`], [`machine`], and the sockets of [`Generator`].
 
 pub mod canned;
 mod error;
 mod generator;
+pub mod machine;
 mod phase;
 pub mod policy;
 pub mod population;

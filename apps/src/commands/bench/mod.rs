@@ -1,6 +1,7 @@
 //! `umlaut bench`: a load on a controller, and what it comes to. Runtime.
 
 mod canned;
+mod machine;
 mod policy;
 mod report;
 mod run;
@@ -26,6 +27,8 @@ enum Command {
     Canned(canned::Args),
     /// Write the policy file for a load
     Policy(policy::Args),
+    /// Measure this machine: loads from memory, a message over loopback, stops of its processors
+    Machine(machine::Args),
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
@@ -33,6 +36,7 @@ pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::execute(args),
         Command::Canned(args) => canned::execute(args),
         Command::Policy(args) => policy::execute(args),
+        Command::Machine(args) => machine::execute(args),
     }
 }
 

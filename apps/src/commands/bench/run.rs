@@ -104,7 +104,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn some_seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
     match seconds(text) {
         Ok(Duration::ZERO) | Err(_) => Err(format!("seconds, more than 0, to {LONGEST}")),
         some => some,
