@@ -6,7 +6,7 @@ use mio::net::TcpStream;
 use rustls::ServerConnection;
 
 /// Bytes taken from a socket at once, and before other sessions have their turn. More saves system
-/// calls. By TLS it is less.
+/// calls.
 pub(super) const READ_BYTES: usize = 16 << 10;
 /// The same where others wait meanwhile who say little, as beside a switch that storms.
 pub(super) const SHARED_READ_BYTES: usize = 8 << 10;
@@ -111,37 +111,78 @@ impl Stream {
 pub(super) struct Encrypted {
     socket: TcpStream,
     connection: ServerConnection,
+    /// What came behind the bytes that it holds, or the last read has got.
+    broken: Option<io::Error>,
+}
+
+/// A socket that is read, which notes whether the last read has filled the room it had.
+struct Noting<'a> {
+    socket: &'a mut TcpStream,
+    filled: bool,
+}
+
+impl io::Read for Noting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.socket.read(buffer)?;
+        self.filled = bytes == buffer.len();
+        Ok(bytes)
+    }
 }
 
 impl Encrypted {
     /// The first messages may have come with the end of the handshake.
     pub(super) fn new(socket: TcpStream, connection: ServerConnection) -> Encrypted {
-        Encrypted { socket, connection }
+        Encrypted { socket, connection, broken: None }
     }
 
-    /// `WouldBlock` is the socket's own; until then the TLS layer may hold more.
+    /// As much as there is room for, by as many reads of the socket: the TLS layer takes some kilobytes at
+    /// a time.
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
-        let read = match self.connection.reader().read(buffer) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.connection.read_tls(&mut self.socket)?;
-                if let Err(error) = self.connection.process_new_packets() {
-                    // The alert says why; the connection ends either way.
-                    let _ = self.try_flush();
-                    return Err(io::Error::new(ErrorKind::InvalidData, error));
-                }
-                self.connection.reader().read(buffer)
+        let (mut bytes, mut more) = (0, true);
+        while bytes < buffer.len() {
+            match self.connection.reader().read(&mut buffer[bytes..]) {
+                Ok(0) => break,
+                Ok(read) => bytes += read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => match self.broken.take() {
+                    Some(error) if bytes == 0 => return Err(error),
+                    Some(error) => {
+                        self.broken = Some(error);
+                        break;
+                    }
+                    None if more => match self.take() {
+                        Ok(may_have_more) => more = may_have_more,
+                        Err(error) => self.broken = Some(error),
+                    },
+                    // All there is; or a part of a record.
+                    None if bytes == 0 => return Ok(Read::Nothing { more: false }),
+                    None => return Ok(Read::Some { bytes, more: false }),
+                },
+                // Cut without a word, as plain TCP is: messages have their own lengths.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => break,
+                Err(error) if bytes == 0 => return Err(error),
+                Err(_) => break,
             }
-            done => done,
-        };
-        match read {
-            Ok(0) => Ok(Read::End),
-            Ok(bytes) => Ok(Read::Some { bytes, more: true }),
-            // A part of a record.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Read::Nothing { more: true }),
-            // Cut without a word, as plain TCP is: messages have their own lengths.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(Read::End),
-            Err(error) => Err(error),
         }
+        // An end or a fault behind these bytes is told by the next read.
+        Ok(if bytes == 0 { Read::End } else { Read::Some { bytes, more: true } })
+    }
+
+    /// Has the TLS layer read once. Whether the socket may have more, as it has filled the room for it.
+    fn take(&mut self) -> io::Result<bool> {
+        let mut from = Noting { socket: &mut self.socket, filled: false };
+        match self.connection.read_tls(&mut from) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        let filled = from.filled;
+        if let Err(error) = self.connection.process_new_packets() {
+            // The alert says why; the connection ends either way.
+            let _ = self.try_flush();
+            return Err(io::Error::new(ErrorKind::InvalidData, error));
+        }
+        Ok(filled)
     }
 
     /// `WouldBlock` only where the socket has said so: it tells nothing of room that it was not asked
@@ -168,5 +209,164 @@ impl Encrypted {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use rustls::crypto::ring::default_provider;
+    use rustls::pki_types::{PrivateKeyDer, ServerName};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A connection in TLS, and its other end: what that encrypts is sent as the test likes.
+    fn encrypted() -> (Stream, ClientConnection, std::net::TcpStream) {
+        let made = rcgen::generate_simple_self_signed(["controller".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let provider = Arc::new(default_provider());
+        let server = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("controller").unwrap();
+        let mut near = ServerConnection::new(Arc::new(server)).unwrap();
+        let mut far = ClientConnection::new(Arc::new(client), name).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut socket, _) = listener.accept().unwrap();
+        while near.is_handshaking() || far.is_handshaking() || near.wants_write() {
+            while far.wants_write() {
+                far.write_tls(&mut peer).unwrap();
+            }
+            if near.is_handshaking() {
+                near.read_tls(&mut socket).unwrap();
+                near.process_new_packets().unwrap();
+            }
+            while near.wants_write() {
+                near.write_tls(&mut socket).unwrap();
+            }
+            if far.is_handshaking() {
+                far.read_tls(&mut peer).unwrap();
+                far.process_new_packets().unwrap();
+            }
+        }
+        socket.set_nonblocking(true).unwrap();
+        let stream = Encrypted::new(TcpStream::from_std(socket), near);
+        (Stream::Encrypted(Box::new(stream)), far, peer)
+    }
+
+    /// What these bytes are on the wire.
+    fn records(far: &mut ClientConnection, bytes: &[u8]) -> Vec<u8> {
+        far.writer().write_all(bytes).unwrap();
+        let mut records = Vec::new();
+        while far.wants_write() {
+            far.write_tls(&mut records).unwrap();
+        }
+        records
+    }
+
+    /// Sends this, and waits until all of it has arrived.
+    fn send(stream: &mut Stream, peer: &mut std::net::TcpStream, records: &[u8]) {
+        peer.write_all(records).unwrap();
+        let until = Instant::now() + LIMIT;
+        let mut room = vec![0; 1 << 20];
+        while stream.socket().peek(&mut room).unwrap_or(0) < records.len() {
+            assert!(Instant::now() < until, "it has not arrived");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn in_tls_more_follows_only_where_the_room_or_the_read_of_the_socket_was_full() {
+        let (mut stream, mut far, mut peer) = encrypted();
+        let mut buffer = [0; 8 << 10];
+        let nothing = Read::Nothing { more: false };
+        assert_eq!(stream.try_read(&mut buffer).unwrap(), nothing);
+        let hello = records(&mut far, b"hello");
+        send(&mut stream, &mut peer, &hello);
+        let read = stream.try_read(&mut buffer).unwrap();
+        assert_eq!(read, Read::Some { bytes: 5, more: false });
+        assert_eq!(&buffer[..5], b"hello");
+        // Records larger and smaller than what the TLS layer reads at once: the room is filled all the same.
+        for record in [16 << 10, 1000] {
+            let said: Vec<u8> = (0..20_000_u32).map(|n| n as u8).collect();
+            let on_wire: Vec<u8> =
+                said.chunks(record).flat_map(|part| records(&mut far, part)).collect();
+            send(&mut stream, &mut peer, &on_wire);
+            let mut heard = Vec::new();
+            for (bytes, more) in [(8192, true), (8192, true), (3616, false)] {
+                let read = stream.try_read(&mut buffer).unwrap();
+                assert_eq!(read, Read::Some { bytes, more });
+                heard.extend_from_slice(&buffer[..bytes]);
+            }
+            assert!(heard == said);
+            assert_eq!(stream.try_read(&mut buffer).unwrap(), nothing);
+        }
+        // Half a record is nothing yet.
+        let last = records(&mut far, b"and so on");
+        let (some, rest) = last.split_at(11);
+        send(&mut stream, &mut peer, some);
+        assert_eq!(stream.try_read(&mut buffer).unwrap(), nothing);
+        send(&mut stream, &mut peer, rest);
+        let read = stream.try_read(&mut buffer).unwrap();
+        assert_eq!(read, Read::Some { bytes: 9, more: false });
+    }
+
+    #[test]
+    fn in_tls_what_came_before_the_end_is_read_before_it() {
+        for word in [true, false] {
+            let (mut stream, mut far, mut peer) = encrypted();
+            let mut bytes = records(&mut far, b"last");
+            if word {
+                far.send_close_notify();
+                bytes.extend(records(&mut far, b""));
+            }
+            send(&mut stream, &mut peer, &bytes);
+            peer.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut buffer = [0; 100];
+            let mut heard = Vec::new();
+            let until = Instant::now() + LIMIT;
+            loop {
+                match stream.try_read(&mut buffer).unwrap() {
+                    Read::Some { bytes, .. } => heard.extend_from_slice(&buffer[..bytes]),
+                    Read::Nothing { .. } => assert!(Instant::now() < until, "no end"),
+                    Read::End => break,
+                }
+            }
+            assert_eq!(heard, b"last");
+        }
+    }
+
+    #[test]
+    fn in_tls_what_came_before_a_fault_is_read_before_it() {
+        let (mut stream, mut far, mut peer) = encrypted();
+        let bytes = [records(&mut far, b"last"), b"GET / HTTP/1.1\r\n\r\n".to_vec()].concat();
+        send(&mut stream, &mut peer, &bytes);
+        let mut buffer = [0; 100];
+        let read = stream.try_read(&mut buffer).unwrap();
+        assert_eq!(read, Read::Some { bytes: 4, more: true });
+        let error = stream.try_read(&mut buffer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        // The other end is told.
+        let mut alert = [0; 1];
+        peer.read_exact(&mut alert).unwrap();
     }
 }
