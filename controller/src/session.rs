@@ -288,7 +288,9 @@ impl<P: Policy> Session<P> {
             && self.due.is_some_and(|due| now < due)
     }
 
-    fn is_outdated(&self, shared: &Shared<P>) -> bool {
+    /// Whether there is a newer World than the one it has noted.
+    #[inline]
+    pub(crate) fn is_outdated(&self, shared: &Shared<P>) -> bool {
         self.is_active() && shared.world.revision() != self.world.revision
     }
 

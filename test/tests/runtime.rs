@@ -460,6 +460,27 @@ fn of_those_who_storm_as_many_go_on_as_others_have_something() {
 }
 
 #[test]
+fn who_was_loud_a_moment_ago_comes_last_of_those_who_have_come() {
+    let gated = Gated::start();
+    let mut little = Peer::connect(gated.controller.address);
+    let mut loud = Peer::connect(gated.controller.address);
+    let last = loud.nearly_a_switch(DatapathId(1));
+    let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
+    loud.stream.write_all(&echo.repeat(64)).unwrap();
+    for _ in 0..64 {
+        loud.until(|message| matches!(message, Message::EchoReply(_)));
+    }
+    gated.hang();
+    loud.stream.write_all(&[&echo.repeat(4)[..], &last].concat()).unwrap();
+    little.stream.write_all(&bytes(&Message::EchoRequest(b"here"[..].into()))).unwrap();
+    gated.go_on_until("the switch is ready");
+    // It is in its step, and the other, whose few bytes came later, has had its own.
+    little.until(|message| matches!(message, Message::EchoReply(_)));
+    drop(gated.on);
+    gated.controller.stop();
+}
+
+#[test]
 fn where_all_are_loud_more_is_read_at_once() {
     let gated = Gated::start();
     let mut loud = Peer::connect(gated.controller.address);

@@ -1,4 +1,4 @@
-//! Whether those who share a thread are all loud. Pure.
+//! Who of those who share a thread is loud, and whether all are. Pure.
 
 use super::stream::{READ_BYTES, SHARED_READ_BYTES};
 
@@ -12,22 +12,25 @@ const ROUNDS: u32 = 64;
 /// its switches have more waiting than one read takes. If one of these went on in a round whoever else
 /// has come, rounds would be spent on the few messages of the others, and the rest would pile up.
 ///
-/// Who has filled a read in the last count of rounds is loud. A thread has many rounds in a
-/// millisecond when a switch storms, and few of them are another's: what one says in an answer of some
-/// length now and then does not make it loud.
+/// Who has said so much at once in a count of rounds is loud in this and the next. A thread has many
+/// rounds in a millisecond when a switch storms, and few of them are another's: what one says in an answer
+/// of some length now and then does not make it loud for long.
+///
+/// A connection that is silent is not loud: what its switch says next is not to wait either.
 pub(super) struct Company {
-    /// The number of this count, from 1.
+    /// The number of this count, never 0, and that of the one before.
     count: u32,
+    before: u32,
     rounds: u32,
-    /// Who has filled a read in this count.
+    /// Who was heard in this count.
     loud: usize,
-    /// Whether in the count before this all have.
+    /// Whether in the count before this all were.
     all_loud: bool,
 }
 
 impl Default for Company {
     fn default() -> Company {
-        Company { count: 1, rounds: 0, loud: 0, all_loud: false }
+        Company { count: 2, before: 1, rounds: 0, loud: 0, all_loud: false }
     }
 }
 
@@ -45,7 +48,13 @@ impl Company {
         if self.all_loud { usize::MAX } else { others.max(1) }
     }
 
-    /// One has filled a read. `last` is its own: the count in which it last did, 0 at first.
+    /// Whether one who was heard last in this count is loud; 0: never.
+    #[inline]
+    pub(super) fn is_loud(&self, last: u32) -> bool {
+        last == self.count || last == self.before
+    }
+
+    /// One has said so much at once. `last` is its own: the count in which it last did, 0 at first.
     #[inline]
     pub(super) fn heard(&mut self, last: &mut u32) {
         if *last != self.count {
@@ -60,9 +69,10 @@ impl Company {
         self.rounds += 1;
         if self.rounds == ROUNDS {
             // One that has ended meanwhile may be among the loud: it is another count soon.
-            self.all_loud = self.loud >= connections;
+            self.all_loud = self.loud > 0 && self.loud >= connections;
             (self.rounds, self.loud) = (0, 0);
-            // A connection of four thousand million counts ago is one that was never heard.
+            self.before = self.count;
+            // Who was heard four thousand million counts ago may be taken for loud, in two of them.
             self.count = self.count.checked_add(1).unwrap_or(1);
         }
     }
@@ -105,6 +115,25 @@ mod tests {
     }
 
     #[test]
+    fn who_was_heard_is_loud_in_that_count_and_the_next() {
+        let (mut company, mut all) = (Company::default(), [0; 2]);
+        assert!(!company.is_loud(all[0]), "never heard");
+        company.heard(&mut all[0]);
+        for _ in 0..2 {
+            assert!(company.is_loud(all[0]) && !company.is_loud(all[1]));
+            count(&mut company, &mut all, &[]);
+        }
+        assert!(!company.is_loud(all[0]));
+    }
+
+    #[test]
+    fn where_nobody_is_nobody_is_loud() {
+        let mut company = Company::default();
+        count(&mut company, &mut [], &[]);
+        assert_eq!((company.room(), company.steps_again(0)), (SHARED_READ_BYTES, 1));
+    }
+
+    #[test]
     fn as_many_go_on_as_others_have_come() {
         let company = Company::default();
         assert_eq!([0, 1, 2, 15].map(|others| company.steps_again(others)), [1, 1, 2, 15]);
@@ -118,6 +147,6 @@ mod tests {
             count(&mut company, &mut all, &[0]);
             assert_eq!(company.room(), READ_BYTES);
         }
-        assert_eq!((company.count, all), (3, [2]));
+        assert_eq!((company.count, company.before, all), (3, 2, [2]));
     }
 }

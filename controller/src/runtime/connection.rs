@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::stream::{Read, Stream};
+use super::stream::{Read, SHARED_READ_BYTES, Stream};
 use crate::app::Policy;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -46,8 +46,8 @@ pub(super) struct Connection<P: Policy> {
     session: Session<P>,
     /// Whether the socket may have something to read.
     readable: bool,
-    /// Whether the last step has read as much as it had room for.
-    filled: bool,
+    /// Whether the last step has read so much that others wait for it.
+    loud: bool,
     /// Whether the other end sends nothing more, which a read tells that follows the last bytes.
     ends: bool,
     /// Why it is at its end, if a read told that.
@@ -76,7 +76,7 @@ impl<P: Policy> Connection<P> {
             stream,
             session,
             readable,
-            filled: false,
+            loud: false,
             ends: false,
             broken: None,
             more: false,
@@ -120,9 +120,10 @@ impl<P: Policy> Connection<P> {
     /// Begins a step: reads once if there may be something, and the session has done with what it has.
     /// Returns how much there is to do.
     #[inline]
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Work {
-        let rung = std::mem::take(&mut self.rung);
-        self.filled = false;
+    pub(super) fn read(&mut self, buffer: &mut [u8], shared: &Shared<P>) -> Work {
+        // A World that is new to it may have a ring under way.
+        let rung = std::mem::take(&mut self.rung) || self.session.is_outdated(shared);
+        self.loud = false;
         if self.more || !self.readable || self.session.closed().is_some() {
             return Work::Much;
         }
@@ -130,20 +131,20 @@ impl<P: Policy> Connection<P> {
             Ok(Read::Some { bytes, more }) => {
                 self.session.receive(&buffer[..bytes]);
                 self.readable = more || self.ends;
-                self.filled = bytes == buffer.len();
+                self.loud = bytes >= SHARED_READ_BYTES;
                 return if rung || bytes > LITTLE_BYTES { Work::Much } else { Work::Little };
             }
             Ok(Read::Nothing { more }) => self.readable = more,
             Ok(Read::End) => self.broken = Some("closed by the switch".to_owned()),
             Err(error) => self.broken = Some(error.to_string()),
         }
-        Work::Little
+        if rung { Work::Much } else { Work::Little }
     }
 
-    /// Whether the read that began this step has filled its buffer.
+    /// Whether the read that began this step got as much as one does where others wait for it.
     #[inline]
-    pub(super) fn has_filled(&self) -> bool {
-        self.filled
+    pub(super) fn is_loud(&self) -> bool {
+        self.loud
     }
 
     /// Goes on with the step: runs what follows from what was read.
@@ -281,7 +282,7 @@ mod tests {
     }
 
     fn step(connection: &mut Connection<()>, buffer: &mut [u8], shared: &Shared<()>) -> Next {
-        connection.read(buffer);
+        connection.read(buffer, shared);
         connection.turns(shared);
         connection.write(shared)
     }
@@ -329,11 +330,15 @@ mod tests {
         append(&mut bytes, &Message::Hello(Hello::default()));
         let (mut connection, shared, mut peer) = told(&bytes);
         let mut buffer = vec![0; READ_BYTES];
-        assert_eq!(connection.read(&mut buffer), Work::Little);
+        assert_eq!(connection.read(&mut buffer, &shared), Work::Little);
         connection.turns(&shared);
         assert!(matches!(connection.write(&shared), Next::Wait(_)));
-        // It is rung for, and may say something at the same time.
-        assert_eq!(connection.read(&mut buffer), Work::Much);
+        // It is rung for, and may say something at the same time, or nothing.
+        assert_eq!(connection.read(&mut buffer, &shared), Work::Much);
+        connection.may_read(false);
+        connection.ring();
+        assert_eq!(connection.read(&mut buffer, &shared), Work::Much);
+        assert_eq!(connection.read(&mut buffer, &shared), Work::Much, "it is not readable");
         for work in [Work::Much, Work::Little] {
             append(&mut bytes, &Message::EchoRequest(Vec::new().into()));
             peer.write_all(&bytes[bytes.len() - 8..]).unwrap();
@@ -346,7 +351,7 @@ mod tests {
             if work == Work::Much {
                 connection.ring();
             }
-            assert_eq!(connection.read(&mut buffer), work);
+            assert_eq!(connection.read(&mut buffer, &shared), work);
             connection.turns(&shared);
             assert!(matches!(connection.write(&shared), Next::Wait(_)));
         }
@@ -361,10 +366,10 @@ mod tests {
             std::thread::yield_now();
         }
         connection.may_read(false);
-        assert_eq!(connection.read(&mut buffer[..LITTLE_BYTES + 1]), Work::Much);
-        assert!(connection.has_filled());
+        assert_eq!(connection.read(&mut buffer[..LITTLE_BYTES + 1], &shared), Work::Much);
+        assert!(!connection.is_loud());
         connection.more = true;
-        assert_eq!(connection.read(&mut buffer), Work::Much, "more than it has done");
+        assert_eq!(connection.read(&mut buffer, &shared), Work::Much, "more than it has done");
     }
 
     #[test]

@@ -9,9 +9,9 @@
 //! The system's code and ours use the same near caches, and each pushes the other out. Done by turns,
 //! for all connections that have something, each finds itself there but for the first of them.
 //!
-//! Who says little is not to wait for those who storm: a step that ends with more to do is followed by
-//! those of all others that have something by then, and where somebody says little it reads less. See
-//! [`Company`].
+//! Who says little is not to wait for those who storm: it comes first in a round, a step that ends with more
+//! to do is followed by those of all others that have something by then, and where somebody says little it
+//! reads less. See [`Company`].
 
 use std::any::Any;
 use std::collections::{BTreeSet, VecDeque};
@@ -79,6 +79,7 @@ impl Workers {
                 free: Vec::new(),
                 company: Company::default(),
                 ready: Vec::new(),
+                loud: Vec::new(),
                 again: VecDeque::new(),
                 round: Vec::new(),
                 read: Vec::new(),
@@ -134,7 +135,7 @@ struct Line<P: Policy> {
     ring: Arc<Ring>,
     /// Whether a step is due.
     ready: bool,
-    /// When it was last counted as loud.
+    /// When it was last heard to be loud ([`Company::heard`]).
     loud: u32,
     /// When there is a step at the latest.
     due: Option<Instant>,
@@ -149,9 +150,10 @@ struct Worker<P: Policy> {
     /// Numbers that are nobody's.
     free: Vec<usize>,
     company: Company,
-    /// Whose step is due, each once; whose next one is, which has more to do than a step does; and whose
-    /// is being done.
+    /// Whose step is due, each once; those of them who are loud; whose next one is, which has more to do
+    /// than a step does; and whose is being done.
     ready: Vec<usize>,
+    loud: Vec<usize>,
     again: VecDeque<usize>,
     round: Vec<usize>,
     /// Who has read, and goes on when the others of the round have.
@@ -184,7 +186,8 @@ impl<P: Policy> Worker<P> {
 
     /// How long it may sleep; none: until something comes.
     fn may_wait(&self) -> Option<Duration> {
-        if !self.again.is_empty() || !self.ready.is_empty() || !self.door.falls_asleep() {
+        let idle = self.again.is_empty() && self.ready.is_empty() && self.loud.is_empty();
+        if !idle || !self.door.falls_asleep() {
             return Some(Duration::ZERO);
         }
         self.due.first().map(|(at, _)| at.saturating_duration_since(Instant::now()))
@@ -195,11 +198,14 @@ impl<P: Policy> Worker<P> {
     }
 
     fn make_ready(&mut self, number: usize) {
-        if let Some(line) = self.line(number)
+        if let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut)
             && !line.ready
         {
             line.ready = true;
-            self.ready.push(number);
+            match self.company.is_loud(line.loud) {
+                true => self.loud.push(number),
+                false => self.ready.push(number),
+            }
         }
     }
 
@@ -291,17 +297,18 @@ impl<P: Policy> Worker<P> {
     /// A step of all whose step is due.
     fn step(&mut self) {
         std::mem::swap(&mut self.ready, &mut self.round);
+        self.round.append(&mut self.loud);
         let more = self.again.len().min(self.company.steps_again(self.round.len()));
         self.round.extend(self.again.drain(..more));
         for at in 0..self.round.len() {
             let number = self.round[at];
             let room = self.company.room();
-            let work = self.part(number, |line, buffer, _| {
+            let work = self.part(number, |line, buffer, shared| {
                 line.ready = false;
-                line.connection.read(&mut buffer[..room])
+                line.connection.read(&mut buffer[..room], shared)
             });
             if let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut)
-                && line.connection.has_filled()
+                && line.connection.is_loud()
             {
                 self.company.heard(&mut line.loud);
             }
