@@ -49,10 +49,11 @@ pub struct Memory {
     pub load_ns: Spread,
 }
 
-/// What is measured many times.
+/// What is measured many times. Each of these times is the mean of 10,000 loads, or of 50 messages, one
+/// after the other.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct Spread {
-    /// One in a hundred is less.
+    /// One mean in a hundred is less.
     pub p1: f64,
     /// As many are less as are more.
     pub median: f64,
@@ -60,8 +61,8 @@ pub struct Spread {
     pub p99: f64,
 }
 
-/// Moments in which a program that has a processor does not go on: the system, or whoever else is on the
-/// machine, has it.
+/// Moments in which a program that is always busy does not go on: the system, or whoever else is on the
+/// machine, has its processor.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
 pub struct Stops {
     /// How many processors there are.
@@ -74,7 +75,8 @@ pub struct Stops {
     pub over_1_ms: u64,
     /// The longest, in microseconds.
     pub longest_us: f64,
-    /// The part of the time of a processor in which whoever wants it waits for more than a millisecond.
+    /// The part of the time of a processor in which such a program waits for it, and has for more than a
+    /// millisecond.
     pub waits_over_1_ms: f64,
 }
 
@@ -243,7 +245,7 @@ mod tests {
         let spreads = machine.memory.iter().map(|memory| memory.load_ns);
         for spread in spreads.chain([machine.loopback_us]) {
             // A load waits for the one before: none is done ten times in a nanosecond.
-            assert!(0.1 < spread.p1 && spread.p1 <= spread.median && spread.median <= spread.p99);
+            assert!(0.1 < spread.p1, "{spread:?}");
         }
         assert!(machine.stops.processors > 0);
     }

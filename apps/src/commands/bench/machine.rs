@@ -8,17 +8,27 @@ use anyhow::Context;
 use umlaut_testbed::load::machine::{Machine, Spread, measure};
 
 use super::super::ask::table::Table;
-use super::run::some_seconds;
+use super::run::seconds;
 
 /// Arguments of `umlaut bench machine`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Seconds, in half of which all processors are busy
-    #[arg(long, default_value = "4", value_name = "SECONDS", value_parser = some_seconds)]
+    #[arg(long, default_value = "4", value_name = "SECONDS", value_parser = enough)]
     measure: Duration,
     /// JSON for scripts
     #[arg(long)]
     json: bool,
+}
+
+/// With less there are too few of each to tell how they spread.
+const LEAST: Duration = Duration::from_millis(500);
+
+fn enough(text: &str) -> Result<Duration, String> {
+    match seconds(text)? {
+        span if span < LEAST => Err(format!("seconds, {} at the least", LEAST.as_secs_f64())),
+        span => Ok(span),
+    }
 }
 
 pub(super) fn execute(args: &Args) -> anyhow::Result<ExitCode> {
@@ -41,11 +51,11 @@ fn text(machine: &Machine) -> String {
     }
     row("100 bytes over loopback, written and read, µs".to_owned(), machine.loopback_us);
     let stops = &machine.stops;
-    let every = |count: u64| count as f64 / stops.seconds.max(f64::MIN_POSITIVE);
-    let s = if stops.processors == 1 { "" } else { "s" };
+    let of_each = stops.seconds * stops.processors as f64;
+    let every = |count: u64| count as f64 / of_each.max(f64::MIN_POSITIVE);
     format!(
-        "{}{} processor{s}: {:.1} stops a second of more than 100 µs, {:.1} of more than 1 ms, the \
-         longest {:.1} ms; {:.2} % of the time whoever wants one waits for more than 1 ms\n",
+        "{}A busy program on each of {} processors stops {:.1} times a second for more than 100 µs, {:.1} times\n\
+         for more than 1 ms, and once for {:.1} ms; {:.2} % of the time it has waited for more than 1 ms.\n",
         table.text(),
         stops.processors,
         every(stops.over_100_us),

@@ -97,14 +97,14 @@ enum Mode {
 /// Longer loads are for other tools.
 const LONGEST: f64 = 86_400.0;
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(seconds) if (0.0..=LONGEST).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("seconds, 0 to {LONGEST}")),
     }
 }
 
-pub(super) fn some_seconds(text: &str) -> Result<Duration, String> {
+fn some_seconds(text: &str) -> Result<Duration, String> {
     match seconds(text) {
         Ok(Duration::ZERO) | Err(_) => Err(format!("seconds, more than 0, to {LONGEST}")),
         some => some,
