@@ -1,5 +1,5 @@
 //! Frames of known paths: they are sent on without a decision as long as nothing has changed, and cost
-//! no memory; a new path costs at most one allocation.
+//! no memory; a new path costs at most one allocation, and an idle switch little.
 
 #![allow(unreachable_pub, reason = "a module of a bench and a test")]
 
@@ -109,6 +109,23 @@ fn a_new_path_and_its_end_allocate_at_most_once() {
         let ended = measure(|| bed.turns(0));
         let each = (made.count_total + ended.count_total) as f64 / size.hosts as f64;
         assert!(each <= 1.0, "{version}: {each} for each; {made:?}, {ended:?}");
+    }
+}
+
+#[test]
+fn an_idle_switch_takes_less_than_40_kib() {
+    for version in VERSIONS {
+        let taken = |switches| {
+            let mut bed = None;
+            let size = Size { switches, ..Size::LEAST };
+            let apps: Apps<()> = Apps::new().with(LearningSwitch);
+            let used = measure(|| bed = Some(Bed::new(apps, (), size, version)));
+            drop(bed);
+            used.bytes_current
+        };
+        let each = (taken(65) - taken(1)) / 64;
+        // It has sixteen ports.
+        assert!((1 << 10..40 << 10).contains(&each), "{version}: {each} bytes");
     }
 }
 
