@@ -17,7 +17,7 @@ use tokio::sync::{oneshot, watch};
 use tracing::{info, warn};
 #[cfg(feature = "lab")]
 use umlaut_controller::runtime::Listener;
-use umlaut_controller::runtime::{LogObserver, serve};
+use umlaut_controller::runtime::{LogObserver, serve, usual_threads};
 use umlaut_controller::{Observer, Seed, Shared};
 use umlaut_openflow::Version;
 use umlaut_slice_db::Policy;
@@ -93,16 +93,10 @@ pub(super) struct Args {
 pub(super) fn execute(args: Args) -> anyhow::Result<ExitCode> {
     let log = logging::start(args.log_format, &args.log)?;
     let log: SetLog = Box::new(move |filter| log.set(filter).map_err(|error| error.to_string()));
-    let threads = args.threads.map_or_else(default_threads, NonZeroUsize::get);
+    let threads = args.threads.map_or_else(usual_threads, NonZeroUsize::get);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().worker_threads(threads).build()?;
     runtime.block_on(run(args, log))
-}
-
-/// A thread serves millions of packet-ins a second, and each further one is woken for fewer at a time. The
-/// other half is for what else runs on the machine, such as a switch.
-fn default_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 async fn run(args: Args, log: SetLog) -> anyhow::Result<ExitCode> {

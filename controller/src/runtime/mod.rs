@@ -61,7 +61,7 @@ impl Seed {
 }
 
 /// Runs applications for the switches that connect to this address, until SIGINT or SIGTERM: all that
-/// a program of its own needs. Events are logged with `tracing`.
+/// a program of its own needs. Events are logged with `tracing`, and there are [`usual_threads`].
 ///
 /// ```no_run
 /// use umlaut_controller::{App, Apps, runtime};
@@ -80,7 +80,9 @@ pub fn run(apps: Apps<()>, address: &str) -> std::io::Result<()> {
     let address = address.parse().map_err(std::io::Error::other)?;
     let observer = Box::new(LogObserver::default());
     let shared = Arc::new(Shared::new(apps, (), Seed::random()?, observer, Instant::now()));
-    tokio::runtime::Runtime::new()?.block_on(async {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().worker_threads(usual_threads()).build()?;
+    runtime.block_on(async {
         let listeners = vec![Listener::bind(address).await?];
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -94,6 +96,13 @@ pub fn run(apps: Apps<()>, address: &str) -> std::io::Result<()> {
         });
         serve(shared, listeners, stopped).await
     })
+}
+
+/// How many threads serve switches where nobody says otherwise: as many as half of the processors. One serves
+/// millions of packet-ins a second, and each further one is woken for fewer at a time. The other half is
+/// for what else runs on the machine, such as a switch.
+pub fn usual_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 /// Serves switches until `stop` becomes true. Then the applications are told, what they send is
