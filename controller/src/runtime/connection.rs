@@ -120,9 +120,8 @@ impl<P: Policy> Connection<P> {
     /// Begins a step: reads once if there may be something, and the session has done with what it has.
     /// Returns how much there is to do.
     #[inline]
-    pub(super) fn read(&mut self, buffer: &mut [u8], shared: &Shared<P>) -> Work {
-        // A World that is new to it may have a ring under way.
-        let rung = std::mem::take(&mut self.rung) || self.session.is_outdated(shared);
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Work {
+        let rung = std::mem::take(&mut self.rung);
         self.loud = false;
         if self.more || !self.readable || self.session.closed().is_some() {
             return Work::Much;
@@ -134,7 +133,8 @@ impl<P: Policy> Connection<P> {
                 self.loud = bytes >= SHARED_READ_BYTES;
                 return if rung || bytes > LITTLE_BYTES { Work::Much } else { Work::Little };
             }
-            Ok(Read::Nothing { more }) => self.readable = more,
+            // A part of a record, behind which there may be the end that an event has told with it.
+            Ok(Read::Nothing { more }) => self.readable = more || self.ends,
             Ok(Read::End) => self.broken = Some("closed by the switch".to_owned()),
             Err(error) => self.broken = Some(error.to_string()),
         }
@@ -145,6 +145,12 @@ impl<P: Policy> Connection<P> {
     #[inline]
     pub(super) fn is_loud(&self) -> bool {
         self.loud
+    }
+
+    /// Whether there is a newer World to note, by which all of a switch's paths may be decided again.
+    #[inline]
+    pub(super) fn is_outdated(&self, shared: &Shared<P>) -> bool {
+        self.session.is_outdated(shared)
     }
 
     /// Goes on with the step: runs what follows from what was read.
@@ -234,6 +240,7 @@ mod tests {
     use umlaut_openflow::{Hello, Message, Version, Xid, encode};
 
     use super::super::stream::READ_BYTES;
+    use super::super::stream::tests::{encrypted, records};
     use super::*;
     use crate::apps::Apps;
     use crate::mailbox::{Mailbox, Waker};
@@ -261,15 +268,20 @@ mod tests {
             assert!(Instant::now() < until, "it has not arrived");
             std::thread::yield_now();
         }
+        let stream = Stream::Plain(mio::net::TcpStream::from_std(socket));
+        let (connection, shared) = connection(stream, from.to_string());
+        (connection, shared, peer)
+    }
+
+    fn connection(stream: Stream, peer: String) -> (Connection<()>, Shared<()>) {
         let seed = Seed { lldp_key: [1; 16], epoch: 1 };
         let now = Instant::now();
         let shared = Shared::new(Apps::new(), (), seed, Box::new(Unobserved), now);
-        let origin = Origin { peer: from.to_string(), address: None, certificate: None };
+        let origin = Origin { peer, address: None, certificate: None };
         let mailbox = Arc::new(Mailbox::new(Box::new(Unwoken)));
         let session = Session::new(shared.next_session(), mailbox, origin, &shared, now);
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        let stream = Stream::Plain(mio::net::TcpStream::from_std(socket));
-        (Connection::new(stream, session, place), shared, peer)
+        (Connection::new(stream, session, place), shared)
     }
 
     /// Bytes that wait to be read.
@@ -282,7 +294,7 @@ mod tests {
     }
 
     fn step(connection: &mut Connection<()>, buffer: &mut [u8], shared: &Shared<()>) -> Next {
-        connection.read(buffer, shared);
+        connection.read(buffer);
         connection.turns(shared);
         connection.write(shared)
     }
@@ -330,15 +342,15 @@ mod tests {
         append(&mut bytes, &Message::Hello(Hello::default()));
         let (mut connection, shared, mut peer) = told(&bytes);
         let mut buffer = vec![0; READ_BYTES];
-        assert_eq!(connection.read(&mut buffer, &shared), Work::Little);
+        assert_eq!(connection.read(&mut buffer), Work::Little);
         connection.turns(&shared);
         assert!(matches!(connection.write(&shared), Next::Wait(_)));
         // It is rung for, and may say something at the same time, or nothing.
-        assert_eq!(connection.read(&mut buffer, &shared), Work::Much);
+        assert_eq!(connection.read(&mut buffer), Work::Much);
         connection.may_read(false);
         connection.ring();
-        assert_eq!(connection.read(&mut buffer, &shared), Work::Much);
-        assert_eq!(connection.read(&mut buffer, &shared), Work::Much, "it is not readable");
+        assert_eq!(connection.read(&mut buffer), Work::Much);
+        assert_eq!(connection.read(&mut buffer), Work::Much, "it is not readable");
         for work in [Work::Much, Work::Little] {
             append(&mut bytes, &Message::EchoRequest(Vec::new().into()));
             peer.write_all(&bytes[bytes.len() - 8..]).unwrap();
@@ -351,7 +363,7 @@ mod tests {
             if work == Work::Much {
                 connection.ring();
             }
-            assert_eq!(connection.read(&mut buffer, &shared), work);
+            assert_eq!(connection.read(&mut buffer), work);
             connection.turns(&shared);
             assert!(matches!(connection.write(&shared), Next::Wait(_)));
         }
@@ -366,10 +378,10 @@ mod tests {
             std::thread::yield_now();
         }
         connection.may_read(false);
-        assert_eq!(connection.read(&mut buffer[..LITTLE_BYTES + 1], &shared), Work::Much);
+        assert_eq!(connection.read(&mut buffer[..LITTLE_BYTES + 1]), Work::Much);
         assert!(!connection.is_loud());
         connection.more = true;
-        assert_eq!(connection.read(&mut buffer, &shared), Work::Much, "more than it has done");
+        assert_eq!(connection.read(&mut buffer), Work::Much, "more than it has done");
     }
 
     #[test]
@@ -394,6 +406,27 @@ mod tests {
         let mut answers = Vec::new();
         peer.read_to_end(&mut answers).unwrap();
         assert!(answers.ends_with(b"last"));
+    }
+
+    #[test]
+    fn an_end_behind_half_a_record_is_seen_though_one_event_tells_of_both() {
+        let (stream, mut far, mut peer) = encrypted();
+        let (mut connection, shared) = connection(stream, "a switch".to_owned());
+        let mut buffer = vec![0; READ_BYTES];
+        assert!(matches!(step(&mut connection, &mut buffer, &shared), Next::Wait(_)));
+        peer.write_all(&records(&mut far, b"never whole")[..11]).unwrap();
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        let until = Instant::now() + LIMIT;
+        while left(&mut connection) < 11 {
+            assert!(Instant::now() < until, "it has not arrived");
+            std::thread::yield_now();
+        }
+        connection.may_read(true);
+        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Step);
+        while step(&mut connection, &mut buffer, &shared) != Next::Ended {
+            assert!(Instant::now() < until, "the end has not arrived");
+        }
+        assert_eq!(connection.session.closed(), Some("closed by the switch"));
     }
 
     #[test]

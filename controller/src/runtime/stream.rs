@@ -11,6 +11,10 @@ pub(super) const READ_BYTES: usize = 16 << 10;
 /// The same where others wait meanwhile who say little, as beside a switch that storms.
 pub(super) const SHARED_READ_BYTES: usize = 8 << 10;
 
+/// How often the TLS layer reads a socket at once: as often as the longest record needs. Others are not to
+/// wait for any number of records that are tiny or have nothing in them.
+const TAKES: usize = 5;
+
 /// What a read has got.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Read {
@@ -135,10 +139,10 @@ impl Encrypted {
         Encrypted { socket, connection, broken: None }
     }
 
-    /// As much as there is room for, by as many reads of the socket: the TLS layer takes some kilobytes at
-    /// a time.
+    /// As much as there is room for, by some reads of the socket: the TLS layer takes a few kilobytes at a
+    /// time.
     fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
-        let (mut bytes, mut more) = (0, true);
+        let (mut bytes, mut more, mut takes) = (0, true, 0);
         while bytes < buffer.len() {
             match self.connection.reader().read(&mut buffer[bytes..]) {
                 Ok(0) => break,
@@ -149,10 +153,19 @@ impl Encrypted {
                         self.broken = Some(error);
                         break;
                     }
-                    None if more => match self.take() {
-                        Ok(may_have_more) => more = may_have_more,
-                        Err(error) => self.broken = Some(error),
-                    },
+                    None if more && takes == TAKES => {
+                        return Ok(match bytes {
+                            0 => Read::Nothing { more: true },
+                            _ => Read::Some { bytes, more: true },
+                        });
+                    }
+                    None if more => {
+                        takes += 1;
+                        match self.take() {
+                            Ok(may_have_more) => more = may_have_more,
+                            Err(error) => self.broken = Some(error),
+                        }
+                    }
                     // All there is; or a part of a record.
                     None if bytes == 0 => return Ok(Read::Nothing { more: false }),
                     None => return Ok(Read::Some { bytes, more: false }),
@@ -213,7 +226,7 @@ impl Encrypted {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Read as _;
     use std::net::TcpListener;
     use std::sync::Arc;
@@ -228,19 +241,21 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(20);
 
     /// A connection in TLS, and its other end: what that encrypts is sent as the test likes.
-    fn encrypted() -> (Stream, ClientConnection, std::net::TcpStream) {
+    pub(in super::super) fn encrypted() -> (Stream, ClientConnection, std::net::TcpStream) {
         let made = rcgen::generate_simple_self_signed(["controller".to_owned()]).unwrap();
         let certificate = made.cert.der().clone();
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(certificate.clone()).unwrap();
         let provider = Arc::new(default_provider());
-        let server = ServerConfig::builder_with_provider(provider.clone())
+        let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
             .unwrap();
+        // As the listener's (tls.rs): nothing is written but what a test waits for.
+        server.send_tls13_tickets = 0;
         let client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -274,7 +289,7 @@ mod tests {
     }
 
     /// What these bytes are on the wire.
-    fn records(far: &mut ClientConnection, bytes: &[u8]) -> Vec<u8> {
+    pub(in super::super) fn records(far: &mut ClientConnection, bytes: &[u8]) -> Vec<u8> {
         far.writer().write_all(bytes).unwrap();
         let mut records = Vec::new();
         while far.wants_write() {
@@ -331,6 +346,30 @@ mod tests {
     }
 
     #[test]
+    fn in_tls_any_number_of_records_with_little_in_them_takes_some_reads_at_a_time() {
+        let (mut stream, mut far, mut peer) = encrypted();
+        // The wire has 22 bytes for each of these.
+        let said = [7; 2000];
+        let on_wire: Vec<u8> = said.chunks(1).flat_map(|one| records(&mut far, one)).collect();
+        send(&mut stream, &mut peer, &on_wire);
+        let (mut heard, mut reads) = (0, 0);
+        let mut buffer = [0; 8 << 10];
+        loop {
+            let before = stream.socket().peek(&mut vec![0; 1 << 20]).unwrap_or(0);
+            let Read::Some { bytes, more } = stream.try_read(&mut buffer).unwrap() else {
+                panic!()
+            };
+            let left = stream.socket().peek(&mut vec![0; 1 << 20]).unwrap_or(0);
+            assert!(before - left <= TAKES * 4096, "{before} to {left}");
+            (heard, reads) = (heard + bytes, reads + 1);
+            if !more {
+                break;
+            }
+        }
+        assert_eq!((heard, reads), (2000, on_wire.len().div_ceil(TAKES * 4096)));
+    }
+
+    #[test]
     fn in_tls_what_came_before_the_end_is_read_before_it() {
         for word in [true, false] {
             let (mut stream, mut far, mut peer) = encrypted();
@@ -366,6 +405,7 @@ mod tests {
         let error = stream.try_read(&mut buffer).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidData);
         // The other end is told.
+        peer.set_read_timeout(Some(LIMIT)).unwrap();
         let mut alert = [0; 1];
         peer.read_exact(&mut alert).unwrap();
     }

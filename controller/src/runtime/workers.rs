@@ -16,6 +16,7 @@
 use std::any::Any;
 use std::collections::{BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -303,9 +304,9 @@ impl<P: Policy> Worker<P> {
         for at in 0..self.round.len() {
             let number = self.round[at];
             let room = self.company.room();
-            let work = self.part(number, |line, buffer, shared| {
+            let work = self.part(number, |line, buffer, _| {
                 line.ready = false;
-                line.connection.read(&mut buffer[..room], shared)
+                line.connection.read(&mut buffer[..room])
             });
             if let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut)
                 && line.connection.is_loud()
@@ -326,12 +327,34 @@ impl<P: Policy> Worker<P> {
         self.company.round_over(self.connections.len() - self.free.len());
     }
 
-    /// Goes on with the steps of those that have read.
+    /// Goes on with the steps of those that have read: turns of all, then what they write. Whoever has a newer
+    /// World to note has its turns when the others before it have written.
     fn answer(&mut self) {
+        let mut done = 0;
         for at in 0..self.read.len() {
+            let apart = self.is_outdated(self.read[at]);
+            if apart {
+                self.write(done..at);
+                done = at;
+            }
             self.part(self.read[at], |line, _, shared| line.connection.turns(shared));
+            if apart {
+                self.write(at..at + 1);
+                done = at + 1;
+            }
         }
-        for at in 0..self.read.len() {
+        self.write(done..self.read.len());
+        self.read.clear();
+    }
+
+    fn is_outdated(&self, number: usize) -> bool {
+        let line = self.connections.get(number).and_then(Option::as_deref);
+        line.is_some_and(|line| line.connection.is_outdated(&self.shared))
+    }
+
+    /// Ends the steps of some of those that have read.
+    fn write(&mut self, some: Range<usize>) {
+        for at in some {
             let number = self.read[at];
             match self.part(number, |line, _, shared| line.connection.write(shared)) {
                 Some(Next::Step) => self.step_again(number),
@@ -340,7 +363,6 @@ impl<P: Policy> Worker<P> {
                 Some(Next::Ended) => self.end(number),
             }
         }
-        self.read.clear();
     }
 
     /// A part of the step of a connection. `None` if it has ended, or does by this.
