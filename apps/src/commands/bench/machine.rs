@@ -54,8 +54,8 @@ fn text(machine: &Machine) -> String {
     let of_each = stops.seconds * stops.processors as f64;
     let every = |count: u64| count as f64 / of_each.max(f64::MIN_POSITIVE);
     format!(
-        "{}A busy program on each of {} processors stops {:.1} times a second for more than 100 µs, {:.1} times\n\
-         for more than 1 ms, and once for {:.1} ms; {:.2} % of the time it has waited for more than 1 ms.\n",
+        "{}A busy program on a processor (there are {}) is stopped {:.1} times a second for more than 100 µs,\n\
+         {:.1} times for more than 1 ms, {:.1} ms at the longest; {:.2} % of the time it has already waited for 1 ms.\n",
         table.text(),
         stops.processors,
         every(stops.over_100_us),
