@@ -12,9 +12,9 @@ const ROUNDS: u32 = 64;
 /// its switches have more waiting than one read takes. If one of these went on in a round whoever else
 /// has come, rounds would be spent on the few messages of the others, and the rest would pile up.
 ///
-/// Who has said so much at once in a count of rounds is loud in this and the next. A thread has many
-/// rounds in a millisecond when a switch storms, and few of them are another's: what one says in an answer
-/// of some length now and then does not make it loud for long.
+/// Who has said [`SHARED_READ_BYTES`] at once in a count of rounds is loud in this and the next. A thread
+/// has many rounds in a millisecond when a switch storms, and few of them are another's: what one says in an
+/// answer of some length now and then does not make it loud for long.
 ///
 /// A connection that is silent is not loud: what its switch says next is not to wait either.
 pub(super) struct Company {

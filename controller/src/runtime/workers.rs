@@ -335,7 +335,6 @@ impl<P: Policy> Worker<P> {
             let apart = self.is_outdated(self.read[at]);
             if apart {
                 self.write(done..at);
-                done = at;
             }
             self.part(self.read[at], |line, _, shared| line.connection.turns(shared));
             if apart {
