@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod apps;
+mod classes;
 pub mod command;
 mod concerned;
 pub mod directory;

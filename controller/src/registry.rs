@@ -1,14 +1,15 @@
 //! The paths that enter at one switch: a slab of packed entries, found by flow key or by host. Pure.
 //!
-//! What most paths have lies in a slot of 88 bytes: frames in at one port and out at another of the
-//! same switch, all sent. What only few have lies behind a pointer. The index by key holds 8 bytes a
-//! path and asks the slab. By host there is no index, only a tag of 4 bytes for each of a path's two:
+//! What most paths have lies in a slot that is one line of memory: frames in at one port and out at
+//! another of the same switch, all sent. What they have in common with others is told by a number
+//! ([`Classes`]); what only few have lies in a table beside. The index by key holds 8 bytes a path and
+//! asks the slab. By host there is no index, only a tag of 4 bytes for each of a path's two:
 //! paths come and go all the time and hosts move seldom, so a path writes its tags and no more, and
 //! when hosts have changed all tags are looked through, once for all of them.
 //!
 //! [`Path`] is what a slot says, for all who are not in a hurry.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use umlaut_openflow::packet::{Headers, PackedHeaders};
 use umlaut_openflow::{Attachment, DatapathId, FieldSet, MacAddr, PortNo, Vid};
 
 use crate::app::AppNo;
+use crate::classes::{Class, ClassNo, Classes};
 use crate::concerned::Concerned;
 use crate::hosts::{Domain, HostKey};
 use crate::near::fetch;
@@ -32,28 +34,25 @@ const WIDTHS_TRIED: usize = 4;
 /// Bits of the sieve that tells tags of hosts from others: a thousand hosts let few others through.
 const SIEVE: usize = 1 << 16;
 
+#[repr(align(64))]
 struct Slot {
     headers: PackedHeaders,
     domain: Domain,
-    more: Option<Box<More>>,
-    revision: u64,
     in_port: PortNo,
-    width: FieldSet,
     egress_port: PortNo,
     /// See [`Known::stamp`].
     stamp: u32,
-    egress_vid: Vid,
-    idle_timeout: u16,
-    hard_timeout: u16,
+    /// The lower half of the revision that it was last decided under.
+    revision: u32,
+    class: ClassNo,
     generation: u16,
     /// See [`Known::bucket`].
     bucket: BucketNo,
-    app: AppNo,
     holds: Holds,
 }
 
-// Fabrics have millions of paths.
-const _: () = assert!(size_of::<Slot>() == 88);
+// Fabrics have millions of paths, and whoever asks for one waits for one line.
+const _: () = assert!(size_of::<Slot>() == 64);
 
 /// What a slot holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,6 +66,7 @@ enum Holds {
 }
 
 /// What only few paths have.
+#[derive(Clone)]
 struct More {
     egress: DatapathId,
     hops: Hops,
@@ -128,12 +128,16 @@ pub struct Registry {
     by_key: SlotIndex,
     /// The hashes of sender and receiver of each slot's path; of a free slot those of its last one.
     tags: Vec<[u32; 2]>,
-    /// The widths of the paths that forward, with how many have them; what is found comes to the
-    /// front.
-    widths: Vec<(FieldSet, u32)>,
+    classes: Classes,
+    /// Of slots whose path is not of the plain kind.
+    more: HashMap<u32, Box<More>, RandomState>,
+    /// The newest revision that any path was decided under: each is told by its lower half, as none is
+    /// older by as much as that counts.
+    newest: u64,
 }
 
-/// The registry is full.
+/// The registry is full: there are [`REGISTRY_PATHS`] paths, or 65,536 kinds of them that differ in
+/// application, width, VLAN or time-outs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RegistryFull;
 
@@ -148,7 +152,9 @@ impl Registry {
             hasher: RandomState::default(),
             by_key: SlotIndex::new(),
             tags: Vec::new(),
-            widths: Vec::new(),
+            classes: Classes::default(),
+            more: HashMap::default(),
+            newest: 0,
         }
     }
 
@@ -172,12 +178,18 @@ impl Registry {
     /// The path in a slot, with its name.
     pub fn at(&self, slot: u32) -> Option<(PathRef, Path)> {
         let stored = self.slots.get(slot as usize)?;
-        let path = stored.path(self.dpid)?;
+        let more = self.more.get(&slot).map(|more| More::clone(more));
+        let path = stored.path(self.dpid, &self.classes, more, self.revision(stored))?;
         Some((self.name(slot, stored.generation), path))
     }
 
     fn name(&self, slot: u32, generation: u16) -> PathRef {
         PathRef { session: self.session, slot, generation }
+    }
+
+    /// The whole revision that a path was last decided under.
+    fn revision(&self, stored: &Slot) -> u64 {
+        self.newest - u64::from((self.newest as u32).wrapping_sub(stored.revision))
     }
 
     fn slot(&self, path: PathRef) -> Option<&Slot> {
@@ -198,21 +210,21 @@ impl Registry {
 
     /// Whether a path waits for other switches.
     pub fn is_installing(&self, path: PathRef) -> bool {
-        let more = self.slot(path).and_then(|stored| stored.more.as_ref());
-        more.is_some_and(|more| more.state != State::Installed)
+        self.slot(path).is_some_and(|stored| stored.holds == Holds::Forward)
+            && self.more.get(&path.slot).is_some_and(|more| more.state != State::Installed)
     }
 
     /// The revision that the path in a slot was last decided under.
     pub fn revision_at(&self, slot: u32) -> Option<u64> {
         let stored = self.slots.get(slot as usize)?;
-        (stored.holds != Holds::Nothing).then_some(stored.revision)
+        (stored.holds != Holds::Nothing).then(|| self.revision(stored))
     }
 
     /// What an application is asked again about the path in a slot: whose it is, and which frames.
     pub fn question_at(&self, slot: u32) -> Option<(PathRef, AppNo, FlowKey)> {
         let stored = self.slots.get(slot as usize)?;
-        let held = stored.holds != Holds::Nothing;
-        held.then(|| (self.name(slot, stored.generation), stored.app, stored.key()))
+        let (held, class) = (stored.holds != Holds::Nothing, self.classes.of(stored.class));
+        held.then(|| (self.name(slot, stored.generation), class.app, stored.key(class)))
     }
 
     /// The path in a slot, if it was decided under this revision and what has changed since concerns
@@ -227,14 +239,15 @@ impl Registry {
         let egress = match stored.holds {
             Holds::Nothing => return None,
             Holds::Single => Some(self.dpid),
-            Holds::Forward => Some(stored.more.as_ref()?.egress),
+            Holds::Forward => Some(self.more.get(&slot)?.egress),
             // It goes nowhere, by its hosts and where it enters.
             Holds::Drop(DropClass::Denied) => None,
             // Where it would go is not noted; and what a storm asked for goes in any case.
             Holds::Drop(DropClass::NoPath | DropClass::Storm) => return None,
         };
-        let touched = stored.revision != revision
-            || !stored.width.contains(FieldSet::ETH_SRC.union(FieldSet::ETH_DST))
+        let width = self.classes.of(stored.class).width;
+        let touched = self.revision(stored) != revision
+            || !width.contains(FieldSet::ETH_SRC.union(FieldSet::ETH_DST))
             || concerned.has_mac(stored.headers.eth_src())
             || concerned.has_mac(stored.headers.eth_dst())
             || concerned.has_port((self.dpid, stored.in_port))
@@ -246,15 +259,17 @@ impl Registry {
     /// that was read for it.
     pub fn does(&self, path: PathRef, route: &Route) -> bool {
         self.slot(path).is_some_and(|stored| {
+            let class = self.classes.of(stored.class);
             stored.holds == Holds::Single
-                && *route == Route { width: route.width, ..stored.route(self.dpid, false) }
-                && stored.width.contains(route.width.with_prerequisites())
+                && *route == Route { width: route.width, ..stored.route(class, self.dpid, false) }
+                && class.width.contains(route.width.with_prerequisites())
         })
     }
 
     /// A path by name; `None` if it is of another session or its slot has another tenant.
     pub fn by_ref(&self, path: PathRef) -> Option<Path> {
-        self.slot(path)?.path(self.dpid)
+        self.slot(path)?;
+        self.at(path.slot).map(|(_, path)| path)
     }
 
     /// The path of a flow key.
@@ -279,36 +294,41 @@ impl Registry {
         width: FieldSet,
         headers: &PackedHeaders,
     ) -> Option<u32> {
-        self.by_key.find(hash, |slot| self.slots[slot as usize].is(in_port, width, headers))
+        self.by_key.find(hash, |slot| {
+            let stored = &self.slots[slot as usize];
+            stored.in_port == in_port
+                && stored.headers == *headers
+                && self.classes.of(stored.class).width == width
+        })
     }
 
     /// The path of frames like this one, if it is of the plain kind. Several may be: what is decided
     /// of such frames is the same under each.
     pub(crate) fn known(&mut self, in_port: PortNo, headers: &Headers) -> Option<Known> {
-        let tried = self.widths.iter().take(WIDTHS_TRIED);
-        let (at, slot) = tried.enumerate().find_map(|(at, (width, _))| {
-            let packed = PackedHeaders::new(headers, *width);
-            Some((at, self.find(in_port, *width, &packed)?))
+        let tried = self.classes.widths().take(WIDTHS_TRIED);
+        let (at, slot) = tried.enumerate().find_map(|(at, width)| {
+            let packed = PackedHeaders::new(headers, width);
+            Some((at, self.find(in_port, width, &packed)?))
         })?;
-        if at > 0 {
-            self.widths.swap(0, at);
-        }
+        self.classes.had_width(at);
         self.single(slot)
     }
 
     #[inline]
     fn single(&self, slot: u32) -> Option<Known> {
         let stored = &self.slots[slot as usize];
-        (stored.holds == Holds::Single).then_some(Known {
+        let Class { width, vid, idle_timeout, hard_timeout, app, .. } =
+            *self.classes.of(stored.class);
+        (stored.holds == Holds::Single).then(|| Known {
             name: self.name(slot, stored.generation),
-            app: stored.app,
+            app,
             domain: stored.domain,
-            width: stored.width,
+            width,
             out_port: stored.egress_port,
-            vid: stored.egress_vid,
-            idle_timeout: stored.idle_timeout,
-            hard_timeout: stored.hard_timeout,
-            revision: stored.revision,
+            vid,
+            idle_timeout,
+            hard_timeout,
+            revision: self.revision(stored),
             stamp: stored.stamp,
             bucket: stored.bucket,
         })
@@ -357,9 +377,7 @@ impl Registry {
     #[inline]
     pub(crate) fn fetch(&self, slot: u32) {
         if let Some(slot) = self.slots.get(slot as usize) {
-            // It lies in two lines, mostly.
-            fetch(&slot.headers);
-            fetch(&slot.holds);
+            fetch(slot);
         }
     }
 
@@ -368,10 +386,16 @@ impl Registry {
     /// Registers a path. The caller has removed an earlier one of the same key.
     ///
     /// # Errors
-    /// [`RegistryFull`] at [`REGISTRY_PATHS`].
+    /// [`RegistryFull`].
     pub fn add(&mut self, path: Path) -> Result<PathRef, RegistryFull> {
-        let stored = Slot::new(path, self.dpid);
-        self.put(stored.hash(&self.hasher), stored)
+        let revision = path.revision;
+        let Parts { stored, class, more } = Parts::of(path, self.dpid);
+        let hash = self.hash(stored.in_port, class.width, &stored.headers);
+        let name = self.put(hash, stored, class, revision)?;
+        if let Some(more) = more {
+            self.more.insert(name.slot, more);
+        }
+        Ok(name)
     }
 
     /// The same for a path that stays on this switch and is sent at once; its name is made here.
@@ -386,49 +410,64 @@ impl Registry {
         let stored = Slot {
             headers,
             domain: known.domain,
-            more: None,
-            revision: known.revision,
             in_port,
-            width: known.width,
             egress_port: known.out_port,
             stamp: known.stamp,
-            egress_vid: known.vid,
-            idle_timeout: known.idle_timeout,
-            hard_timeout: known.hard_timeout,
+            revision: 0,
+            class: ClassNo::default(),
             generation: 0,
             bucket: known.bucket,
-            app: known.app,
             holds: Holds::Single,
         };
-        self.put(place.0, stored)
+        let Known { width, vid, idle_timeout, hard_timeout, app, .. } = *known;
+        let class = Class { width, vid, idle_timeout, hard_timeout, app, forwards: true };
+        self.put(place.0, stored, class, known.revision)
     }
 
-    /// Takes a slot for what is to be in it, whose key has this hash; its generation is set here.
-    fn put(&mut self, hash: u64, mut stored: Slot) -> Result<PathRef, RegistryFull> {
+    /// Takes a slot for what is to be in it, whose key has this hash; its class, generation and revision
+    /// are set here.
+    fn put(
+        &mut self,
+        hash: u64,
+        mut stored: Slot,
+        class: Class,
+        revision: u64,
+    ) -> Result<PathRef, RegistryFull> {
         debug_assert!(
-            self.find(stored.in_port, stored.width, &stored.headers).is_none(),
+            self.find(stored.in_port, class.width, &stored.headers).is_none(),
             "two paths of one key"
         );
+        if self.len() >= REGISTRY_PATHS {
+            return Err(RegistryFull);
+        }
+        stored.class = self.classes.enter(class).ok_or(RegistryFull)?;
+        stored.revision = self.lower_half(revision);
         let tags = [stored.headers.eth_src(), stored.headers.eth_dst()];
         let tags = tags.map(|mac| self.tag(stored.domain, mac));
-        let slot = match self.free.pop() {
+        let (slot, generation) = match self.free.pop() {
             Some(slot) => {
-                stored.generation = self.slots[slot as usize].generation.wrapping_add(1);
-                self.slots[slot as usize] = stored;
+                let free = &mut self.slots[slot as usize];
+                stored.generation = free.generation.wrapping_add(1);
+                let generation = stored.generation;
+                *free = stored;
                 self.tags[slot as usize] = tags;
-                slot
+                (slot, generation)
             }
-            None if self.slots.len() >= REGISTRY_PATHS => return Err(RegistryFull),
             None => {
                 stored.generation = 1;
                 self.slots.push(stored);
                 self.tags.push(tags);
-                self.slots.len() as u32 - 1
+                (self.slots.len() as u32 - 1, 1)
             }
         };
         self.by_key.insert(hash, slot);
-        self.count_width(slot, 1);
-        Ok(self.name(slot, self.slots[slot as usize].generation))
+        Ok(self.name(slot, generation))
+    }
+
+    /// Half of the revision, which tells the whole.
+    fn lower_half(&mut self, revision: u64) -> u32 {
+        self.newest = self.newest.max(revision);
+        revision as u32
     }
 
     /// Notes what was known of a path's hosts when it was decided.
@@ -447,35 +486,41 @@ impl Registry {
 
     /// A path was decided again under a revision, and stays. Returns the revision before.
     pub fn decided(&mut self, path: PathRef, revision: u64) -> Option<u64> {
-        self.slot(path)?;
-        Some(std::mem::replace(&mut self.slots[path.slot as usize].revision, revision))
+        let before = self.revision(self.slot(path)?);
+        self.slots[path.slot as usize].revision = self.lower_half(revision);
+        Some(before)
     }
 
-    /// Changes a path; its key and domain must stay as they are. `None` if it is gone.
+    /// Changes a path's state, ways or revision; what else it is must stay as it is. `None` if it is
+    /// gone.
     pub fn change<R>(&mut self, path: PathRef, change: impl FnOnce(&mut Path) -> R) -> Option<R> {
-        self.slot(path)?;
-        let dpid = self.dpid;
-        let stored = &mut self.slots[path.slot as usize];
-        let mut changed = stored.take(dpid)?;
+        let stored = self.slot(path)?;
+        let (class, generation, stamp) = (stored.class, stored.generation, stored.stamp);
+        let mut changed = self.take(path.slot)?;
         let result = change(&mut changed);
-        let (generation, stamp) = (stored.generation, stored.stamp);
-        *stored = Slot { generation, stamp, ..Slot::new(changed, dpid) };
+        let revision = self.lower_half(changed.revision);
+        let Parts { stored, class: same, more } = Parts::of(changed, self.dpid);
+        debug_assert_eq!(*self.classes.of(class), same, "what may not change");
+        self.slots[path.slot as usize] = Slot { class, generation, stamp, revision, ..stored };
+        if let Some(more) = more {
+            self.more.insert(path.slot, more);
+        }
         Some(result)
     }
 
     /// Forgets all paths and returns them. Generations go on, so that late messages about them find
     /// nothing.
     pub fn take_all(&mut self) -> Vec<(PathRef, Path)> {
-        self.by_key.clear();
-        self.widths.clear();
         let mut all = Vec::with_capacity(self.len());
-        for slot in 0..self.slots.len() {
-            let generation = self.slots[slot].generation;
-            if let Some(path) = self.slots[slot].take(self.dpid) {
-                all.push((self.name(slot as u32, generation), path));
-                self.free.push(slot as u32);
+        for slot in 0..self.slots() {
+            let generation = self.slots[slot as usize].generation;
+            if let Some(path) = self.take(slot) {
+                all.push((self.name(slot, generation), path));
+                self.free.push(slot);
             }
         }
+        self.by_key.clear();
+        self.classes = Classes::default();
         all
     }
 
@@ -483,7 +528,7 @@ impl Registry {
     pub(crate) fn remove_single(&mut self, path: PathRef) -> bool {
         let single = self.slot(path).is_some_and(|stored| stored.holds == Holds::Single);
         if single {
-            self.leave(path);
+            self.leave(path.slot);
             self.slots[path.slot as usize].holds = Holds::Nothing;
         }
         single
@@ -492,33 +537,28 @@ impl Registry {
     /// Forgets a path and returns it; `None` if it is gone already.
     pub fn remove(&mut self, path: PathRef) -> Option<Path> {
         self.slot(path)?;
-        self.leave(path);
-        self.slots[path.slot as usize].take(self.dpid)
+        // Its class is that of what is taken.
+        let taken = self.take(path.slot);
+        self.leave(path.slot);
+        taken
+    }
+
+    /// What a slot holds, moved: frames that wait are not copied. It holds nothing any more.
+    fn take(&mut self, slot: u32) -> Option<Path> {
+        let more = self.more.remove(&slot).map(|more| *more);
+        let stored = &self.slots[slot as usize];
+        let path = stored.path(self.dpid, &self.classes, more, self.revision(stored))?;
+        self.slots[slot as usize].holds = Holds::Nothing;
+        Some(path)
     }
 
     /// Takes a path out of all indexes; its slot is free.
-    fn leave(&mut self, path: PathRef) {
-        let stored = &self.slots[path.slot as usize];
-        self.by_key.remove(stored.hash(&self.hasher), path.slot);
-        self.count_width(path.slot, -1);
-        self.free.push(path.slot);
-    }
-
-    fn count_width(&mut self, slot: u32, by: i32) {
-        let stored = &self.slots[slot as usize];
-        if matches!(stored.holds, Holds::Drop(_)) {
-            return;
-        }
-        match self.widths.iter_mut().position(|(width, _)| *width == stored.width) {
-            Some(at) => {
-                let count = &mut self.widths[at].1;
-                *count = count.saturating_add_signed(by);
-                if *count == 0 {
-                    self.widths.swap_remove(at);
-                }
-            }
-            None => self.widths.push((stored.width, 1)),
-        }
+    fn leave(&mut self, slot: u32) {
+        let Slot { in_port, class, headers, .. } = &self.slots[slot as usize];
+        let (width, class) = (self.classes.of(*class).width, *class);
+        self.by_key.remove(self.hash(*in_port, width, headers), slot);
+        self.classes.leave(class);
+        self.free.push(slot);
     }
 }
 
@@ -535,115 +575,117 @@ fn hash(hasher: &RandomState, in_port: PortNo, width: FieldSet, headers: &Packed
     state.finish()
 }
 
-impl Slot {
-    /// Its generation is still to be set.
-    fn new(path: Path, dpid: DatapathId) -> Slot {
-        let Path { app, key, kind, state, revision } = path;
-        let mut slot = Slot {
-            headers: PackedHeaders::new(&key.headers, key.width),
-            domain: Domain(0),
-            more: None,
-            revision,
-            in_port: key.in_port,
+/// What a path comes apart in; class, generation and revision of the slot are still to be set.
+struct Parts {
+    stored: Slot,
+    class: Class,
+    more: Option<Box<More>>,
+}
+
+impl Parts {
+    fn of(path: Path, dpid: DatapathId) -> Parts {
+        let Path { app, key, kind, state, .. } = path;
+        let mut class = Class {
             width: key.width,
-            egress_port: PortNo(0),
-            stamp: 0,
-            egress_vid: Vid::Untagged,
+            vid: Vid::Untagged,
             idle_timeout: 0,
             hard_timeout: 0,
+            app,
+            forwards: false,
+        };
+        let mut stored = Slot {
+            headers: PackedHeaders::new(&key.headers, key.width),
+            domain: Domain(0),
+            in_port: key.in_port,
+            egress_port: PortNo(0),
+            stamp: 0,
+            revision: 0,
+            class: ClassNo::default(),
             generation: 0,
             bucket: BucketNo::default(),
-            app,
             holds: Holds::Nothing,
         };
-        match kind {
+        let more = match kind {
             Kind::Forward { route, hops, reverse } => {
-                slot.domain = route.domain;
-                (slot.egress_port, slot.egress_vid) = (route.egress.port, route.egress.vid);
-                (slot.idle_timeout, slot.hard_timeout) = (route.idle_timeout, route.hard_timeout);
+                let Route { domain, egress, idle_timeout, hard_timeout, .. } = route;
+                class =
+                    Class { vid: egress.vid, idle_timeout, hard_timeout, forwards: true, ..class };
+                (stored.domain, stored.egress_port) = (domain, egress.port);
                 let plain = state == State::Installed
                     && reverse.is_empty()
                     && !route.reverse
-                    && route.egress.dpid == dpid
-                    && hops[..] == [slot.hop(dpid)];
-                slot.holds = if plain { Holds::Single } else { Holds::Forward };
-                slot.more = (!plain).then(|| {
-                    let (egress, wants_reverse) = (route.egress.dpid, route.reverse);
-                    Box::new(More { egress, hops, reverse, wants_reverse, state, until: None })
-                });
+                    && egress.dpid == dpid
+                    && hops[..] == [stored.hop(&class, dpid)];
+                stored.holds = if plain { Holds::Single } else { Holds::Forward };
+                let (egress, wants_reverse) = (egress.dpid, route.reverse);
+                (!plain).then_some(More {
+                    egress,
+                    hops,
+                    reverse,
+                    wants_reverse,
+                    state,
+                    until: None,
+                })
             }
             Kind::Drop { class, until } => {
+                stored.holds = Holds::Drop(class);
                 let (egress, until) = (dpid, Some(until));
                 let (hops, reverse) = (Hops::new(), Hops::new());
-                let more = More { egress, hops, reverse, wants_reverse: false, state, until };
-                slot.more = Some(Box::new(more));
-                slot.holds = Holds::Drop(class);
+                Some(More { egress, hops, reverse, wants_reverse: false, state, until })
             }
-        }
-        slot
+        };
+        Parts { stored, class, more: more.map(Box::new) }
     }
+}
 
-    fn hop(&self, dpid: DatapathId) -> Hop {
+impl Slot {
+    fn hop(&self, class: &Class, dpid: DatapathId) -> Hop {
         let (in_port, out_port) = (self.in_port, self.egress_port);
-        Hop { dpid, in_port, out_port, vid: Some(self.egress_vid) }
+        Hop { dpid, in_port, out_port, vid: Some(class.vid) }
     }
 
-    fn key(&self) -> FlowKey {
-        FlowKey { in_port: self.in_port, width: self.width, headers: self.headers.unpack() }
+    fn key(&self, class: &Class) -> FlowKey {
+        FlowKey { in_port: self.in_port, width: class.width, headers: self.headers.unpack() }
     }
 
-    fn route(&self, egress: DatapathId, reverse: bool) -> Route {
+    fn route(&self, class: &Class, egress: DatapathId, reverse: bool) -> Route {
         Route {
             domain: self.domain,
-            egress: Attachment { dpid: egress, port: self.egress_port, vid: self.egress_vid },
-            width: self.width,
-            idle_timeout: self.idle_timeout,
-            hard_timeout: self.hard_timeout,
+            egress: Attachment { dpid: egress, port: self.egress_port, vid: class.vid },
+            width: class.width,
+            idle_timeout: class.idle_timeout,
+            hard_timeout: class.hard_timeout,
             reverse,
         }
     }
 
-    /// What it holds, as a value.
-    fn path(&self, dpid: DatapathId) -> Option<Path> {
-        let (kind, state) = match (self.holds, &self.more) {
-            (Holds::Nothing, _) => return None,
+    /// What it holds, with what there is beside it and the whole revision, as a value.
+    fn path(
+        &self,
+        dpid: DatapathId,
+        classes: &Classes,
+        more: Option<More>,
+        revision: u64,
+    ) -> Option<Path> {
+        if self.holds == Holds::Nothing {
+            return None;
+        }
+        let class = classes.of(self.class);
+        let (kind, state) = match (self.holds, more) {
             (Holds::Drop(class), Some(more)) => {
-                (Kind::Drop { class, until: more.until? }, more.state.clone())
+                (Kind::Drop { class, until: more.until? }, more.state)
             }
-            (_, Some(more)) => {
-                let route = self.route(more.egress, more.wants_reverse);
-                let (hops, reverse) = (more.hops.clone(), more.reverse.clone());
-                (Kind::Forward { route, hops, reverse }, more.state.clone())
+            (_, Some(More { egress, hops, reverse, wants_reverse, state, .. })) => {
+                let route = self.route(class, egress, wants_reverse);
+                (Kind::Forward { route, hops, reverse }, state)
             }
             (_, None) => {
-                let (route, hops) = (self.route(dpid, false), Hops::from_iter([self.hop(dpid)]));
+                let hops = Hops::from_iter([self.hop(class, dpid)]);
+                let route = self.route(class, dpid, false);
                 (Kind::Forward { route, hops, reverse: Hops::new() }, State::Installed)
             }
         };
-        Some(Path { app: self.app, key: self.key(), kind, state, revision: self.revision })
-    }
-
-    /// The same, and holds nothing any more.
-    fn take(&mut self, dpid: DatapathId) -> Option<Path> {
-        let waiting = self.more.as_mut().map(|more| {
-            // Frames that wait are moved, not copied.
-            std::mem::replace(&mut more.state, State::Installed)
-        });
-        let mut path = self.path(dpid)?;
-        if let Some(waiting) = waiting {
-            path.state = waiting;
-        }
-        self.more = None;
-        self.holds = Holds::Nothing;
-        Some(path)
-    }
-
-    fn is(&self, in_port: PortNo, width: FieldSet, headers: &PackedHeaders) -> bool {
-        self.in_port == in_port && self.width == width && self.headers == *headers
-    }
-
-    fn hash(&self, hasher: &RandomState) -> u64 {
-        hash(hasher, self.in_port, self.width, &self.headers)
+        Some(Path { app: class.app, key: self.key(class), kind, state, revision })
     }
 
     /// Whether it matters to it where its hosts are.
@@ -658,11 +700,11 @@ mod tests {
 
     use proptest::prelude::*;
     use umlaut_openflow::packet::Headers;
-    use umlaut_openflow::{Attachment, DatapathId, FieldSet, PortNo, Vid};
+    use umlaut_openflow::{Attachment, DatapathId, FieldSet, PortNo, Vid, VlanId};
 
     use super::*;
     use crate::app::AppNo;
-    use crate::path::{DropClass, Route, State};
+    use crate::path::{DropClass, Leg, Route, State};
 
     fn path(src: u64, dst: u64, domain: u64) -> Path {
         let headers = Headers {
@@ -710,6 +752,117 @@ mod tests {
         let kind = Kind::Drop { class: DropClass::Denied, until: Instant::now() };
         registry.add(Path { kind, ..path(1, 2, 0) }).unwrap();
         assert!(registry.by_hosts(&[(Domain(0), MacAddr::from_u64(1))]).is_empty());
+    }
+
+    /// A path of one of the kinds that lie in different places.
+    fn any_path() -> impl Strategy<Value = Path> {
+        let hosts = (0u64..3, 0u64..3, 0u64..2);
+        let class = (0u16..3, any::<bool>(), 1u8..3, any::<bool>());
+        // Their lower halves begin anew in between.
+        let revision = (1u64 << 32) - 3..(1 << 32) + 3;
+        (hosts, class, 0u8..5, revision).prop_map(|((src, dst, domain), class, kind, revision)| {
+            let (idle_timeout, tagged, app, wide) = class;
+            let more = if wide { FieldSet::IPV4_SRC } else { FieldSet::NONE };
+            let Path { key, kind: forward, .. } = path(src, dst, domain);
+            let key = FlowKey::new(key.in_port, &key.headers, FieldSet::LAYER_2.union(more));
+            let Kind::Forward { mut route, .. } = forward else { unreachable!("it forwards") };
+            (route.width, route.reverse) = (key.width, kind == 3);
+            route.idle_timeout = idle_timeout;
+            if tagged {
+                route.egress.vid = Vid::Tagged(VlanId::new(7).unwrap());
+            }
+            let hop = |dpid, out| Hop {
+                dpid: DatapathId(dpid),
+                in_port: PortNo(1),
+                out_port: PortNo(out),
+                vid: Some(route.egress.vid),
+            };
+            let hops = match kind {
+                0 | 1 => Hops::from_iter([hop(1, 2)]),
+                _ => Hops::from_iter([hop(1, 9), hop(2, 2)]),
+            };
+            if kind >= 2 {
+                route.egress.dpid = DatapathId(2);
+            }
+            let reverse = if kind == 3 { Hops::from_iter([hop(2, 1)]) } else { Hops::new() };
+            let state = match kind {
+                2 => State::Installing {
+                    missing: vec![(DatapathId(2), Leg::Forward, PortNo(1))],
+                    deadline: Instant::now(),
+                    frame: vec![1, 2, 3],
+                },
+                _ => State::Installed,
+            };
+            let kind = match kind {
+                4 => Kind::Drop { class: DropClass::Denied, until: Instant::now() },
+                _ => Kind::Forward { route, hops, reverse },
+            };
+            Path { app: AppNo(app), key, kind, state, revision }
+        })
+    }
+
+    proptest! {
+        /// A path that is asked for is the one that was registered, changed and noted, whatever lies
+        /// beside its slot; and nothing is left beside of those that are gone.
+        #[test]
+        fn what_is_asked_for_is_what_was_registered(
+            steps in prop::collection::vec((any_path(), 0u8..5), 0..80),
+        ) {
+            let mut registry = Registry::new(SessionNo(1), DatapathId(1));
+            let mut all = HashMap::<PathRef, Path>::new();
+            for (path, step) in steps {
+                let held = registry.by_key(&path.key).map(|(name, _)| name);
+                match (held, step) {
+                    (None, _) => {
+                        all.insert(registry.add(path.clone()).unwrap(), path);
+                    }
+                    (Some(name), 0) => {
+                        prop_assert_eq!(registry.remove(name), all.remove(&name));
+                        prop_assert_eq!(registry.remove(name), None);
+                    }
+                    (Some(name), 1) => {
+                        let own = all.get_mut(&name).unwrap();
+                        prop_assert_eq!(registry.decided(name, path.revision), Some(own.revision));
+                        own.revision = path.revision;
+                    }
+                    (Some(name), 2) => {
+                        let turn = |path: &mut Path| {
+                            path.state = State::Installed;
+                            if let Kind::Forward { reverse, hops, .. } = &mut path.kind {
+                                reverse.clear();
+                                hops.extend_from_slice(&hops.clone());
+                            }
+                        };
+                        registry.change(name, turn).unwrap();
+                        turn(all.get_mut(&name).unwrap());
+                    }
+                    (Some(name), 3) if registry.remove_single(name) => {
+                        let gone = all.remove(&name).unwrap();
+                        prop_assert!(gone.hops(Leg::Forward).len() == 1);
+                    }
+                    _ => {
+                        let (name, again) = registry.by_key(&path.key).unwrap();
+                        prop_assert_eq!(Some(&again), all.get(&name));
+                    }
+                }
+                prop_assert_eq!(registry.len(), all.len());
+                for (name, path) in &all {
+                    prop_assert_eq!(&registry.by_ref(*name).unwrap(), path);
+                    prop_assert_eq!(registry.revision_at(name.slot), Some(path.revision));
+                    let question = (*name, path.app, path.key);
+                    prop_assert_eq!(registry.question_at(name.slot), Some(question));
+                    let waits = path.state != State::Installed;
+                    prop_assert_eq!(registry.is_installing(*name), waits);
+                    let single = registry.single(name.slot).is_some();
+                    prop_assert_eq!(registry.more.contains_key(&name.slot), !single);
+                }
+                prop_assert!(registry.more.keys().all(|slot| registry.at(*slot).is_some()));
+            }
+            let taken: HashMap<_, _> = registry.take_all().into_iter().collect();
+            prop_assert_eq!(taken, all);
+            prop_assert!(registry.is_empty() && registry.more.is_empty());
+            prop_assert_eq!(registry.classes.widths().count(), 0);
+        }
     }
 
     proptest! {
