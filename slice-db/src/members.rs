@@ -7,7 +7,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 use smallvec::SmallVec;
 use umlaut_openflow::{Attachment, DatapathId, MacAddr, PortNo, Vid};
 

@@ -11,7 +11,8 @@ const ROOM: usize = 3584;
 const FILL: usize = 3392;
 
 /// A hash table in pieces. The hash of a value is its user's business, who must not let it decide
-/// an order.
+/// an order. It is to be of a kind that spreads what is regular, as addresses are: with one that is only
+/// fast, one seed in twenty makes a piece too small, and a rare one most of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Shards<T>(Vec<Arc<HashTable<T>>>);
 
