@@ -123,6 +123,12 @@ impl Classes {
         }
     }
 
+    /// How many paths have a class.
+    #[cfg(test)]
+    pub(crate) fn paths(&self) -> usize {
+        self.all.iter().map(|(_, paths)| *paths as usize).sum()
+    }
+
     /// The widths under which frames are sent on: those that frames had of late are in front.
     #[inline]
     pub(crate) fn widths(&self) -> impl Iterator<Item = FieldSet> {

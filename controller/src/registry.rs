@@ -223,8 +223,12 @@ impl Registry {
     /// What an application is asked again about the path in a slot: whose it is, and which frames.
     pub fn question_at(&self, slot: u32) -> Option<(PathRef, AppNo, FlowKey)> {
         let stored = self.slots.get(slot as usize)?;
-        let (held, class) = (stored.holds != Holds::Nothing, self.classes.of(stored.class));
-        held.then(|| (self.name(slot, stored.generation), class.app, stored.key(class)))
+        let held = stored.holds != Holds::Nothing;
+        held.then(|| {
+            // That of a slot that is free may be another's by now, or none.
+            let class = self.classes.of(stored.class);
+            (self.name(slot, stored.generation), class.app, stored.key(class))
+        })
     }
 
     /// The path in a slot, if it was decided under this revision and what has changed since concerns
@@ -826,11 +830,16 @@ mod tests {
                         own.revision = path.revision;
                     }
                     (Some(name), 2) => {
+                        let revision = path.revision;
                         let turn = |path: &mut Path| {
                             path.state = State::Installed;
+                            path.revision = revision;
                             if let Kind::Forward { reverse, hops, .. } = &mut path.kind {
                                 reverse.clear();
-                                hops.extend_from_slice(&hops.clone());
+                                match hops.len() {
+                                    1 => hops.push(hops[0]),
+                                    _ => hops.truncate(1),
+                                }
                             }
                         };
                         registry.change(name, turn).unwrap();
@@ -857,11 +866,23 @@ mod tests {
                     prop_assert_eq!(registry.more.contains_key(&name.slot), !single);
                 }
                 prop_assert!(registry.more.keys().all(|slot| registry.at(*slot).is_some()));
+                prop_assert_eq!(registry.classes.paths(), all.len());
+                for slot in (0..registry.slots()).filter(|slot| registry.at(*slot).is_none()) {
+                    prop_assert_eq!(registry.question_at(slot), None);
+                    prop_assert_eq!(registry.revision_at(slot), None);
+                }
             }
             let taken: HashMap<_, _> = registry.take_all().into_iter().collect();
             prop_assert_eq!(taken, all);
             prop_assert!(registry.is_empty() && registry.more.is_empty());
             prop_assert_eq!(registry.classes.widths().count(), 0);
+            // Another tenant of a slot is known by its own class.
+            for slot in 0..registry.slots() {
+                prop_assert_eq!(registry.question_at(slot), None);
+            }
+            let next = Path { revision: 1 << 32, ..path(8, 9, 1) };
+            let name = registry.add(next.clone()).unwrap();
+            prop_assert_eq!(registry.by_ref(name), Some(next));
         }
     }
 
