@@ -12,7 +12,6 @@
 
 pub mod app;
 pub mod apps;
-mod classes;
 pub mod command;
 mod concerned;
 pub mod directory;

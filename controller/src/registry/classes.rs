@@ -15,25 +15,25 @@ const CLASSES: usize = 1 << u16::BITS;
 
 /// What is the same for all paths of a class.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Class {
-    pub(crate) width: FieldSet,
+pub(super) struct Class {
+    pub(super) width: FieldSet,
     /// Of the frames at the end of the path.
-    pub(crate) vid: Vid,
+    pub(super) vid: Vid,
     /// In seconds.
-    pub(crate) idle_timeout: u16,
-    pub(crate) hard_timeout: u16,
-    pub(crate) app: AppNo,
+    pub(super) idle_timeout: u16,
+    pub(super) hard_timeout: u16,
+    pub(super) app: AppNo,
     /// Whether frames are sent on and not dropped.
-    pub(crate) forwards: bool,
+    pub(super) forwards: bool,
 }
 
 /// The number of a class that a path has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct ClassNo(u16);
+pub(super) struct ClassNo(u16);
 
 /// The classes of one switch.
 #[derive(Debug, Default)]
-pub(crate) struct Classes {
+pub(super) struct Classes {
     /// With how many paths have them; those that none has are free.
     all: Vec<(Class, u32)>,
     free: Vec<ClassNo>,
@@ -50,13 +50,13 @@ impl Classes {
     /// # Panics
     /// If there never was one.
     #[inline]
-    pub(crate) fn of(&self, ClassNo(no): ClassNo) -> &Class {
+    pub(super) fn of(&self, ClassNo(no): ClassNo) -> &Class {
         &self.all[usize::from(no)].0
     }
 
     /// A further path has this class. `None` if there are too many others.
     #[inline]
-    pub(crate) fn enter(&mut self, class: Class) -> Option<ClassNo> {
+    pub(super) fn enter(&mut self, class: Class) -> Option<ClassNo> {
         let last = self.last;
         match self.all.get_mut(usize::from(last.0)) {
             Some((same, paths @ 1..)) if *same == class => {
@@ -100,7 +100,7 @@ impl Classes {
 
     /// One of its paths is gone.
     #[inline]
-    pub(crate) fn leave(&mut self, no: ClassNo) {
+    pub(super) fn leave(&mut self, no: ClassNo) {
         let (_, paths) = &mut self.all[usize::from(no.0)];
         *paths -= 1;
         if *paths == 0 {
@@ -125,19 +125,19 @@ impl Classes {
 
     /// How many paths have a class.
     #[cfg(test)]
-    pub(crate) fn paths(&self) -> usize {
+    pub(super) fn paths(&self) -> usize {
         self.all.iter().map(|(_, paths)| *paths as usize).sum()
     }
 
     /// The widths under which frames are sent on: those that frames had of late are in front.
     #[inline]
-    pub(crate) fn widths(&self) -> impl Iterator<Item = FieldSet> {
+    pub(super) fn widths(&self) -> impl Iterator<Item = FieldSet> {
         self.widths.iter().map(|(width, _)| *width)
     }
 
     /// A frame had the width at this place.
     #[inline]
-    pub(crate) fn had_width(&mut self, at: usize) {
+    pub(super) fn had_width(&mut self, at: usize) {
         if at > 0 {
             self.widths.swap(0, at);
         }
