@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod apps;
+pub mod buffers;
 pub mod command;
 mod concerned;
 pub mod directory;

@@ -25,6 +25,7 @@ use bytes::BytesMut;
 use umlaut_openflow::{Features, Hello, Message, Port, Version, Xid, encode};
 
 use crate::app::Policy;
+use crate::buffers::{Buffers, Input};
 use crate::command::Command;
 use crate::host_cache::HostCache;
 use crate::hosts::HostKey;
@@ -56,6 +57,8 @@ pub const SWEEP_PER_TURN: u32 = 2048;
 pub const OUTPUT_HIGH_WATER: usize = 1 << 20;
 /// Output above which the connection is closed.
 pub const OUTPUT_LIMIT: usize = 16 << 20;
+/// The longest part of a message that is kept apart, so that the room it came in can be another's.
+const CUT_BYTES: usize = 2 << 10;
 /// Broken messages after which the connection is closed.
 pub const BROKEN_MESSAGES: u32 = 16;
 /// LLDP frames handled per second; above it they are dropped.
@@ -97,7 +100,10 @@ pub struct Session<P: Policy> {
     origin: Arc<Origin>,
     phase: Phase,
     version: Version,
-    input: BytesMut,
+    /// Lent by those of its thread while something is under way ([`Session::borrow`]).
+    input: Input,
+    /// What it keeps of input given back: a message that has not come whole.
+    cut: Vec<u8>,
     /// Output before there is a switch; later the switch's own.
     early: BytesMut,
     switch: Option<Switch>,
@@ -146,7 +152,8 @@ impl<P: Policy> Session<P> {
             origin: Arc::new(origin),
             phase: Phase::Hello { until: now + HANDSHAKE_TIMEOUT },
             version: highest,
-            input: BytesMut::new(),
+            input: Input::default(),
+            cut: Vec::new(),
             early,
             switch: None,
             world: shared.world.load(),
@@ -208,10 +215,63 @@ impl<P: Policy> Session<P> {
         }
     }
 
-    /// Takes bytes from the connection; [`Session::turn`] handles them. The caller reads no more
-    /// while turns have work left, so that the input stays below two reads.
+    /// Takes room to read and write from here if it has none: something is to be done. Without it, the
+    /// session makes its own.
+    #[inline]
+    pub fn borrow(&mut self, buffers: &mut Buffers) {
+        if self.input.is_none() {
+            self.input = buffers.lend_input();
+        }
+        if let Some(switch) = &mut self.switch
+            && switch.output().capacity() == 0
+        {
+            *switch.output() = buffers.lend_output();
+        }
+    }
+
+    /// Leaves that room to others of its thread, but what it has still something in.
+    #[inline]
+    pub fn give_back(&mut self, buffers: &mut Buffers) {
+        if self.input.len() <= CUT_BYTES && !self.input.is_none() {
+            self.cut.extend_from_slice(self.input.bytes());
+            buffers.take_input(std::mem::take(&mut self.input));
+        }
+        if let Some(switch) = &mut self.switch
+            && switch.output().is_empty()
+        {
+            buffers.take_output(std::mem::take(switch.output()));
+        }
+    }
+
+    /// Room for so many bytes from the connection, and what is in it means nothing.
+    /// [`Session::received`] tells how many have come. The caller reads no more while turns have work
+    /// left, so that the input stays below two reads.
+    #[inline]
+    pub fn room(&mut self, bytes: usize) -> &mut [u8] {
+        self.join_cut();
+        self.input.room(bytes)
+    }
+
+    /// So many bytes have come into that room; [`Session::turn`] handles them.
+    #[inline]
+    pub fn received(&mut self, bytes: usize) {
+        self.input.came(bytes);
+    }
+
+    /// These have come from the connection.
     pub fn receive(&mut self, bytes: &[u8]) {
-        self.input.extend_from_slice(bytes);
+        self.room(bytes.len()).copy_from_slice(bytes);
+        self.received(bytes.len());
+    }
+
+    /// What was kept apart comes before what comes now.
+    #[inline]
+    fn join_cut(&mut self) {
+        if !self.cut.is_empty() {
+            debug_assert!(self.input.len() == 0, "input that came before it");
+            self.input.put(&self.cut);
+            self.cut.clear();
+        }
     }
 
     /// When the next turn is due if nothing arrives before; it may turn out to be too early.

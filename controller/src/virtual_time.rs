@@ -9,6 +9,7 @@ use std::time::Instant;
 use umlaut_openflow::DatapathId;
 
 use crate::app::Policy;
+use crate::buffers::Buffers;
 use crate::mailbox::{Mailbox, Waker};
 use crate::origin::Origin;
 use crate::session::Session;
@@ -51,6 +52,7 @@ pub struct VirtualController<P: Policy> {
     slow_path_at: Instant,
     random: u64,
     turns: u64,
+    buffers: Buffers,
     outputs: Vec<(Channel, Output)>,
 }
 
@@ -64,6 +66,7 @@ impl<P: Policy> VirtualController<P> {
             slow_path_at: now,
             random: seed | 1,
             turns: 0,
+            buffers: Buffers::new(),
             outputs: Vec::new(),
         }
     }
@@ -134,6 +137,7 @@ impl<P: Policy> VirtualController<P> {
     /// Bytes arrive from a switch.
     pub fn input(&mut self, channel: Channel, bytes: &[u8]) {
         if let Some(connection) = self.connections.get_mut(&channel) {
+            connection.session.borrow(&mut self.buffers);
             connection.session.receive(bytes);
             connection.woken.store(true, Ordering::Relaxed);
         }
@@ -189,6 +193,7 @@ impl<P: Policy> VirtualController<P> {
     pub fn turn(&mut self, channel: Channel, now: Instant) {
         let Some(connection) = self.connections.get_mut(&channel) else { return };
         self.turns += 1;
+        connection.session.borrow(&mut self.buffers);
         connection.woken.store(false, Ordering::Relaxed);
         if connection.session.turn(now, &self.shared) {
             connection.woken.store(true, Ordering::Relaxed);
@@ -197,6 +202,7 @@ impl<P: Policy> VirtualController<P> {
             let bytes = connection.session.output().split().to_vec();
             self.outputs.push((channel, Output::Bytes(bytes)));
         }
+        connection.session.give_back(&mut self.buffers);
         if connection.session.closed().is_some() {
             self.outputs.push((channel, Output::Close));
             self.disconnected(channel, now);

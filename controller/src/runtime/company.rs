@@ -16,61 +16,93 @@ const ROUNDS: u32 = 64;
 /// has many rounds in a millisecond when a switch storms, and few of them are another's: what one says in an
 /// answer of some length now and then does not make it loud for long.
 ///
-/// A connection that is silent is not loud: what its switch says next is not to wait either.
+/// A connection that is silent is not loud: what its switch says next is not to wait either. But where each
+/// has said so much when it last said anything, nobody is waited for, and all are read more of: what a path
+/// needs is then near for some more of the same switch. As soon as one says little that is over.
 pub(super) struct Company {
     /// The number of this count, never 0, and that of the one before.
     count: u32,
     before: u32,
     rounds: u32,
-    /// Who was heard in this count.
-    loud: usize,
-    /// Whether in the count before this all were.
-    all_loud: bool,
+    /// How many connections there are, and how many of them have said much when they last said anything.
+    all: usize,
+    much: usize,
+}
+
+/// What is known of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Voice {
+    /// The last count in which it has said much, 0 at first.
+    last: u32,
+    /// Whether it has when it last said anything.
+    much: bool,
 }
 
 impl Default for Company {
     fn default() -> Company {
-        Company { count: 2, before: 1, rounds: 0, loud: 0, all_loud: false }
+        Company { count: 2, before: 1, rounds: 0, all: 0, much: 0 }
     }
 }
 
 impl Company {
+    /// There is another connection.
+    pub(super) fn joins(&mut self) -> Voice {
+        self.all += 1;
+        Voice::default()
+    }
+
+    /// There is one less.
+    pub(super) fn leaves(&mut self, voice: &Voice) {
+        self.all -= 1;
+        self.much -= usize::from(voice.much);
+    }
+
+    #[inline]
+    fn are_all_loud(&self) -> bool {
+        self.much == self.all
+    }
+
     /// How many bytes are read at once.
     #[inline]
     pub(super) fn room(&self) -> usize {
-        if self.all_loud { READ_BYTES } else { SHARED_READ_BYTES }
+        if self.are_all_loud() { READ_BYTES } else { SHARED_READ_BYTES }
     }
 
     /// How many of those that were not done with their last step have another in a round in which so
     /// many others have theirs: as many, so that a round in which many say little does much as well.
     #[inline]
     pub(super) fn steps_again(&self, others: usize) -> usize {
-        if self.all_loud { usize::MAX } else { others.max(1) }
+        if self.are_all_loud() { usize::MAX } else { others.max(1) }
     }
 
-    /// Whether one who was heard last in this count is loud; 0: never.
+    /// Whether one is loud.
     #[inline]
-    pub(super) fn is_loud(&self, last: u32) -> bool {
-        last == self.count || last == self.before
+    pub(super) fn is_loud(&self, voice: &Voice) -> bool {
+        voice.last == self.count || voice.last == self.before
     }
 
-    /// One has said so much at once. `last` is its own: the count in which it last did, 0 at first.
+    /// One has said so many bytes at once.
     #[inline]
-    pub(super) fn heard(&mut self, last: &mut u32) {
-        if *last != self.count {
-            *last = self.count;
-            self.loud += 1;
+    pub(super) fn said(&mut self, voice: &mut Voice, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        let much = bytes >= SHARED_READ_BYTES;
+        if much {
+            voice.last = self.count;
+        }
+        if much != voice.much {
+            voice.much = much;
+            self.much = if much { self.much + 1 } else { self.much - 1 };
         }
     }
 
-    /// A round is over, and so many connections are there.
+    /// A round is over.
     #[inline]
-    pub(super) fn round_over(&mut self, connections: usize) {
+    pub(super) fn round_over(&mut self) {
         self.rounds += 1;
         if self.rounds == ROUNDS {
-            // One that has ended meanwhile may be among the loud: it is another count soon.
-            self.all_loud = self.loud > 0 && self.loud >= connections;
-            (self.rounds, self.loud) = (0, 0);
+            self.rounds = 0;
             self.before = self.count;
             // Who was heard four thousand million counts ago may be taken for loud, in two of them.
             self.count = self.count.checked_add(1).unwrap_or(1);
@@ -82,71 +114,94 @@ impl Company {
 mod tests {
     use super::*;
 
-    /// A count of rounds, in each of which these fill a read.
-    fn count(company: &mut Company, all: &mut [u32], loud: &[usize]) {
+    const MUCH: usize = SHARED_READ_BYTES;
+    const LITTLE: usize = SHARED_READ_BYTES - 1;
+
+    /// One with so many connections.
+    fn of(connections: usize) -> (Company, Vec<Voice>) {
+        let mut company = Company::default();
+        let voices = (0..connections).map(|_| company.joins()).collect();
+        (company, voices)
+    }
+
+    /// A count of rounds, in each of which these say much.
+    fn count(company: &mut Company, all: &mut [Voice], loud: &[usize]) {
         for _ in 0..ROUNDS {
-            loud.iter().for_each(|number| company.heard(&mut all[*number]));
-            company.round_over(all.len());
+            loud.iter().for_each(|number| company.said(&mut all[*number], MUCH));
+            company.round_over();
         }
+    }
+
+    /// Whether those that say little are to be waited for.
+    fn is_shared(company: &Company) -> bool {
+        let of = (company.room(), company.steps_again(0));
+        assert!(of == (SHARED_READ_BYTES, 1) || of == (READ_BYTES, usize::MAX), "{of:?}");
+        of.1 == 1
     }
 
     #[test]
     fn only_where_all_are_loud_nobody_waits() {
-        let (mut company, mut all) = (Company::default(), [0; 3]);
-        let shared = |company: &Company| {
-            let of = (company.room(), company.steps_again(0));
-            assert!(of == (SHARED_READ_BYTES, 1) || of == (READ_BYTES, usize::MAX), "{of:?}");
-            of.1 == 1
+        let (mut company, mut all) = of(3);
+        let mut say = |company: &mut Company, number: usize, bytes| {
+            company.said(&mut all[number], bytes);
+            is_shared(company)
         };
-        assert!(shared(&company));
+        assert!(is_shared(&company));
+        assert!(say(&mut company, 0, MUCH) && say(&mut company, 1, MUCH));
+        assert!(say(&mut company, 1, MUCH), "one is counted once");
+        assert!(!say(&mut company, 2, MUCH));
+        assert!(!say(&mut company, 1, 0), "it was not read");
+        assert!(say(&mut company, 1, LITTLE) && say(&mut company, 1, LITTLE));
+        assert!(say(&mut company, 2, LITTLE) && say(&mut company, 1, MUCH));
+        assert!(!say(&mut company, 2, MUCH));
+    }
+
+    #[test]
+    fn one_that_comes_is_waited_for_and_one_that_has_gone_is_not() {
+        let (mut company, mut all) = of(2);
         count(&mut company, &mut all, &[0, 1]);
-        assert!(shared(&company));
-        count(&mut company, &mut all, &[0, 1, 2]);
-        assert!(!shared(&company));
-        // What it does then does not change within a count.
-        company.round_over(all.len());
-        assert!(!shared(&company));
-        for _ in 1..ROUNDS {
-            company.round_over(all.len());
-        }
-        assert!(shared(&company), "nobody was heard in that count");
-        count(&mut company, &mut all, &[2, 2, 2]);
-        assert!(shared(&company), "one is counted once");
+        assert!(!is_shared(&company));
+        let third = company.joins();
+        assert!(is_shared(&company));
+        company.leaves(&third);
+        assert!(!is_shared(&company));
+        company.said(&mut all[0], LITTLE);
+        assert!(is_shared(&company));
+        // The one who says little goes; then the last.
+        company.leaves(&all[0]);
+        assert!(!is_shared(&company));
+        company.leaves(&all[1]);
+        let fourth = company.joins();
+        assert!(is_shared(&company) && !company.is_loud(&fourth));
     }
 
     #[test]
     fn who_was_heard_is_loud_in_that_count_and_the_next() {
-        let (mut company, mut all) = (Company::default(), [0; 2]);
-        assert!(!company.is_loud(all[0]), "never heard");
-        company.heard(&mut all[0]);
+        let (mut company, mut all) = of(2);
+        assert!(!company.is_loud(&all[0]), "never heard");
+        company.said(&mut all[0], MUCH);
         for _ in 0..2 {
-            assert!(company.is_loud(all[0]) && !company.is_loud(all[1]));
+            assert!(company.is_loud(&all[0]) && !company.is_loud(&all[1]));
+            company.said(&mut all[0], LITTLE);
             count(&mut company, &mut all, &[]);
         }
-        assert!(!company.is_loud(all[0]));
-    }
-
-    #[test]
-    fn where_nobody_is_nobody_is_loud() {
-        let mut company = Company::default();
-        count(&mut company, &mut [], &[]);
-        assert_eq!((company.room(), company.steps_again(0)), (SHARED_READ_BYTES, 1));
+        assert!(!company.is_loud(&all[0]));
     }
 
     #[test]
     fn as_many_go_on_as_others_have_come() {
-        let company = Company::default();
+        let (company, _) = of(1);
         assert_eq!([0, 1, 2, 15].map(|others| company.steps_again(others)), [1, 1, 2, 15]);
     }
 
     #[test]
     fn counts_go_round() {
-        let mut company = Company { count: u32::MAX, ..Company::default() };
-        let mut all = [u32::MAX - 1];
+        let (mut company, mut all) = of(1);
+        company.count = u32::MAX;
+        all[0].last = u32::MAX - 1;
         for _ in 0..3 {
             count(&mut company, &mut all, &[0]);
-            assert_eq!(company.room(), READ_BYTES);
         }
-        assert_eq!((company.count, company.before, all), (3, 2, [2]));
+        assert_eq!((company.count, company.before, all[0].last), (3, 2, 2));
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::stream::{Read, SHARED_READ_BYTES, Stream};
+use super::stream::{Read, Stream};
 use crate::app::Policy;
+use crate::buffers::Buffers;
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -46,8 +47,8 @@ pub(super) struct Connection<P: Policy> {
     session: Session<P>,
     /// Whether the socket may have something to read.
     readable: bool,
-    /// Whether the last step has read so much that others wait for it.
-    loud: bool,
+    /// How many bytes the last step has read.
+    said: usize,
     /// Whether the other end sends nothing more, which a read tells that follows the last bytes.
     ends: bool,
     /// Why it is at its end, if a read told that.
@@ -76,7 +77,7 @@ impl<P: Policy> Connection<P> {
             stream,
             session,
             readable,
-            loud: false,
+            said: 0,
             ends: false,
             broken: None,
             more: false,
@@ -117,20 +118,21 @@ impl<P: Policy> Connection<P> {
         self.session.close(reason);
     }
 
-    /// Begins a step: reads once if there may be something, and the session has done with what it has.
-    /// Returns how much there is to do.
+    /// Begins a step: reads once, so many bytes, if there may be something and the session has done with
+    /// what it has. Returns how much there is to do.
     #[inline]
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Work {
+    pub(super) fn read(&mut self, bytes: usize, buffers: &mut Buffers) -> Work {
+        self.session.borrow(buffers);
         let rung = std::mem::take(&mut self.rung);
-        self.loud = false;
+        self.said = 0;
         if self.more || !self.readable || self.session.closed().is_some() {
             return Work::Much;
         }
-        match self.stream.try_read(buffer) {
+        match self.stream.try_read(self.session.room(bytes)) {
             Ok(Read::Some { bytes, more }) => {
-                self.session.receive(&buffer[..bytes]);
+                self.session.received(bytes);
                 self.readable = more || self.ends;
-                self.loud = bytes >= SHARED_READ_BYTES;
+                self.said = bytes;
                 return if rung || bytes > LITTLE_BYTES { Work::Much } else { Work::Little };
             }
             // A part of a record, behind which there may be the end that an event has told with it.
@@ -141,10 +143,10 @@ impl<P: Policy> Connection<P> {
         if rung { Work::Much } else { Work::Little }
     }
 
-    /// Whether the read that began this step got as much as one does where others wait for it.
+    /// How many bytes the read that began this step has got.
     #[inline]
-    pub(super) fn is_loud(&self) -> bool {
-        self.loud
+    pub(super) fn said(&self) -> usize {
+        self.said
     }
 
     /// Whether there is a newer World to note, by which all of a switch's paths may be decided again.
@@ -175,7 +177,14 @@ impl<P: Policy> Connection<P> {
 
     /// Ends the step: writes as much as the socket takes.
     #[inline]
-    pub(super) fn write(&mut self, shared: &Shared<P>) -> Next {
+    pub(super) fn write(&mut self, buffers: &mut Buffers, shared: &Shared<P>) -> Next {
+        let next = self.write_and_see(shared);
+        self.session.give_back(buffers);
+        next
+    }
+
+    #[inline]
+    fn write_and_see(&mut self, shared: &Shared<P>) -> Next {
         if let Some(reason) = self.broken.take() {
             return self.end(&reason, shared);
         }
@@ -239,7 +248,7 @@ mod tests {
     use tokio::sync::Semaphore;
     use umlaut_openflow::{Hello, Message, Version, Xid, encode};
 
-    use super::super::stream::READ_BYTES;
+    use super::super::stream::SHARED_READ_BYTES as READ_BYTES;
     use super::super::stream::tests::{encrypted, records};
     use super::*;
     use crate::apps::Apps;
@@ -293,10 +302,10 @@ mod tests {
         connection.stream().socket().peek(&mut vec![0; 1 << 20]).unwrap_or(0)
     }
 
-    fn step(connection: &mut Connection<()>, buffer: &mut [u8], shared: &Shared<()>) -> Next {
-        connection.read(buffer);
+    fn step(connection: &mut Connection<()>, buffers: &mut Buffers, shared: &Shared<()>) -> Next {
+        connection.read(READ_BYTES, buffers);
         connection.turns(shared);
-        connection.write(shared)
+        connection.write(buffers, shared)
     }
 
     fn append(bytes: &mut BytesMut, message: &Message<'_>) {
@@ -312,11 +321,11 @@ mod tests {
             append(&mut bytes, &Message::EchoRequest(Vec::new().into()));
         }
         let (mut connection, shared, mut peer) = told(&bytes);
-        let mut buffer = vec![0; READ_BYTES];
+        let mut buffers = Buffers::new();
         let mut unread = bytes.len();
         let (mut reads, mut full) = (0, false);
         let last = loop {
-            let next = step(&mut connection, &mut buffer, &shared);
+            let next = step(&mut connection, &mut buffers, &shared);
             let now = left(&mut connection);
             assert!(now == unread || now == unread.saturating_sub(READ_BYTES));
             assert!(!full || now == unread, "twice as many messages as a step has turns for");
@@ -336,21 +345,74 @@ mod tests {
         assert_eq!(answers[answers.len() - 8 * ECHOES..][..2], [4, 3]);
     }
 
+    /// What switches of one thread say lies in the same memory, one after the other.
+    #[test]
+    fn what_is_cut_is_put_together_with_its_own_and_answered_to_its_own() {
+        let mut greeting = BytesMut::new();
+        append(&mut greeting, &Message::Hello(Hello::default()));
+        let mut buffers = Buffers::new();
+        let mut switches: Vec<_> = (0..3).map(|_| told(&greeting)).collect();
+        let words: Vec<BytesMut> = (0..3u8)
+            .map(|number| {
+                let mut words = BytesMut::new();
+                for length in [0, 1, 5, 900, 3_000] {
+                    append(&mut words, &Message::EchoRequest(vec![number; length].into()));
+                }
+                words
+            })
+            .collect();
+        for (connection, shared, _) in &mut switches {
+            step(connection, &mut buffers, shared);
+        }
+        // Cut at every place, but for those within what is long.
+        let (mut at, mut sent) = (0, [0; 3]);
+        while sent.iter().zip(&words).any(|(sent, words)| *sent < words.len()) {
+            at += 1;
+            let number = at % 3;
+            let ((connection, shared, peer), words) = (&mut switches[number], &words[number]);
+            let more = [1, 2, 3, 7, 11, 700][at / 3 % 6].min(words.len() - sent[number]);
+            if more == 0 {
+                continue;
+            }
+            peer.write_all(&words[sent[number]..][..more]).unwrap();
+            sent[number] += more;
+            let until = Instant::now() + LIMIT;
+            while left(connection) < more {
+                assert!(Instant::now() < until, "it has not arrived");
+                std::thread::yield_now();
+            }
+            connection.may_read(false);
+            step(connection, &mut buffers, shared);
+        }
+        for (number, (connection, _, mut peer)) in switches.into_iter().enumerate() {
+            drop(connection);
+            let mut answers = Vec::new();
+            peer.read_to_end(&mut answers).unwrap();
+            let mut expected = words[number].clone();
+            let mut at = 0;
+            while at < expected.len() {
+                expected[at + 1] = 3;
+                at += usize::from(u16::from_be_bytes([expected[at + 2], expected[at + 3]]));
+            }
+            assert!(answers.ends_with(&expected), "{number}");
+        }
+    }
+
     #[test]
     fn what_a_switch_says_in_a_few_messages_is_little_and_all_else_may_be_much() {
         let mut bytes = BytesMut::new();
         append(&mut bytes, &Message::Hello(Hello::default()));
         let (mut connection, shared, mut peer) = told(&bytes);
-        let mut buffer = vec![0; READ_BYTES];
-        assert_eq!(connection.read(&mut buffer), Work::Little);
+        let mut buffers = Buffers::new();
+        assert_eq!(connection.read(READ_BYTES, &mut buffers), Work::Little);
         connection.turns(&shared);
-        assert!(matches!(connection.write(&shared), Next::Wait(_)));
+        assert!(matches!(connection.write(&mut buffers, &shared), Next::Wait(_)));
         // It is rung for, and may say something at the same time, or nothing.
-        assert_eq!(connection.read(&mut buffer), Work::Much);
+        assert_eq!(connection.read(READ_BYTES, &mut buffers), Work::Much);
         connection.may_read(false);
         connection.ring();
-        assert_eq!(connection.read(&mut buffer), Work::Much);
-        assert_eq!(connection.read(&mut buffer), Work::Much, "it is not readable");
+        assert_eq!(connection.read(READ_BYTES, &mut buffers), Work::Much);
+        assert_eq!(connection.read(READ_BYTES, &mut buffers), Work::Much, "it is not readable");
         for work in [Work::Much, Work::Little] {
             append(&mut bytes, &Message::EchoRequest(Vec::new().into()));
             peer.write_all(&bytes[bytes.len() - 8..]).unwrap();
@@ -363,9 +425,9 @@ mod tests {
             if work == Work::Much {
                 connection.ring();
             }
-            assert_eq!(connection.read(&mut buffer), work);
+            assert_eq!(connection.read(READ_BYTES, &mut buffers), work);
             connection.turns(&shared);
-            assert!(matches!(connection.write(&shared), Next::Wait(_)));
+            assert!(matches!(connection.write(&mut buffers, &shared), Next::Wait(_)));
         }
         let mut many = BytesMut::new();
         while many.len() <= LITTLE_BYTES {
@@ -378,10 +440,10 @@ mod tests {
             std::thread::yield_now();
         }
         connection.may_read(false);
-        assert_eq!(connection.read(&mut buffer[..LITTLE_BYTES + 1]), Work::Much);
-        assert!(!connection.is_loud());
+        assert_eq!(connection.read(LITTLE_BYTES + 1, &mut buffers), Work::Much);
+        assert_eq!(connection.said(), LITTLE_BYTES + 1);
         connection.more = true;
-        assert_eq!(connection.read(&mut buffer), Work::Much, "more than it has done");
+        assert_eq!(connection.read(READ_BYTES, &mut buffers), Work::Much, "more than it has done");
     }
 
     #[test]
@@ -393,14 +455,14 @@ mod tests {
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         // One event for both.
         connection.may_read(true);
-        let mut buffer = vec![0; READ_BYTES];
-        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Step);
+        let mut buffers = Buffers::new();
+        assert_eq!(step(&mut connection, &mut buffers, &shared), Next::Step);
         let until = Instant::now() + LIMIT;
         while connection.stream().socket().peek(&mut [0]).is_err() {
             assert!(Instant::now() < until, "the end has not arrived");
             std::thread::yield_now();
         }
-        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Ended);
+        assert_eq!(step(&mut connection, &mut buffers, &shared), Next::Ended);
         assert_eq!(connection.session.closed(), Some("closed by the switch"));
         drop(connection);
         let mut answers = Vec::new();
@@ -412,8 +474,8 @@ mod tests {
     fn an_end_behind_half_a_record_is_seen_though_one_event_tells_of_both() {
         let (stream, mut far, mut peer) = encrypted();
         let (mut connection, shared) = connection(stream, "a switch".to_owned());
-        let mut buffer = vec![0; READ_BYTES];
-        assert!(matches!(step(&mut connection, &mut buffer, &shared), Next::Wait(_)));
+        let mut buffers = Buffers::new();
+        assert!(matches!(step(&mut connection, &mut buffers, &shared), Next::Wait(_)));
         peer.write_all(&records(&mut far, b"never whole")[..11]).unwrap();
         peer.shutdown(std::net::Shutdown::Write).unwrap();
         let until = Instant::now() + LIMIT;
@@ -422,8 +484,8 @@ mod tests {
             std::thread::yield_now();
         }
         connection.may_read(true);
-        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Step);
-        while step(&mut connection, &mut buffer, &shared) != Next::Ended {
+        assert_eq!(step(&mut connection, &mut buffers, &shared), Next::Step);
+        while step(&mut connection, &mut buffers, &shared) != Next::Ended {
             assert!(Instant::now() < until, "the end has not arrived");
         }
         assert_eq!(connection.session.closed(), Some("closed by the switch"));
@@ -433,15 +495,15 @@ mod tests {
     fn the_last_words_of_a_peer_that_does_not_read_end_in_time() {
         let (mut connection, shared, _peer) = told(&[]);
         connection.readable = false;
-        let mut buffer = vec![0; READ_BYTES];
+        let mut buffers = Buffers::new();
         connection.stop();
         connection.session.output().resize(15 << 20, 0);
-        let Next::Wait(Some(until)) = step(&mut connection, &mut buffer, &shared) else {
+        let Next::Wait(Some(until)) = step(&mut connection, &mut buffers, &shared) else {
             panic!("it waits for room");
         };
         assert!(until <= Instant::now() + LAST_WORDS);
         connection.until = Some(Instant::now());
-        assert_eq!(step(&mut connection, &mut buffer, &shared), Next::Ended);
+        assert_eq!(step(&mut connection, &mut buffers, &shared), Next::Ended);
         assert_eq!(connection.session.closed(), Some("the controller ends"));
     }
 }

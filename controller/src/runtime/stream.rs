@@ -6,8 +6,8 @@ use mio::net::TcpStream;
 use rustls::ServerConnection;
 
 /// Bytes taken from a socket at once, and before other sessions have their turn. More saves system
-/// calls.
-pub(super) const READ_BYTES: usize = 16 << 10;
+/// calls, and has what a session keeps near for longer.
+pub(super) const READ_BYTES: usize = 48 << 10;
 /// The same where others wait meanwhile who say little, as beside a switch that storms.
 pub(super) const SHARED_READ_BYTES: usize = 8 << 10;
 

@@ -27,12 +27,12 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::company::Company;
+use super::company::{Company, Voice};
 use super::connection::{Connection, Next, Work};
 use super::door::{Accepted, Door, Ring};
-use super::stream::READ_BYTES;
 use crate::app::Policy;
 use crate::apps::panic_message;
+use crate::buffers::Buffers;
 use crate::mailbox::Mailbox;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -85,7 +85,7 @@ impl Workers {
                 round: Vec::new(),
                 read: Vec::new(),
                 due: BTreeSet::new(),
-                buffer: vec![0; READ_BYTES].into(),
+                buffers: Buffers::new(),
                 stopping: false,
             };
             let (alive, ended) = oneshot::channel();
@@ -136,8 +136,7 @@ struct Line<P: Policy> {
     ring: Arc<Ring>,
     /// Whether a step is due.
     ready: bool,
-    /// When it was last heard to be loud ([`Company::heard`]).
-    loud: u32,
+    voice: Voice,
     /// When there is a step at the latest.
     due: Option<Instant>,
 }
@@ -160,8 +159,7 @@ struct Worker<P: Policy> {
     /// Who has read, and goes on when the others of the round have.
     read: Vec<usize>,
     due: BTreeSet<(Instant, usize)>,
-    /// Where all connections read to: what was read is handed on before another reads.
-    buffer: Box<[u8]>,
+    buffers: Buffers,
     stopping: bool,
 }
 
@@ -203,7 +201,7 @@ impl<P: Policy> Worker<P> {
             && !line.ready
         {
             line.ready = true;
-            match self.company.is_loud(line.loud) {
+            match self.company.is_loud(&line.voice) {
                 true => self.loud.push(number),
                 false => self.ready.push(number),
             }
@@ -270,7 +268,8 @@ impl<P: Policy> Worker<P> {
         if self.stopping {
             connection.stop();
         }
-        let line = Box::new(Line { connection, ring, ready: false, loud: 0, due: None });
+        let voice = self.company.joins();
+        let line = Box::new(Line { connection, ring, ready: false, voice, due: None });
         match self.connections.get_mut(number) {
             Some(free) => *free = Some(line),
             None => self.connections.push(Some(line)),
@@ -304,14 +303,12 @@ impl<P: Policy> Worker<P> {
         for at in 0..self.round.len() {
             let number = self.round[at];
             let room = self.company.room();
-            let work = self.part(number, |line, buffer, _| {
+            let work = self.part(number, |line, buffers, _| {
                 line.ready = false;
-                line.connection.read(&mut buffer[..room])
+                line.connection.read(room, buffers)
             });
-            if let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut)
-                && line.connection.is_loud()
-            {
-                self.company.heard(&mut line.loud);
+            if let Some(line) = self.connections.get_mut(number).and_then(Option::as_deref_mut) {
+                self.company.said(&mut line.voice, line.connection.said());
             }
             if work == Some(Work::Much) {
                 // Whoever was read before it does not wait for it.
@@ -324,7 +321,7 @@ impl<P: Policy> Worker<P> {
         }
         self.answer();
         self.round.clear();
-        self.company.round_over(self.connections.len() - self.free.len());
+        self.company.round_over();
     }
 
     /// Goes on with the steps of those that have read: turns of all, then what they write. Whoever has a newer
@@ -355,7 +352,8 @@ impl<P: Policy> Worker<P> {
     fn write(&mut self, some: Range<usize>) {
         for at in some {
             let number = self.read[at];
-            match self.part(number, |line, _, shared| line.connection.write(shared)) {
+            match self.part(number, |line, buffers, shared| line.connection.write(buffers, shared))
+            {
                 Some(Next::Step) => self.step_again(number),
                 Some(Next::Wait(Some(at))) => self.ring_at(number, at),
                 Some(Next::Wait(None)) | None => {}
@@ -369,11 +367,11 @@ impl<P: Policy> Worker<P> {
     fn part<R>(
         &mut self,
         number: usize,
-        part: impl FnOnce(&mut Line<P>, &mut [u8], &Shared<P>) -> R,
+        part: impl FnOnce(&mut Line<P>, &mut Buffers, &Shared<P>) -> R,
     ) -> Option<R> {
-        let Worker { connections, buffer, shared, .. } = self;
+        let Worker { connections, buffers, shared, .. } = self;
         let line = connections.get_mut(number)?.as_deref_mut()?;
-        match catch_unwind(AssertUnwindSafe(|| part(line, buffer, shared))) {
+        match catch_unwind(AssertUnwindSafe(|| part(line, buffers, shared))) {
             Ok(done) => Some(done),
             Err(panic) => {
                 self.failed(number, &*panic);
@@ -413,6 +411,7 @@ impl<P: Policy> Worker<P> {
         if let Some(due) = line.due {
             self.due.remove(&(due, number));
         }
+        self.company.leaves(&line.voice);
         // The system does the same when it is closed.
         let _ = self.poll.registry().deregister(line.connection.stream().socket());
         self.free.push(number);

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use bytes::Buf;
 use umlaut_openflow::packet::{Field, Headers};
 use umlaut_openflow::{
     DecodeError, ErrorCode, ErrorMessage, Header, Message, Opaque, PacketIn, Port, PortNo,
@@ -31,11 +30,13 @@ impl<P: Policy> Session<P> {
     /// nothing is to be done.
     pub(super) fn run_messages(&mut self, now: Instant, shared: &Shared<P>) -> (bool, bool) {
         let before = self.switch.as_ref().map(Switch::sends);
+        self.join_cut();
         let mut input = std::mem::take(&mut self.input);
+        let bytes = input.bytes();
         let (mut handled, mut at) = (0, 0);
         let mut ahead = Ahead::default();
         while handled < MESSAGES_PER_TURN && self.closed().is_none() {
-            let rest = &input[at..];
+            let rest = &bytes[at..];
             let length = match next_frame(rest) {
                 Ok(Some(length)) => length,
                 Ok(None) => break,
@@ -45,7 +46,7 @@ impl<P: Policy> Session<P> {
                 }
             };
             if let Some(switch) = &self.switch {
-                ahead.look(&input, (handled, at + length), switch);
+                ahead.look(bytes, (handled, at + length), switch);
             }
             self.heard = now;
             self.echo_sent = false;
@@ -65,7 +66,7 @@ impl<P: Policy> Session<P> {
             at += length;
             handled += 1;
         }
-        input.advance(at);
+        input.take(at);
         self.input = input;
         let after = self.switch.as_ref().map(Switch::sends);
         let nothing_new = match (before, after) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use umlaut::sliceable::{Domains, SlicePolicy, SliceableSwitch};
+use umlaut_controller::buffers::Buffers;
 use umlaut_controller::hosts::HostTable;
 use umlaut_controller::mailbox::{Mailbox, Waker};
 use umlaut_controller::session::Session;
@@ -179,6 +180,7 @@ pub struct Bed<P: Policy> {
     now: Instant,
     /// The slices' identities.
     domains: Arc<Domains>,
+    buffers: Buffers,
 }
 
 impl Bed<SlicePolicy> {
@@ -248,7 +250,14 @@ impl<P: Policy> Bed<P> {
         let seed = Seed { lldp_key: [7; 16], epoch: 1 };
         let shared = Arc::new(Shared::new(apps, policy, seed, Box::new(Nobody), now));
         shared.start(now);
-        Bed { shared, wires: Vec::new(), version, now, domains: Arc::default() }
+        Bed {
+            shared,
+            wires: Vec::new(),
+            version,
+            now,
+            domains: Arc::default(),
+            buffers: Buffers::new(),
+        }
     }
 
     /// Where in memory [`Shared`] lies, with the counters of its `Arc` before it.
@@ -260,7 +269,14 @@ impl<P: Policy> Bed<P> {
     /// Another bed of the same controller, without switches.
     pub fn beside(&self) -> Bed<P> {
         let (shared, domains) = (self.shared.clone(), self.domains.clone());
-        Bed { shared, wires: Vec::new(), version: self.version, now: self.now, domains }
+        Bed {
+            shared,
+            wires: Vec::new(),
+            version: self.version,
+            now: self.now,
+            domains,
+            buffers: Buffers::new(),
+        }
     }
 
     /// Switches join, which takes [`JOINING`].
@@ -303,13 +319,14 @@ impl<P: Policy> Bed<P> {
     /// A bed for each switch, all of the same controller, so that threads can have one each. Their
     /// only switch is number 0.
     pub fn split(self) -> Vec<Bed<P>> {
-        let Bed { shared, wires, version, now, domains } = self;
+        let Bed { shared, wires, version, now, domains, .. } = self;
         let alone = |wire| Bed {
             shared: shared.clone(),
             wires: vec![wire],
             version,
             now,
             domains: domains.clone(),
+            buffers: Buffers::new(),
         };
         wires.into_iter().map(alone).collect()
     }
@@ -404,7 +421,9 @@ impl<P: Policy> Bed<P> {
 
     /// Bytes arrive.
     pub fn receive(&mut self, switch: usize, bytes: &[u8]) {
-        self.wires[switch].session.receive(bytes);
+        let session = &mut self.wires[switch].session;
+        session.borrow(&mut self.buffers);
+        session.receive(bytes);
     }
 
     /// Runs turns until nothing is left to do.
@@ -439,7 +458,9 @@ impl<P: Policy> Bed<P> {
 
     /// Takes what was answered away, without looking at it.
     pub fn forget_answers(&mut self, switch: usize) {
-        self.wires[switch].session.output().clear();
+        let session = &mut self.wires[switch].session;
+        session.output().clear();
+        session.give_back(&mut self.buffers);
     }
 
     /// Counts what was answered and takes it away.
@@ -484,6 +505,7 @@ impl<P: Policy> Bed<P> {
             rest = &rest[length..];
         }
         output.clear();
+        self.wires[switch].session.give_back(&mut self.buffers);
         answers
     }
 }
