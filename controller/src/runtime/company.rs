@@ -16,31 +16,29 @@ const ROUNDS: u32 = 64;
 /// has many rounds in a millisecond when a switch storms, and few of them are another's: what one says in an
 /// answer of some length now and then does not make it loud for long.
 ///
-/// A connection that is silent is not loud: what its switch says next is not to wait either. But where each
-/// has said so much when it last said anything, nobody is waited for, and all are read more of: what a path
-/// needs is then near for some more of the same switch. As soon as one says little that is over.
+/// A connection that is silent is not loud: what its switch says next is not to wait either. But where all
+/// are loud all are read more of: it is what works off a backlog. That is so from the moment on in which the
+/// last of them is heard, and does not end with the first that says little again: if it did, one that has
+/// caught up before the others would hold them up, who could be offered more than they are then read of.
 pub(super) struct Company {
-    /// The number of this count, never 0, and that of the one before.
-    count: u32,
-    before: u32,
+    /// The number of this count, and that of the one before; neither is 0.
+    count: u64,
+    before: u64,
     rounds: u32,
-    /// How many connections there are, and how many of them have said much when they last said anything.
+    /// How many connections there are; how many of them were heard in this count; and how many only in the
+    /// one before.
     all: usize,
-    much: usize,
+    now: usize,
+    lately: usize,
 }
 
-/// What is known of one connection.
+/// What is known of one connection: the last count in which it has said much, 0 at first.
 #[derive(Debug, Default)]
-pub(super) struct Voice {
-    /// The last count in which it has said much, 0 at first.
-    last: u32,
-    /// Whether it has when it last said anything.
-    much: bool,
-}
+pub(super) struct Voice(u64);
 
 impl Default for Company {
     fn default() -> Company {
-        Company { count: 2, before: 1, rounds: 0, all: 0, much: 0 }
+        Company { count: 2, before: 1, rounds: 0, all: 0, now: 0, lately: 0 }
     }
 }
 
@@ -54,12 +52,20 @@ impl Company {
     /// There is one less.
     pub(super) fn leaves(&mut self, voice: &Voice) {
         self.all -= 1;
-        self.much -= usize::from(voice.much);
+        self.forget(voice);
+    }
+
+    fn forget(&mut self, &Voice(last): &Voice) {
+        if last == self.count {
+            self.now -= 1;
+        } else if last == self.before {
+            self.lately -= 1;
+        }
     }
 
     #[inline]
     fn are_all_loud(&self) -> bool {
-        self.much == self.all
+        self.now + self.lately == self.all
     }
 
     /// How many bytes are read at once.
@@ -77,23 +83,17 @@ impl Company {
 
     /// Whether one is loud.
     #[inline]
-    pub(super) fn is_loud(&self, voice: &Voice) -> bool {
-        voice.last == self.count || voice.last == self.before
+    pub(super) fn is_loud(&self, &Voice(last): &Voice) -> bool {
+        last == self.count || last == self.before
     }
 
     /// One has said so many bytes at once.
     #[inline]
     pub(super) fn said(&mut self, voice: &mut Voice, bytes: usize) {
-        if bytes == 0 {
-            return;
-        }
-        let much = bytes >= SHARED_READ_BYTES;
-        if much {
-            voice.last = self.count;
-        }
-        if much != voice.much {
-            voice.much = much;
-            self.much = if much { self.much + 1 } else { self.much - 1 };
+        if bytes >= SHARED_READ_BYTES && voice.0 != self.count {
+            self.forget(voice);
+            voice.0 = self.count;
+            self.now += 1;
         }
     }
 
@@ -104,8 +104,8 @@ impl Company {
         if self.rounds == ROUNDS {
             self.rounds = 0;
             self.before = self.count;
-            // Who was heard four thousand million counts ago may be taken for loud, in two of them.
-            self.count = self.count.checked_add(1).unwrap_or(1);
+            (self.lately, self.now) = (self.now, 0);
+            self.count += 1;
         }
     }
 }
@@ -149,11 +149,27 @@ mod tests {
         assert!(is_shared(&company));
         assert!(say(&mut company, 0, MUCH) && say(&mut company, 1, MUCH));
         assert!(say(&mut company, 1, MUCH), "one is counted once");
+        assert!(say(&mut company, 2, LITTLE));
         assert!(!say(&mut company, 2, MUCH));
-        assert!(!say(&mut company, 1, 0), "it was not read");
-        assert!(say(&mut company, 1, LITTLE) && say(&mut company, 1, LITTLE));
-        assert!(say(&mut company, 2, LITTLE) && say(&mut company, 1, MUCH));
-        assert!(!say(&mut company, 2, MUCH));
+        assert!(!say(&mut company, 1, LITTLE), "it has caught up before the others");
+    }
+
+    #[test]
+    fn who_was_heard_is_loud_in_that_count_and_the_next() {
+        let (mut company, mut all) = of(2);
+        assert!(!company.is_loud(&all[0]), "never heard");
+        company.said(&mut all[0], MUCH);
+        // The other is heard in each count, and by itself.
+        for _ in 0..2 {
+            company.said(&mut all[1], MUCH);
+            assert!(company.is_loud(&all[0]) && !is_shared(&company));
+            company.said(&mut all[0], LITTLE);
+            count(&mut company, &mut all, &[]);
+        }
+        company.said(&mut all[1], MUCH);
+        assert!(!company.is_loud(&all[0]) && is_shared(&company));
+        count(&mut company, &mut all, &[0]);
+        assert!(!is_shared(&company));
     }
 
     #[test]
@@ -165,43 +181,23 @@ mod tests {
         assert!(is_shared(&company));
         company.leaves(&third);
         assert!(!is_shared(&company));
-        company.said(&mut all[0], LITTLE);
-        assert!(is_shared(&company));
-        // The one who says little goes; then the last.
+        // One was heard in this count, one in that before; both go.
+        company.said(&mut all[0], MUCH);
+        let fourth = company.joins();
         company.leaves(&all[0]);
+        assert!(is_shared(&company));
+        company.leaves(&fourth);
         assert!(!is_shared(&company));
         company.leaves(&all[1]);
-        let fourth = company.joins();
-        assert!(is_shared(&company) && !company.is_loud(&fourth));
-    }
-
-    #[test]
-    fn who_was_heard_is_loud_in_that_count_and_the_next() {
-        let (mut company, mut all) = of(2);
-        assert!(!company.is_loud(&all[0]), "never heard");
-        company.said(&mut all[0], MUCH);
-        for _ in 0..2 {
-            assert!(company.is_loud(&all[0]) && !company.is_loud(&all[1]));
-            company.said(&mut all[0], LITTLE);
-            count(&mut company, &mut all, &[]);
-        }
-        assert!(!company.is_loud(&all[0]));
+        let mut fifth = company.joins();
+        assert!(is_shared(&company) && !company.is_loud(&fifth));
+        company.said(&mut fifth, MUCH);
+        assert!(!is_shared(&company));
     }
 
     #[test]
     fn as_many_go_on_as_others_have_come() {
         let (company, _) = of(1);
         assert_eq!([0, 1, 2, 15].map(|others| company.steps_again(others)), [1, 1, 2, 15]);
-    }
-
-    #[test]
-    fn counts_go_round() {
-        let (mut company, mut all) = of(1);
-        company.count = u32::MAX;
-        all[0].last = u32::MAX - 1;
-        for _ in 0..3 {
-            count(&mut company, &mut all, &[0]);
-        }
-        assert_eq!((company.count, company.before, all[0].last), (3, 2, 2));
     }
 }
