@@ -95,6 +95,7 @@ fn load(controller: SocketAddr, version: Version, population: Population) -> Loa
         pid: None,
         settle: Duration::from_millis(100),
         sleep: Sleep::Quiet,
+        note_stops: false,
     }
 }
 
@@ -131,6 +132,26 @@ fn every_packet_in_to_the_canned_responder_is_answered_and_counted() {
             drop(generator);
             assert_eq!(responder.stop(), CannedCounts { packet_ins: 3009, flow_removed: 0 });
         }
+    }
+}
+
+/// Where it may be watched at all, as by root.
+#[test]
+fn what_stops_of_processors_have_nothing_to_do_with_is_told_apart_and_is_a_part_of_all() {
+    let responder = Responder::start(Canned::default());
+    let load = load(responder.address, Version::V1_0, Population::new(2, 10, 1).unwrap());
+    match Generator::connect(Load { note_stops: true, ..load }) {
+        Ok(mut generator) => {
+            for _ in 0..2 {
+                let measured = generator.run(&phase(Pace::Rate(20_000.0), 1000)).unwrap();
+                let apart = measured.apart_from_stops.expect("it was watched for");
+                let within = apart.latency.map_or(0, |latency| latency.count);
+                assert!(within <= measured.latency.unwrap().count, "{measured:?}");
+                // However often it was stopped, it was not for all of the time.
+                assert!(apart.stops > 0 || within == 1000, "{measured:?}");
+            }
+        }
+        Err(error) => assert!(error.to_string().starts_with("watching for stops"), "{error}"),
     }
 }
 

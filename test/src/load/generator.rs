@@ -16,6 +16,7 @@ use super::phase::{Pace, due_at};
 use super::population::Population;
 use super::process;
 use super::results::{Counts, Latencies};
+use super::stops::Watch;
 use super::switch::{Came, Common, FakeSwitch, Unreadable, Workload};
 use super::template::Template;
 use super::wire::{READ_BYTES, Reading, WAITING_BYTES, Wire};
@@ -64,6 +65,9 @@ pub struct Load {
     pub settle: Duration,
     /// When the generator sleeps while it measures.
     pub sleep: Sleep,
+    /// Whether it is watched when processors of this machine stand still, which needs the right to a
+    /// real-time priority. What that has to do with is also told apart.
+    pub note_stops: bool,
 }
 
 /// When a generator sleeps while it measures. Before, it sleeps until something comes.
@@ -111,6 +115,7 @@ pub struct Generator {
     pub(super) lines: Vec<Line>,
     buffer: Vec<u8>,
     pub(super) latencies: Latencies,
+    pub(super) watch: Option<Watch>,
     pub(super) storm: Counts,
     /// Of the phase; what is in it is told in nanoseconds from here.
     pub(super) start: Instant,
@@ -148,6 +153,7 @@ impl Generator {
             lines: Vec::new(),
             buffer: vec![0; READ_BYTES + MESSAGE],
             latencies: Latencies::default(),
+            watch: load.note_stops.then(Watch::begin).transpose()?,
             storm: Counts::default(),
             start: Instant::now(),
             measured: 0..0,
@@ -333,6 +339,7 @@ impl Generator {
             Err(nix::Error::EINTR) => 0,
             Err(error) => return Err(system("epoll")(error)),
         };
+        self.take_stops();
         for event in &events[..count] {
             let index = event.data() as usize;
             if event.events().intersects(!EpollFlags::EPOLLOUT) {
@@ -342,6 +349,14 @@ impl Generator {
             self.flush(index)?;
         }
         Ok(())
+    }
+
+    /// Before what they kept waiting is read.
+    fn take_stops(&mut self) {
+        let stops = self.watch.as_mut().map(Watch::take).unwrap_or_default();
+        for (from, to) in stops {
+            self.latencies.stopped(self.at(from)..self.at(to));
+        }
     }
 
     fn read(&mut self, index: usize) -> Result<(), LoadError> {

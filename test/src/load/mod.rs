@@ -8,7 +8,7 @@
 //! ```
 //! A set-up is a flow-mod that adds an entry which sends frames on; a packet-out alone is none.
 //!
-//! Pure but for [`canned`], [`process`], [`machine`], and the sockets of [`Generator`].
+//! Pure but for [`canned`], [`process`], [`machine`], and the sockets and stops of [`Generator`].
 
 pub mod canned;
 mod error;
@@ -21,6 +21,7 @@ pub mod process;
 mod removal;
 mod replies;
 mod results;
+mod stops;
 mod switch;
 mod template;
 mod wire;
@@ -29,5 +30,5 @@ pub use error::LoadError;
 pub use generator::{Generator, Load, Sleep};
 pub use phase::{End, Pace, Phase, Storm};
 pub use population::{Population, PopulationError};
-pub use results::{Counts, Cpu, Latencies, LatencySummary, Measured};
+pub use results::{ApartFromStops, Counts, Cpu, Latencies, LatencySummary, Measured};
 pub use switch::Workload;

@@ -258,12 +258,12 @@ impl FakeSwitch {
         let Some(index) = waiting.iter().position(meant) else { return };
         let Some(one) = waiting.remove(index) else { return };
         if came.measured.contains(&one.at) {
-            came.latencies.record(came.at.saturating_sub(one.at));
+            came.latencies.record(one.at, came.at);
         }
         let given_up = waiting.drain(..index.saturating_sub(OUT_OF_ORDER));
         for one in given_up.filter(|one| came.measured.contains(&one.at)) {
             // It has waited until now, at least.
-            came.latencies.record(came.at.saturating_sub(one.at));
+            came.latencies.record(one.at, came.at);
             self.counts.unanswered += 1;
         }
     }

@@ -31,6 +31,15 @@ pub(super) fn text(outcome: &Outcome) -> String {
     row("  99 %", &latency(|l| l.p99_us));
     row("  99.9 %", &latency(|l| l.p999_us));
     row("  longest", &latency(|l| l.max_us));
+    let apart = |one: &Named| one.measured.apart_from_stops;
+    row("stops of processors", &|one| apart(one).map(|a| a.stops.to_string()));
+    row("  the longest, µs", &|one| apart(one).map(|a| format!("{:.0}", a.longest_us)));
+    let aside = |value: fn(&LatencySummary) -> f64| {
+        move |one: &Named| apart(one)?.latency.as_ref().map(|l| format!("{:.1}", value(l)))
+    };
+    row("apart from these, µs: 99 %", &aside(|l| l.p99_us));
+    row("  99.9 %", &aside(|l| l.p999_us));
+    row("  longest", &aside(|l| l.max_us));
     let count = |value: u64| (value > 0).then(|| value.to_string());
     row("packet-ins", &|one| Some(one.measured.counts.packet_ins.to_string()));
     row("set-ups", &|one| Some(one.measured.counts.set_ups.to_string()));

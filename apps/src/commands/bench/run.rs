@@ -75,6 +75,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "MICROSECONDS", conflicts_with = "awake",
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     tick: Option<u64>,
+    /// Watch when processors of this machine stand still, because of whoever else is on it, and tell the
+    /// latencies that this has nothing to do with apart, too (modes rate and one-in-flight; needs chrt and
+    /// the right to a real-time priority)
+    #[arg(long)]
+    note_stops: bool,
     /// The controller's process, for its processor time; looked for if it is on this machine
     #[arg(long)]
     pid: Option<u32>,
@@ -186,6 +191,10 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
     if args.tick.is_some() && args.mode != Mode::Rate {
         return Err(Failure::Usage("--tick is for --mode rate".to_owned()).into());
     }
+    if args.note_stops && args.mode == Mode::Throughput {
+        let reason = "--note-stops is for --mode rate and one-in-flight, which note latencies";
+        return Err(Failure::Usage(reason.to_owned()).into());
+    }
     if let Some(pid) = args.pid
         && !std::path::Path::new(&format!("/proc/{pid}/stat")).exists()
     {
@@ -219,6 +228,7 @@ fn measure(args: &Args) -> anyhow::Result<Outcome> {
             None if args.awake => Sleep::Never,
             None => Sleep::Quiet,
         },
+        note_stops: args.note_stops,
     };
     let first = Phase { pace, end, storm: None };
     let storm = args.storm.map(|switches| Storm { switches, same_switches: args.beside });
