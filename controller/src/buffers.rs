@@ -14,7 +14,7 @@ use bytes::BytesMut;
 
 /// Rooms kept to be lent, of each kind. As many are lent as connections have something under way at a
 /// time; what is given back beyond that is freed.
-const KEPT: usize = 64;
+pub(crate) const KEPT: usize = 64;
 /// The largest room that is kept. A switch that is to get all its entries anew, or does not read, has a
 /// larger one for a while.
 const KEPT_BYTES: usize = 256 << 10;

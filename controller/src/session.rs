@@ -57,7 +57,7 @@ pub const SWEEP_PER_TURN: u32 = 2048;
 pub const OUTPUT_HIGH_WATER: usize = 1 << 20;
 /// Output above which the connection is closed.
 pub const OUTPUT_LIMIT: usize = 16 << 20;
-/// The longest part of a message that is kept apart, so that the room it came in can be another's.
+/// How much of what is left of input is kept apart, so that the room it came in can be another's.
 const CUT_BYTES: usize = 2 << 10;
 /// Broken messages after which the connection is closed.
 pub const BROKEN_MESSAGES: u32 = 16;
@@ -102,7 +102,8 @@ pub struct Session<P: Policy> {
     version: Version,
     /// Lent by those of its thread while something is under way ([`Session::borrow`]).
     input: Input,
-    /// What it keeps of input given back: a message that has not come whole.
+    /// What it keeps of input given back: a message that has not come whole, or some that are to have
+    /// their turn.
     cut: Vec<u8>,
     /// Output before there is a switch; later the switch's own.
     early: BytesMut,

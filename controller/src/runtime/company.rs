@@ -4,6 +4,9 @@ use super::stream::{READ_BYTES, SHARED_READ_BYTES};
 
 /// Rounds of a count.
 const ROUNDS: u32 = 64;
+/// A count is over as well when so many bytes were read of each connection, on the average: a round in which
+/// all storm takes long.
+const BYTES: usize = 4 * READ_BYTES;
 
 /// Tells how much is read at once, and how many steps in a row belong to those who have always more to
 /// say: for whoever says little waits meanwhile. Where all are loud nobody does.
@@ -13,8 +16,9 @@ const ROUNDS: u32 = 64;
 /// has come, rounds would be spent on the few messages of the others, and the rest would pile up.
 ///
 /// Who has said [`SHARED_READ_BYTES`] at once in a count of rounds is loud in this and the next. A thread
-/// has many rounds in a millisecond when a switch storms, and few of them are another's: what one says in an
-/// answer of some length now and then does not make it loud for long.
+/// has many rounds in a millisecond when a switch storms, and few of them are another's, and where all are
+/// loud a count is as long as it takes to read of each what four reads get: what one says in an answer of some
+/// length now and then does not make it loud for long.
 ///
 /// A connection that is silent is not loud: what its switch says next is not to wait either. But where all
 /// are loud all are read more of: it is what works off a backlog. That is so from the moment on in which the
@@ -25,6 +29,7 @@ pub(super) struct Company {
     count: u64,
     before: u64,
     rounds: u32,
+    bytes: usize,
     /// How many connections there are; how many of them were heard in this count; and how many only in the
     /// one before.
     all: usize,
@@ -38,7 +43,7 @@ pub(super) struct Voice(u64);
 
 impl Default for Company {
     fn default() -> Company {
-        Company { count: 2, before: 1, rounds: 0, all: 0, now: 0, lately: 0 }
+        Company { count: 2, before: 1, rounds: 0, bytes: 0, all: 0, now: 0, lately: 0 }
     }
 }
 
@@ -90,6 +95,7 @@ impl Company {
     /// One has said so many bytes at once.
     #[inline]
     pub(super) fn said(&mut self, voice: &mut Voice, bytes: usize) {
+        self.bytes += bytes;
         if bytes >= SHARED_READ_BYTES && voice.0 != self.count {
             self.forget(voice);
             voice.0 = self.count;
@@ -101,8 +107,8 @@ impl Company {
     #[inline]
     pub(super) fn round_over(&mut self) {
         self.rounds += 1;
-        if self.rounds == ROUNDS {
-            self.rounds = 0;
+        if self.rounds == ROUNDS || self.bytes >= BYTES * self.all.max(1) {
+            (self.rounds, self.bytes) = (0, 0);
             self.before = self.count;
             (self.lately, self.now) = (self.now, 0);
             self.count += 1;
@@ -170,6 +176,22 @@ mod tests {
         assert!(!company.is_loud(&all[0]) && is_shared(&company));
         count(&mut company, &mut all, &[0]);
         assert!(!is_shared(&company));
+    }
+
+    #[test]
+    fn a_count_is_over_sooner_where_much_is_read() {
+        let (mut company, mut all) = of(2);
+        company.said(&mut all[1], MUCH);
+        let mut read = MUCH;
+        let mut rounds = 0;
+        while company.is_loud(&all[1]) {
+            company.said(&mut all[0], READ_BYTES);
+            company.round_over();
+            read += READ_BYTES;
+            rounds += 1;
+        }
+        assert!(read.abs_diff(2 * 2 * BYTES) <= 2 * READ_BYTES, "{read}");
+        assert!(rounds < ROUNDS / 2);
     }
 
     #[test]

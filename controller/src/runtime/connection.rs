@@ -254,6 +254,7 @@ mod tests {
     use crate::apps::Apps;
     use crate::mailbox::{Mailbox, Waker};
     use crate::origin::Origin;
+    use crate::session::MESSAGES_PER_TURN;
     use crate::shared::Seed;
     use crate::view::Unobserved;
 
@@ -384,6 +385,31 @@ mod tests {
             connection.may_read(false);
             step(connection, &mut buffers, shared);
         }
+        // More than a step has turns for: what is left are whole messages.
+        const MANY: usize = TURNS * MESSAGES_PER_TURN + 100;
+        let many: Vec<u8> = [4, 2, 0, 8, 0, 0, 0, 7].repeat(MANY);
+        for (connection, _, peer) in &mut switches {
+            peer.write_all(&many).unwrap();
+            let until = Instant::now() + LIMIT;
+            while left(connection) < many.len() {
+                assert!(Instant::now() < until, "it has not arrived");
+                std::thread::yield_now();
+            }
+            connection.may_read(false);
+        }
+        for wanted in [true, false] {
+            for (connection, shared, _) in &mut switches {
+                connection.read(2 * READ_BYTES, &mut buffers);
+                connection.turns(shared);
+                let next = connection.write(&mut buffers, shared);
+                assert_eq!(next == Next::Step, wanted);
+            }
+        }
+        let words = words.into_iter().map(|mut words| {
+            words.extend_from_slice(&many);
+            words
+        });
+        let words: Vec<BytesMut> = words.collect();
         for (number, (connection, _, mut peer)) in switches.into_iter().enumerate() {
             drop(connection);
             let mut answers = Vec::new();

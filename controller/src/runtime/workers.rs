@@ -32,7 +32,7 @@ use super::connection::{Connection, Next, Work};
 use super::door::{Accepted, Door, Ring};
 use crate::app::Policy;
 use crate::apps::panic_message;
-use crate::buffers::Buffers;
+use crate::buffers::{Buffers, KEPT};
 use crate::mailbox::Mailbox;
 use crate::session::Session;
 use crate::shared::Shared;
@@ -315,7 +315,8 @@ impl<P: Policy> Worker<P> {
                 self.answer();
             }
             self.read.push(number);
-            if work == Some(Work::Much) {
+            // Each of them has a room.
+            if work == Some(Work::Much) || self.read.len() == KEPT {
                 self.answer();
             }
         }
