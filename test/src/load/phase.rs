@@ -175,7 +175,7 @@ impl Generator {
             counts,
             storm: phase.storm.map(|_| last.storm.since(first.storm)),
             latency: self.latencies.summary(),
-            apart_from_stops: self.latencies.summary_apart(&self.measured),
+            apart_from_stops: self.latencies.summary_apart(),
             not_sent,
             controller_cpu: cpu,
             controller_memory: self.pid().and_then(process::memory),
@@ -329,14 +329,14 @@ impl Generator {
         due.sort_unstable();
         let frames = counts.packet_outs.saturating_sub(counts.set_ups) as usize;
         due.drain(..frames.min(due.len()));
-        due.into_iter().for_each(|at| self.latencies.record(at, now));
+        due.into_iter().for_each(|at| self.latencies.record_unanswered(at, now));
         let Pace::Rate(rate) = pace else { return };
         let lines = self.circle.len() as u64;
         for line in self.circle.iter().map(|index| &self.lines[*index]) {
             for number in line.gone..line.due {
                 let at = due_at(line.first + number * lines, rate);
                 if self.measured.contains(&at) {
-                    self.latencies.record(at, now);
+                    self.latencies.record_unanswered(at, now);
                 }
             }
         }

@@ -62,18 +62,17 @@ pub struct Latencies {
     apart: Option<Apart>,
 }
 
-/// Those that no stop of a processor had to do with.
+/// What no stop of a processor had to do with.
 #[derive(Clone, Debug)]
 struct Apart {
     histogram: Histogram<u64>,
-    /// What comes within these may have to do with a stop, and when the last of them ends.
+    /// In order and with something between.
+    stops: Vec<Range<u64>>,
+    /// The same until what came up in them is worked off: what of a wait lies within these is a stop's.
     touched: Vec<Range<u64>>,
-    ends: u64,
+    count: u64,
     longest: u64,
 }
-
-/// How many of the last stops are looked at. They come by ones and twos.
-const LAST_STOPS: usize = 32;
 
 fn histogram() -> Histogram<u64> {
     let longest = LONGEST.as_nanos() as u64;
@@ -90,31 +89,35 @@ impl Default for Latencies {
 impl Latencies {
     /// Where each stop is told before what it has kept waiting is noted.
     pub(super) fn apart_from_stops() -> Latencies {
-        let (touched, ends, longest) = (Vec::new(), 0, 0);
-        let apart = Apart { histogram: histogram(), touched, ends, longest };
+        let (stops, touched) = (Vec::new(), Vec::new());
+        let apart = Apart { histogram: histogram(), stops, touched, count: 0, longest: 0 };
         Latencies { apart: Some(apart), ..Latencies::default() }
     }
 
     /// A processor stood still meanwhile. What has come up by then takes as long again to be worked off,
-    /// at half of what can be done.
+    /// at half of what can be done; longer if it stands still again before.
     pub(super) fn stopped(&mut self, stop: Range<u64>) {
         if let Some(apart) = &mut self.apart {
-            let lasted = stop.end.saturating_sub(stop.start);
-            let touched = stop.start..stop.end.saturating_add(lasted);
-            apart.ends = apart.ends.max(touched.end);
-            apart.longest = apart.longest.max(lasted);
-            apart.touched.push(touched);
+            apart.stopped(stop);
         }
     }
 
-    /// Notes one, by when it was due and when the answer came.
+    /// Notes one that was answered, by when it was due and when the answer came.
     #[inline]
     pub(super) fn record(&mut self, due: u64, came: u64) {
-        let latency = came.saturating_sub(due).max(1);
+        let latency = came.saturating_sub(due);
+        self.all.saturating_record(latency.max(1));
+        if let Some(apart) = &mut self.apart {
+            let own = latency - apart.of_stops(due, came);
+            apart.histogram.saturating_record(own.max(1));
+        }
+    }
+
+    /// Notes one that had no answer until then. No stop is the reason for that.
+    pub(super) fn record_unanswered(&mut self, due: u64, until: u64) {
+        let latency = until.saturating_sub(due).max(1);
         self.all.saturating_record(latency);
-        if let Some(apart) = &mut self.apart
-            && !apart.is_touched(due, came)
-        {
+        if let Some(apart) = &mut self.apart {
             apart.histogram.saturating_record(latency);
         }
     }
@@ -124,13 +127,11 @@ impl Latencies {
         LatencySummary::of(&self.all)
     }
 
-    /// What those are that no stop had to do with, if stops are watched for. Those within `measured`
-    /// are counted.
-    pub fn summary_apart(&self, measured: &Range<u64>) -> Option<ApartFromStops> {
+    /// What they are without what is a stop's, if stops are watched for.
+    pub fn summary_apart(&self) -> Option<ApartFromStops> {
         let apart = self.apart.as_ref()?;
-        let within = |touched: &&Range<u64>| measured.contains(&touched.start);
         Some(ApartFromStops {
-            stops: apart.touched.iter().filter(within).count() as u64,
+            stops: apart.count,
             longest_us: apart.longest as f64 / 1000.0,
             latency: LatencySummary::of(&apart.histogram),
         })
@@ -138,13 +139,38 @@ impl Latencies {
 }
 
 impl Apart {
-    #[inline]
-    fn is_touched(&self, due: u64, came: u64) -> bool {
-        if due >= self.ends {
-            return false;
+    fn stopped(&mut self, stop: Range<u64>) {
+        let lasted = stop.end.saturating_sub(stop.start);
+        if lasted == 0 {
+            return;
         }
-        let last = self.touched.iter().rev().take(LAST_STOPS);
-        last.into_iter().any(|touched| due < touched.end && touched.start <= came)
+        self.count += 1;
+        self.longest = self.longest.max(lasted);
+        // Of two processors that stand still at once nobody waits twice as long; and what another one
+        // tells later may lie before.
+        let first = self.stops.partition_point(|one| one.end < stop.start);
+        let after = self.stops.partition_point(|one| one.start <= stop.end);
+        let mut stop = stop;
+        for one in &self.stops[first..after] {
+            stop = stop.start.min(one.start)..stop.end.max(one.end);
+        }
+        self.stops.splice(first..after, [stop]);
+        self.touched.clear();
+        for stop in &self.stops {
+            let lasted = stop.end - stop.start;
+            match self.touched.last_mut() {
+                // What is left to be worked off waits as well, and more has come up.
+                Some(open) if stop.start <= open.end => open.end += 2 * lasted,
+                _ => self.touched.push(stop.start..stop.end + lasted),
+            }
+        }
+    }
+
+    /// How much of a wait is of stops.
+    #[inline]
+    fn of_stops(&self, due: u64, came: u64) -> u64 {
+        let within = self.touched.iter().rev().take_while(|touched| due < touched.end);
+        within.map(|touched| touched.end.min(came).saturating_sub(touched.start.max(due))).sum()
     }
 }
 
@@ -185,15 +211,15 @@ impl LatencySummary {
     }
 }
 
-/// What no stop of a processor had to do with: it was due after the stop and as long again, or was
-/// answered before.
+/// Latencies without the part of each that lies in a stop of a processor, or behind it for as long again.
 #[derive(Clone, Copy, PartialEq, Debug, Serialize)]
 pub struct ApartFromStops {
-    /// Stops in the measured time, of all processors, that were longer than 500 microseconds.
+    /// Stops of all processors during the phase, its warming up included, that were longer than 500
+    /// microseconds.
     pub stops: u64,
-    /// The longest of the phase, in microseconds.
+    /// The longest of them, in microseconds.
     pub longest_us: f64,
-    /// Of the others.
+    /// What is left. What was never answered has waited in any case.
     pub latency: Option<LatencySummary>,
 }
 
@@ -229,7 +255,7 @@ pub struct Measured {
     pub storm: Option<Counts>,
     /// From when a packet-in was due to its flow-mod.
     pub latency: Option<LatencySummary>,
-    /// The same but for what stops of processors had to do with, if these were watched for.
+    /// The same without what stops of processors had to do with, if these were watched for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apart_from_stops: Option<ApartFromStops>,
     /// Packet-ins that were due and never left, because the controller did not read them.
@@ -261,6 +287,8 @@ impl Measured {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -280,36 +308,66 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stop_and_its_length_again_have_to_do_with_is_left_out() {
+    fn the_part_of_a_wait_that_lies_in_a_stop_or_as_long_behind_it_is_left_out() {
         let mut latencies = Latencies::apart_from_stops();
-        let apart = |latencies: &Latencies| latencies.summary_apart(&(1_000..10_000)).unwrap();
-        assert_eq!(apart(&latencies).latency, None);
-        // The second is told later, as another processor's may be.
-        latencies.stopped(2_000..2_300);
-        latencies.stopped(1_900..2_100);
-        let counted = |latencies: &Latencies| apart(latencies).latency.map_or(0, |l| l.count);
-        let each = [
-            (1_000, 1_899, true),
-            (1_000, 1_900, false),
-            (1_000, 5_000, false),
-            (2_250, 2_280, false),
-            (2_599, 2_650, false),
-            (2_600, 2_700, true),
-            (2_650, 9_000, true),
-        ];
-        for (due, came, wanted) in each {
-            let before = counted(&latencies);
-            latencies.record(due, came);
-            assert_eq!(counted(&latencies) - before, u64::from(wanted), "{due} to {came}");
+        assert_eq!(latencies.summary_apart().unwrap().latency, None);
+        // Those from 1,900 to 2,300 overlap, and are told in no order; then there is one from 5,000 on.
+        for stop in [2_000..2_300, 5_000..5_100, 1_900..2_100, 400..400] {
+            latencies.stopped(stop);
         }
-        assert_eq!(latencies.summary().unwrap().count, each.len() as u64);
-        latencies.stopped(500..900);
-        assert_eq!((apart(&latencies).stops, apart(&latencies).longest_us), (2, 0.4));
+        let each = [
+            (1_000, 1_900, 900),
+            (1_000, 1_950, 900),
+            (2_250, 2_280, 0),
+            (2_699, 2_750, 50),
+            (2_700, 2_800, 100),
+            (1_000, 3_000, 1_200),
+            (1_000, 6_000, 4_000),
+            (5_200, 9_000, 3_800),
+        ];
+        for (due, came, own) in each {
+            let of_stops = latencies.apart.as_ref().unwrap().of_stops(due, came);
+            assert_eq!(came - due - of_stops, own, "{due} to {came}");
+            latencies.record(due, came);
+        }
+        latencies.record_unanswered(1_950, 102_000);
+        let apart = latencies.summary_apart().unwrap();
+        assert_eq!((apart.stops, apart.longest_us), (3, 0.3));
+        let counts = (latencies.summary().unwrap().count, apart.latency.unwrap().count);
+        assert_eq!(counts, (each.len() as u64 + 1, each.len() as u64 + 1));
+        assert!(apart.latency.unwrap().max_us >= 100.0, "never answered");
         // Where nobody watches there is nothing to be left out.
         let mut all = Latencies::default();
         all.stopped(0..100);
         all.record(10, 20);
-        assert_eq!((all.summary().unwrap().count, all.summary_apart(&(0..100))), (1, None));
+        assert_eq!((all.summary().unwrap().count, all.summary_apart()), (1, None));
+    }
+
+    proptest! {
+        /// Time by time: whatever stops there are, in whatever order.
+        #[test]
+        fn no_time_is_left_out_twice(
+            stops in prop::collection::vec((0..200u64, 0..20u64), 0..12),
+            waits in prop::collection::vec((0..260u64, 0..100u64), 1..20),
+        ) {
+            let mut latencies = Latencies::apart_from_stops();
+            let mut stopped = [false; 800];
+            for (start, lasted) in stops {
+                latencies.stopped(start..start + lasted);
+                (start..start + lasted).for_each(|at| stopped[at as usize] = true);
+            }
+            let mut left = 0;
+            let touched = stopped.map(|stopped| {
+                let waits = stopped || left > 0;
+                left = if stopped { left + 1 } else { left.max(1) - 1 };
+                waits
+            });
+            for (due, wait) in waits {
+                let expected = (due..due + wait).filter(|at| touched[*at as usize]).count() as u64;
+                let apart = latencies.apart.as_ref().unwrap();
+                prop_assert_eq!(apart.of_stops(due, due + wait), expected);
+            }
+        }
     }
 
     #[test]

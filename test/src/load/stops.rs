@@ -1,9 +1,10 @@
 //! When a processor of this machine went on with nothing for a while: whoever else is on the machine had
 //! it, or the system had something to do that it does not put off. Runtime.
 //!
-//! On every processor a thread of the highest claim sleeps for a moment, again and again. If it is woken
-//! late, so would have been anybody; what a controller does itself does not keep it waiting, however
-//! busy that is.
+//! On every processor that the generator may use a thread of the highest claim sleeps for a moment, again
+//! and again. If it is woken late, so would have been anybody. A controller does not keep it waiting by
+//! being busy; the system does where it works off packets of a controller, or anything else, without a
+//! break, and where it keeps a share of a processor from all that has a real-time priority.
 
 use std::io;
 use std::process::Command;

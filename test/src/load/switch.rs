@@ -263,7 +263,7 @@ impl FakeSwitch {
         let given_up = waiting.drain(..index.saturating_sub(OUT_OF_ORDER));
         for one in given_up.filter(|one| came.measured.contains(&one.at)) {
             // It has waited until now, at least.
-            came.latencies.record(one.at, came.at);
+            came.latencies.record_unanswered(one.at, came.at);
             self.counts.unanswered += 1;
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn text(outcome: &Outcome) -> String {
     let aside = |value: fn(&LatencySummary) -> f64| {
         move |one: &Named| apart(one)?.latency.as_ref().map(|l| format!("{:.1}", value(l)))
     };
-    row("apart from these, µs: 99 %", &aside(|l| l.p99_us));
+    row("latency without these, µs: 99 %", &aside(|l| l.p99_us));
     row("  99.9 %", &aside(|l| l.p999_us));
     row("  longest", &aside(|l| l.max_us));
     let count = |value: u64| (value > 0).then(|| value.to_string());

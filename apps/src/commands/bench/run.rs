@@ -76,8 +76,8 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u64).range(1..=100_000))]
     tick: Option<u64>,
     /// Watch when processors of this machine stand still, because of whoever else is on it, and tell the
-    /// latencies that this has nothing to do with apart, too (modes rate and one-in-flight; needs chrt and
-    /// the right to a real-time priority)
+    /// latencies without that, too (modes rate and one-in-flight; needs chrt and the right to a real-time
+    /// priority)
     #[arg(long)]
     note_stops: bool,
     /// The controller's process, for its processor time; looked for if it is on this machine
