@@ -486,15 +486,19 @@ fn where_all_are_loud_more_is_read_at_once() {
     let mut loud = Peer::connect(gated.controller.address);
     let last = loud.nearly_a_switch(DatapathId(1));
     let echo = bytes(&Message::EchoRequest([0; 1024 - 8][..].into()));
-    // Hundreds of reads, most of them full.
-    for _ in 0..30 {
-        loud.stream.write_all(&echo.repeat(64)).unwrap();
-        for _ in 0..64 {
-            loud.until(|message| matches!(message, Message::EchoReply(_)));
+    let mut little = Peer::connect(gated.controller.address);
+    little.echo();
+    // Both say much at once, one of them for the last time.
+    gated.hang();
+    for peer in [&mut loud, &mut little] {
+        peer.stream.write_all(&echo.repeat(10)).unwrap();
+    }
+    gated.on.send(()).unwrap();
+    for peer in [&mut loud, &mut little] {
+        for _ in 0..10 {
+            peer.until(|message| matches!(message, Message::EchoReply(_)));
         }
     }
-    // Somebody who says little comes, which is noticed some rounds later.
-    let mut little = Peer::connect(gated.controller.address);
     gated.hang();
     let broken = [4, 2, 0, 0, 0, 0, 0, 7];
     loud.stream.write_all(&[&last[..], &echo.repeat(10), &broken].concat()).unwrap();
