@@ -355,7 +355,7 @@ impl Generator {
 
 /// A timer that is up again and again after so long; not with the sockets in epoll(7), since no
 /// answer may end the wait.
-fn ticks(time: Duration) -> Result<TimerFd, LoadError> {
+pub(super) fn ticks(time: Duration) -> Result<TimerFd, LoadError> {
     let failed = system("timer");
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC).map_err(&failed)?;
     // None at all would stop it.

@@ -1,8 +1,8 @@
 //! When a processor of this machine went on with nothing for a while: whoever else is on the machine had
 //! it, or the system had something to do that it does not put off. Runtime.
 //!
-//! On every processor that the generator may use a thread of the highest claim sleeps for a moment, again
-//! and again. If it is woken late, so would have been anybody. A controller does not keep it waiting by
+//! On every processor that the generator may use a thread of the highest claim waits for a timer, again and
+//! again. If it is woken late, so would have been anybody. A controller does not keep it waiting by
 //! being busy; the system does where it works off packets of a controller, or anything else, without a
 //! break, and where it keeps a share of a processor from all that has a real-time priority.
 
@@ -15,12 +15,14 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::timerfd::TimerFd;
 use nix::unistd::{Pid, gettid};
 
 use super::error::LoadError;
+use super::phase::ticks;
 
-/// How long it sleeps, and how late it is woken after a stop. A stop that is shorter is not seen for
-/// certain.
+/// How often the timer is up, and how late a thread is woken after a stop. A stop that is shorter is not seen
+/// for certain.
 const NAP: Duration = Duration::from_micros(250);
 /// Its real-time priority, above those of whoever is measured (`chrt -f 1`).
 const PRIORITY: &str = "50";
@@ -58,8 +60,8 @@ impl Watch {
             let noted = watch.noted.clone();
             let name = format!("watch {cpu}");
             let watches = thread::Builder::new().name(name).spawn(move || {
-                if begin_at(cpu, &ready) {
-                    noted.watch();
+                if let Some(timer) = begin_at(cpu, &ready) {
+                    noted.watch(&timer);
                 }
             });
             watch.threads.push(watches.map_err(failed)?);
@@ -91,8 +93,8 @@ impl Drop for Watch {
     }
 }
 
-/// Binds this thread to a processor, with its priority. Says whether it could.
-fn begin_at(cpu: usize, ready: &Sender<io::Result<()>>) -> bool {
+/// Binds this thread to a processor, with its priority, and says whether it could. Gives its timer.
+fn begin_at(cpu: usize, ready: &Sender<io::Result<()>>) -> Option<TimerFd> {
     let begun = (|| {
         let mut only = CpuSet::new();
         only.set(cpu)?;
@@ -100,19 +102,21 @@ fn begin_at(cpu: usize, ready: &Sender<io::Result<()>>) -> bool {
         let set = ["-f", "-p", PRIORITY, &gettid().to_string()];
         let done = Command::new("chrt").args(set).output()?;
         match done.status.success() {
-            true => Ok(()),
+            true => ticks(NAP).map_err(io::Error::other),
             false => Err(io::Error::other(String::from_utf8_lossy(&done.stderr).trim().to_owned())),
         }
     })();
-    let could = begun.is_ok();
-    ready.send(begun).is_ok() && could
+    let (told, timer) = match begun {
+        Ok(timer) => (Ok(()), Some(timer)),
+        Err(error) => (Err(error), None),
+    };
+    ready.send(told).ok().and(timer)
 }
 
 impl Noted {
-    fn watch(&self) {
+    fn watch(&self, timer: &TimerFd) {
         let mut seen = Instant::now();
-        while !self.over.load(Ordering::Relaxed) {
-            thread::sleep(NAP);
+        while !self.over.load(Ordering::Relaxed) && timer.wait().is_ok() {
             let now = Instant::now();
             if now - seen > 2 * NAP {
                 let mut stops = self.stops.lock().unwrap_or_else(PoisonError::into_inner);
